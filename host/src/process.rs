@@ -202,7 +202,7 @@ fn start<E>(
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
     let socket = bind(&settings.endpoint).map_err(listen_error)?;
     let executor = executor(settings.worker_threads(), lifecycle).map_err(StartError::Thread)?;
-    let Opened { repository, flush_every } = settings.backend.open(&settings.repository)?;
+    let Opened { repository, flush_every } = settings.backend.open(&settings.repository, program)?;
     let limits =
         QueueLimits { batches_max: settings.commit_queue_batches.get(), bytes_max: settings.commit_queue_bytes };
     let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), settings.repository.clone()));

@@ -21,7 +21,8 @@ pub(super) const CASES: &[Case] = cases!["folder";
         a_folder_that_is_removed_fails_the_store, a_folder_that_is_moved_fails_the_store,
         a_log_that_is_replaced_fails_the_store, writes_resume_when_a_missing_permission_returns,
         a_folder_that_cannot_be_written_is_refused_at_the_start, files_are_private_to_their_owner,
-        a_folder_with_foreign_files_is_refused,
+        a_folder_with_foreign_files_is_refused, a_folder_in_use_is_refused_with_the_process,
+        a_damaged_folder_is_refused_with_the_way_to_salvage,
     ],
 ];
 
@@ -190,14 +191,46 @@ fn a_folder_with_foreign_files_is_refused(ctx: &Context<'_>) -> Outcome {
         Ok(root)
     });
     let root = made.map_err(|error| Failure::unmet(format!("a temporary folder: {error}")))?;
-    let repository = format!("disk:{}", root.path().display());
-    let exit = ctx.run_to_exit(&["--endpoint", "127.0.0.1:0", "--repository", &repository])?;
-    check_eq!(exit.code, Some(1), "the exit code on a folder with foreign files");
-    check!(
-        exit.stderr.contains("thesis.tex is no part of a repository"),
-        "a message that names a foreign file, not {}",
-        exit.stderr
-    );
+    let path = root.path().display().to_string();
+    for repository in [path.as_str(), &format!("disk:{path}"), "."] {
+        let exit = ctx.run_in(&inside(root.path()), &["--endpoint", "127.0.0.1:0", "--repository", repository])?;
+        check_eq!(exit.code, Some(1), "the exit code on a folder with foreign files, {repository}");
+        let named = format!("{path}/thesis.tex is no part of a repository");
+        check!(exit.stderr.contains(&named), "a message with {named:?} for {repository}, not {}", exit.stderr);
+    }
     check_eq!(fs::read_dir(root.path()).map_or(0, Iterator::count), 2, "files in that folder");
+    Ok(())
+}
+
+/// A wrapper that starts the subject in this folder.
+fn inside(folder: &Path) -> [String; 3] {
+    ["env".to_owned(), "--chdir".to_owned(), folder.display().to_string()]
+}
+
+fn a_folder_in_use_is_refused_with_the_process(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let (Some(folder), Some(process)) = (server.folder(), server.process()) else { return Ok(()) };
+    let message = format!("process {process} is using {}", folder.display());
+    for arguments in [&["--endpoint", "127.0.0.1:0", "--repository", "."][..], &["check", "."]] {
+        let exit = ctx.run_in(&inside(folder), arguments)?;
+        check_eq!(exit.code, Some(1), "the exit code of {arguments:?} on a folder in use");
+        check!(exit.stderr.contains(&message), "a message with {message:?}, not {}", exit.stderr);
+    }
+    server.expect_alive()
+}
+
+fn a_damaged_folder_is_refused_with_the_way_to_salvage(ctx: &Context<'_>) -> Outcome {
+    let mut server = ctx.empty()?;
+    let Some(folder) = server.folder().map(Path::to_owned) else { return Ok(()) };
+    server.signal(Signal::Terminate)?;
+    server.wait()?;
+    let damaged = fs::write(folder.join("format"), "not a format");
+    damaged.map_err(|error| Failure::unmet(format!("a change of {}: {error}", folder.display())))?;
+    let exit = ctx.run_in(&inside(&folder), &["--endpoint", "127.0.0.1:0", "--repository", "."])?;
+    check_eq!(exit.code, Some(1), "the exit code on a damaged folder");
+    let program = ctx.run_to_exit(&["--version"])?.stdout;
+    let program = program.split(' ').next().unwrap_or_default();
+    let advice = format!("`{program} check {} --salvage NEW-PATH`", folder.display());
+    check!(exit.stderr.contains(&advice), "a message with {advice}, not {}", exit.stderr);
     Ok(())
 }

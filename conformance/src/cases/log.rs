@@ -3,20 +3,20 @@
 use std::thread;
 use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::lifecycle::{begin_drain, signal_again};
 use crate::case::{Case, cases};
 use crate::client::{PATIENCE, Request};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::launcher::{BrokenLog, Signal};
 use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["log";
     "Routes": [
-        requests_are_logged, requests_are_served_despite_a_broken_log, lost_lines_are_counted,
-        a_broken_log_does_not_delay_a_second_signal,
+        requests_are_logged, json_lines_have_numbers_for_times, requests_are_served_despite_a_broken_log,
+        lost_lines_are_counted, a_broken_log_does_not_delay_a_second_signal,
     ],
 ];
 
@@ -37,6 +37,23 @@ fn requests_are_logged(ctx: &Context<'_>) -> Outcome {
     for words in ["/events", "201", "/nowhere/to/be/found", "404"] {
         check!(exit.stderr.contains(words), "{words} in the log, not {:?}", exit.stderr);
     }
+    Ok(())
+}
+
+fn json_lines_have_numbers_for_times(ctx: &Context<'_>) -> Outcome {
+    if ctx.empty()?.folder().is_none() {
+        // Only a folder takes time to open, and says so.
+        return Ok(());
+    }
+    let mut server = ctx.start(&[("--log-format", "json")])?;
+    server.signal(Signal::Terminate)?;
+    let log = server.wait()?.stderr;
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let opened = lines.find(|line| line["message"] == "opened the repository");
+    let opened = opened.ok_or_else(|| Failure::unmet(format!("a line about the opened folder in JSON, not {log}")))?;
+    check!(opened["took_ms"].is_u64(), "the time that it took as a number, not {opened}");
+    let folder = server.folder().map(|folder| folder.display().to_string());
+    check_eq!(opened["path"].as_str().map(str::to_owned), folder, "the folder that is named");
     Ok(())
 }
 

@@ -49,11 +49,12 @@ impl DiskOptions {
     pub(super) fn open(
         &self,
         path: &Path,
+        program: &'static str,
         seed: Seed,
         options: &EngineOptions,
     ) -> Result<Box<dyn Repository>, OpenError> {
         let opened = open_folder(path, seed, options.tuning());
-        let mut engine = options.apply(opened.map_err(|error| error.in_folder(path))?);
+        let mut engine = options.apply(opened.map_err(|error| error.in_folder(path, program))?);
         match self.durability {
             Durability::Sync => {}
             Durability::Interval(_) | Durability::Os => engine.defer_syncs(),
@@ -128,7 +129,8 @@ fn report(path: &Path, recovery: &Recovery, took: Duration) {
         manifest_outdated,
     } = *recovery;
     let path = path.display();
-    tracing::info!(%path, sealed_events, replayed_events, was_closed, ?took, "opened the repository");
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(%path, sealed_events, replayed_events, was_closed, took_ms, "opened the repository");
     if end_is_unknown {
         tracing::warn!(
             %path,

@@ -19,11 +19,13 @@ pub enum OpenError {
     Repository(#[from] engine::OpenError),
     /// Stored data or a file is damaged.
     #[error(
-        "{reason}. Nothing was changed; `check {0}` lists all damage, and `check {0} --salvage TO` saves the undamaged \
-         events",
+        "{reason}. Nothing was changed; `{program} check {0}` lists all damage, and `{program} check {0} --salvage \
+         NEW-PATH` copies all undamaged events to a new folder",
         path.display()
     )]
     Damaged {
+        /// The name of this program.
+        program: &'static str,
         /// The folder.
         path: PathBuf,
         /// The place of the damage, its kind, and the events that it affects.
@@ -33,11 +35,11 @@ pub enum OpenError {
 
 impl OpenError {
     /// Adds advice to an error that reports damage in the folder; leaves all others as they are.
-    pub(super) fn in_folder(self, path: &Path) -> Self {
+    pub(super) fn in_folder(self, path: &Path, program: &'static str) -> Self {
         match self {
             Self::Folder(argus_disk::OpenError::Damaged { .. })
             | Self::Repository(engine::OpenError::Damaged { .. }) => {
-                Self::Damaged { path: path.to_owned(), reason: self.to_string() }
+                Self::Damaged { program, path: path.to_owned(), reason: self.to_string() }
             }
             Self::Randomness(_) | Self::Folder(_) | Self::Repository(_) | Self::Damaged { .. } => self,
         }

@@ -40,19 +40,20 @@ pub struct Opened {
 }
 
 impl BackendOptions {
-    /// Opens the repository at a location, and logs what recovery found there.
+    /// Opens the repository at a location, and logs what recovery found there. Errors advise to run commands of
+    /// `program`.
     ///
     /// # Errors
     ///
     /// [`OpenError`]; no event has changed.
-    pub fn open(&self, location: &Location) -> Result<Opened, OpenError> {
+    pub fn open(&self, location: &Location, program: &'static str) -> Result<Opened, OpenError> {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed)?;
         let seed = Seed(u128::from_ne_bytes(seed));
         Ok(match location {
             Location::Memory => Opened { repository: memory::open(seed, &self.engine)?, flush_every: None },
             Location::Disk(path) => Opened {
-                repository: self.disk.open(path, seed, &self.engine)?,
+                repository: self.disk.open(path, program, seed, &self.engine)?,
                 flush_every: self.disk.durability.flush_every(),
             },
         })

@@ -67,7 +67,7 @@ impl Server {
     /// Starts a server with these flags over a repository in memory.
     pub(crate) fn start(flags: &str) -> Self {
         let settings = settings(flags);
-        let opened = settings.backend.open(&settings.repository).expect("a repository in memory opens");
+        let opened = settings.backend.open(&settings.repository, "test").expect("a repository in memory opens");
         Self::over(opened, settings)
     }
 

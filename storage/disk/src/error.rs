@@ -13,11 +13,11 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Another process uses the folder.
-    #[error("{} is locked by {}", path.display(), holder(*pid))]
+    #[error("{} is using {}; stop it first, or choose another folder", holder(*pid), path.display())]
     InUse {
-        /// The lock.
+        /// The folder.
         path: PathBuf,
-        /// The id of the process that holds it, if known.
+        /// The id of that process, if known.
         pid: Option<u32>,
     },
     /// A file or folder is damaged.
@@ -180,8 +180,8 @@ mod tests {
 
     #[test]
     fn the_holder_of_a_lock_is_named_if_known() {
-        let error = |pid| OpenError::InUse { path: "/data/lock".into(), pid }.to_string();
-        assert_eq!(error(Some(7)), "/data/lock is locked by process 7");
-        assert_eq!(error(None), "/data/lock is locked by another process");
+        let error = |pid| OpenError::InUse { path: "/data".into(), pid }.to_string();
+        assert_eq!(error(Some(7)), "process 7 is using /data; stop it first, or choose another folder");
+        assert_eq!(error(None), "another process is using /data; stop it first, or choose another folder");
     }
 }

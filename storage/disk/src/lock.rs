@@ -3,7 +3,10 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use crate::error::{OpenError, SystemError};
 use crate::folder::{FILE_MODE, Folder};
@@ -26,7 +29,7 @@ impl Lock {
         let path = folder.join(NAME);
         let mut options = File::options();
         let opened = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(&path);
-        let mut file = hold(opened.map_err(SystemError::of("open", &path))?, &path)?;
+        let mut file = hold(opened.map_err(SystemError::of("open", &path))?, folder)?;
         // Padded, and written over the old number: the file does not grow, so this works on a full disk too.
         let pid = format!("{:<10}\n", std::process::id());
         let written = file.rewind().and_then(|()| file.write_all(pid.as_bytes()));
@@ -38,7 +41,7 @@ impl Lock {
     pub(crate) fn take_unchanged(folder: &Folder) -> Result<Option<Self>, OpenError> {
         let path = folder.join(NAME);
         match File::open(&path) {
-            Ok(file) => Ok(Some(Self::held(hold(file, &path)?, path)?)),
+            Ok(file) => Ok(Some(Self::held(hold(file, folder)?, path)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(SystemError::of("open", &path)(error).into()),
         }
@@ -55,17 +58,26 @@ impl Lock {
     }
 }
 
-fn hold(mut file: File, path: &Path) -> Result<File, OpenError> {
+fn hold(mut file: File, folder: &Folder) -> Result<File, OpenError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
+            let mut text = String::new();
             // The id is only for the message.
-            let _unknown = file.read_to_string(&mut pid);
-            Err(OpenError::InUse { path: path.to_owned(), pid: pid.trim().parse().ok() })
+            let _unknown = file.read_to_string(&mut text);
+            Err(OpenError::InUse { path: folder.path().to_owned(), pid: running(&text) })
         }
-        Err(TryLockError::Error(error)) => Err(SystemError::of("lock", path)(error).into()),
+        Err(TryLockError::Error(error)) => Err(SystemError::of("lock", &folder.join(NAME))(error).into()),
     }
+}
+
+/// The id in the text of a lock, if there is such a process. If not, the id is that of the last writer, and the lock is
+/// held by a process that only reads, or by one of another container.
+fn running(text: &str) -> Option<u32> {
+    let pid: u32 = text.trim().parse().ok()?;
+    let process = Pid::from_raw(i32::try_from(pid).ok()?)?;
+    let is_running = !matches!(test_kill_process(process), Err(Errno::SRCH));
+    is_running.then_some(pid)
 }
 
 #[cfg(test)]
@@ -81,9 +93,22 @@ mod tests {
         std::fs::write(folder.join(NAME), "4294967295\n").unwrap();
         let lock = Lock::take(&folder).unwrap();
         let OpenError::InUse { path, pid } = Lock::take(&folder).unwrap_err() else { panic!("it is in use") };
-        assert_eq!((path, pid), (folder.join("lock"), Some(std::process::id())));
+        assert_eq!((path.as_path(), pid), (root.path(), Some(std::process::id())));
         drop(lock);
         assert!(folder.join("lock").exists());
         Lock::take(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_reader_is_not_taken_for_the_last_writer() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        // Higher than any process id.
+        for last_writer in ["2147483647\n", "0\n", "-1\n", ""] {
+            std::fs::write(folder.join(NAME), last_writer).unwrap();
+            let _reader = Lock::take_unchanged(&folder).unwrap().unwrap();
+            let error = Lock::take(&folder).unwrap_err();
+            assert!(matches!(error, OpenError::InUse { pid: None, .. }), "{last_writer:?}: {error}");
+        }
     }
 }

@@ -132,7 +132,7 @@ fn a_check_changes_nothing_and_keeps_other_processes_out() {
     assert!(report.findings.is_empty() && reader.errors().is_empty(), "{report:?}");
     assert_eq!((report.events, report.last_seq), (expected.len() as u64, expected.len() as u64));
     assert!(report.segments >= 3 && report.records > 0, "{report:?}");
-    assert!(open(&path).unwrap_err().contains("is locked by "));
+    assert!(open(&path).unwrap_err().contains("is using "));
     let (found, events) = saved(&reader, &root.path().join("copy"));
     assert_eq!(events, expected);
     assert!(found.losses.is_empty());
