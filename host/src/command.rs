@@ -5,11 +5,13 @@ use std::ffi::OsString;
 use clap::{Args as _, FromArgMatches as _};
 
 use crate::check::CheckCommand;
-use crate::settings::{self, Settings};
+use crate::environment;
+use crate::settings::Settings;
 use crate::snapshot::SnapshotCommand;
 
 const SNAPSHOT: &str = "snapshot";
 const CHECK: &str = "check";
+const VERSION: &str = "version";
 
 /// What the command line asks for.
 #[derive(Clone, Debug)]
@@ -35,9 +37,10 @@ impl Command {
         T: Into<OsString> + Clone,
     {
         let mut command = command_of(name);
-        let matches = settings::matches(&mut command, arguments)?;
+        let matches = environment::matches(&mut command, arguments)?;
         match matches.subcommand() {
             Some((CHECK, matches)) => Ok(Self::Check(CheckCommand::from_arg_matches(matches)?)),
+            Some((VERSION, _)) => Self::read(name, [name, "--version"]),
             Some((_, matches)) => Ok(Self::Snapshot(SnapshotCommand::from_arg_matches(matches)?)),
             None => Ok(Self::Serve(Box::new(Settings::of(&matches, &mut command)?))),
         }
@@ -48,8 +51,8 @@ fn command_of(name: &'static str) -> clap::Command {
     Settings::command_of(name)
         .subcommand(SnapshotCommand::augment_args(clap::Command::new(SNAPSHOT)))
         .subcommand(CheckCommand::augment_args(clap::Command::new(CHECK)))
+        .subcommand(clap::Command::new(VERSION).about("Print version"))
         .args_conflicts_with_subcommands(true)
-        .disable_help_subcommand(true)
 }
 
 #[cfg(test)]
@@ -99,8 +102,22 @@ mod tests {
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains(expected), "{error}");
         }
-        let help = read(&["snapshot", "--help"]).unwrap_err();
-        assert_eq!(help.exit_code(), 0);
-        assert!(help.to_string().contains("Usage: argus-test snapshot <FROM> <TO>"), "{help}");
+    }
+
+    #[test]
+    fn help_and_version_are_flags_and_commands() {
+        let printed = |arguments: &[&str]| {
+            let error = read(arguments).unwrap_err();
+            assert_eq!(error.exit_code(), 0, "{arguments:?}");
+            error.to_string()
+        };
+        for (command, flag, text) in [
+            (&["help"][..], &["--help"][..], "--endpoint"),
+            (&["help", "snapshot"], &["snapshot", "--help"], "Usage: argus-test snapshot <FROM> <TO>"),
+            (&["version"], &["--version"], concat!("argus-test ", env!("CARGO_PKG_VERSION"))),
+        ] {
+            assert_eq!(printed(command), printed(flag));
+            assert!(printed(command).contains(text), "{command:?}");
+        }
     }
 }

@@ -21,6 +21,7 @@ use crate::command::Command;
 use crate::committer::{Committer, QueueLimits};
 use crate::descriptors::{Descriptors, TooFewDescriptors};
 use crate::ending::Ending;
+use crate::environment;
 use crate::lifecycle::Lifecycle;
 use crate::log_buffer::{LAST_LINES_WAIT_MAX, LogBuffer};
 use crate::logging;
@@ -183,6 +184,15 @@ fn limit_connections(
     Ok(())
 }
 
+/// Logs which variables of the environment look like settings and are none.
+fn warn_of_environment(program: &'static str) {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let unknown = environment::unknown(&Settings::command_of(program), names);
+    if !unknown.is_empty() {
+        tracing::warn!(variables = unknown.join(", "), "unknown environment variables are ignored; see --help");
+    }
+}
+
 fn start<E>(
     program: &'static str,
     settings: Settings,
@@ -192,6 +202,7 @@ fn start<E>(
     executor: impl FnOnce(NonZeroUsize, &Arc<Lifecycle>) -> io::Result<E>,
     serve: impl FnOnce(&E, Arc<Node>, TcpListener) -> io::Result<()>,
 ) -> Result<(Arc<Node>, E), StartError> {
+    warn_of_environment(program);
     let plan = Plan::of(&settings);
     metrics.memory_planned(plan.bytes());
     tracing::info!(bytes = plan.bytes(), "memory under these settings: {plan}; docs/operations.md explains it");

@@ -6,11 +6,13 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use argus_core::api::Limits;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::backend::{BackendOptions, Location};
 use crate::budget::{Budget, Share, memory_bytes_max};
+use crate::environment;
+use crate::log_filter::parse_log_filter;
 use crate::units::{UnitError, format_size, parse_count, parse_duration, parse_size};
 
 /// Most threads that serve requests. More than there are processors are of no use, and each takes memory and file
@@ -34,9 +36,14 @@ const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero
 )]
 pub struct Settings {
     /// Address to listen on, as host:port; port 0 lets the system choose
+    // `Settings::read` has put the port of `port` into it.
     #[arg(long, env = "ARGUS_ENDPOINT", value_name = "HOST:PORT", default_value = "127.0.0.1:3000")]
     #[arg(value_parser = parse_endpoint, help_heading = "Service")]
     pub endpoint: String,
+
+    /// Port to listen on, in place of that of `--endpoint`; an `--endpoint` flag wins over `ARGUS_PORT`
+    #[arg(long, env = "ARGUS_PORT", value_name = "PORT", value_parser = parse_port, help_heading = "Service")]
+    pub port: Option<u16>,
 
     /// Where to keep events: `disk:PATH` or PATH (a folder, created if it does not exist), or `memory:` or `memory`
     /// (until the process ends)
@@ -139,7 +146,7 @@ pub struct Settings {
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub drain_timeout: Duration,
 
-    /// What to log: `off`, `error`, `warn`, `info`, `debug` (one line per request) or `trace`; also per module, as in
+    /// What to log: `off`, `error`, `warn`, `info`, `debug` (one line per request) or `trace`; for one module as in
     /// `info,argus_host::wire=debug`
     #[arg(
         long,
@@ -189,7 +196,7 @@ impl Settings {
         T: Into<OsString> + Clone,
     {
         let mut command = Self::command_of(name);
-        let matches = matches(&mut command, arguments)?;
+        let matches = environment::matches(&mut command, arguments)?;
         Self::of(&matches, &mut command)
     }
 
@@ -204,7 +211,14 @@ impl Settings {
 
     /// The settings from a parsed command line.
     pub(crate) fn of(matches: &ArgMatches, command: &mut Command) -> Result<Self, clap::Error> {
-        let settings = Self::from_arg_matches(matches)?;
+        let mut settings = Self::from_arg_matches(matches)?;
+        // Sources are ordered: a default, a variable, a flag.
+        if let Some(port) = settings.port
+            && matches.value_source("port") >= matches.value_source("endpoint")
+            && let Some((host, _)) = settings.endpoint.rsplit_once(':')
+        {
+            settings.endpoint = format!("{host}:{port}");
+        }
         match settings.contradiction() {
             None => Ok(settings),
             Some(message) => Err(command.error(ErrorKind::ValueValidation, message)),
@@ -271,33 +285,6 @@ impl Settings {
     }
 }
 
-/// Parses the command line and the environment.
-pub(crate) fn matches<I, T>(command: &mut Command, arguments: I) -> Result<ArgMatches, clap::Error>
-where
-    I: IntoIterator<Item = T>,
-    T: Into<OsString> + Clone,
-{
-    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    let found = command.try_get_matches_from_mut(&arguments);
-    found.map_err(|error| blame_environment(error, command, &arguments))
-}
-
-/// Names the environment variable in an error about a value that was not given as a flag.
-fn blame_environment(mut error: clap::Error, command: &Command, arguments: &[OsString]) -> clap::Error {
-    let Some(ContextValue::String(blamed)) = error.get(ContextKind::InvalidArg) else { return error };
-    let flag = blamed.split(' ').next().unwrap_or_default();
-    let given = arguments.iter().filter_map(|argument| argument.to_str());
-    if given.map(|argument| argument.split('=').next()).any(|name| name == Some(flag)) {
-        return error;
-    }
-    let argument = command.get_arguments().find(|argument| argument.get_long() == flag.strip_prefix("--"));
-    if let Some(variable) = argument.and_then(|argument| argument.get_env()) {
-        let named = format!("{blamed} (set by {})", variable.to_string_lossy());
-        error.insert(ContextKind::InvalidArg, ContextValue::String(named));
-    }
-    error
-}
-
 fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
     match parse_count(text)? {
         threads if threads > THREADS_MAX => Err(format!("must be at most {THREADS_MAX}")),
@@ -322,8 +309,8 @@ fn parse_endpoint(text: &str) -> Result<String, String> {
     }
 }
 
-fn parse_log_filter(text: &str) -> Result<String, tracing_subscriber::filter::ParseError> {
-    tracing_subscriber::EnvFilter::builder().parse(text).map(|_| text.to_owned())
+fn parse_port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "expected a port (0 to 65535)".to_owned())
 }
 
 #[cfg(test)]

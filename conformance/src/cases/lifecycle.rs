@@ -19,7 +19,7 @@ pub(super) const CASES: &[Case] = cases!["lifecycle";
         running_submission_finishes, running_answer_finishes, no_new_connections_while_draining,
         readiness_fails_while_draining, new_requests_are_refused_while_draining, terminate_under_load,
         second_signal_ends_at_once, signals_that_come_together_are_one, drain_deadline_cuts_requests_off, bad_settings,
-        unknown_flag, help, occupied_address, occupied_address_leaves_no_folder,
+        unknown_flag, help, version, occupied_address, occupied_address_leaves_no_folder,
     ],
 ];
 
@@ -262,12 +262,22 @@ fn bad_settings(ctx: &Context<'_>) -> Outcome {
     for arguments in [
         ["--endpoint", "nowhere"],
         ["--endpoint", "127.0.0.1:99999"],
+        ["--endpoint", ""],
+        ["--port", "http"],
+        ["--port", "65536"],
+        ["--port", ""],
         ["--repository", "memoryless:"],
+        ["--repository", "postgres://user@db/events"],
+        ["--repository", "s3:bucket"],
+        ["--repository", ""],
         ["--max-body-bytes", "much"],
         ["--max-body-bytes", "10 bananas"],
         ["--max-connections", "0"],
         ["--body-timeout", "soon"],
         ["--drain-timeout", "10 fortnights"],
+        ["--log", "verbose"],
+        ["--log", "argus"],
+        ["--log", ""],
     ] {
         let place = arguments.join(" ");
         let exit = ctx.run_to_exit(&arguments).map_err(|failure| failure.within(&place))?;
@@ -286,21 +296,41 @@ fn unknown_flag(ctx: &Context<'_>) -> Outcome {
 }
 
 fn help(ctx: &Context<'_>) -> Outcome {
-    let exit = ctx.run_to_exit(&["--help"])?;
-    check_eq!(exit.code, Some(0), "the exit code");
-    for flag in
-        ["--endpoint", "--repository", "--max-body-bytes", "--max-inflight-bytes", "--body-timeout", "--drain-timeout"]
-    {
-        check!(exit.stdout.contains(flag), "help about {flag}");
+    for asked in ["--help", "help"] {
+        let exit = ctx.run_to_exit(&[asked])?;
+        check_eq!(exit.code, Some(0), "the exit code of {asked}");
+        for flag in [
+            "--endpoint",
+            "--port",
+            "--repository",
+            "--max-body-bytes",
+            "--max-inflight-bytes",
+            "--body-timeout",
+            "--drain-timeout",
+        ] {
+            check!(exit.stdout.contains(flag), "help about {flag} from {asked}");
+        }
+    }
+    Ok(())
+}
+
+fn version(ctx: &Context<'_>) -> Outcome {
+    for asked in ["--version", "version"] {
+        let exit = ctx.run_to_exit(&[asked])?;
+        check_eq!(exit.code, Some(0), "the exit code of {asked}");
+        let is_named = exit.stdout.starts_with("argus-") && exit.stdout.lines().count() == 1;
+        check!(is_named, "one line with the program and its version from {asked}, not {:?}", exit.stdout);
     }
     Ok(())
 }
 
 fn occupied_address(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    let exit = ctx.run_to_exit(&["--repository", "memory:", "--endpoint", &server.host()])?;
-    check_eq!(exit.code, Some(1), "the exit code of a second server on the same port");
-    check!(exit.stderr.contains(&server.host()), "a message that names the address, not {:?}", exit.stderr);
+    for repository in ["memory:", "memory"] {
+        let exit = ctx.run_to_exit(&["--repository", repository, "--endpoint", &server.host()])?;
+        check_eq!(exit.code, Some(1), "the exit code of a second server on the same port");
+        check!(exit.stderr.contains(&server.host()), "a message that names the address, not {:?}", exit.stderr);
+    }
     server.expect_alive()
 }
 

@@ -28,6 +28,7 @@ mod query;
 mod readme;
 mod real_data;
 mod sequence;
+mod settings;
 mod submit;
 mod submit_faults;
 mod threads;
@@ -77,6 +78,7 @@ const GROUPS: &[&[Case]] = &[
     limits::CASES,
     event_types::CASES,
     lifecycle::CASES,
+    settings::CASES,
     log::CASES,
     real_data::CASES,
     readme::CASES,

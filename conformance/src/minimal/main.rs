@@ -31,7 +31,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::server::Server;
-use crate::settings::Settings;
+use crate::settings::{Asked, Settings};
 
 /// A second signal ends the process with this plus the number of the signal.
 const SIGNAL_EXIT_BASE: i32 = 128;
@@ -40,10 +40,10 @@ const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let settings = match Settings::read(lexopt::Parser::from_env()) {
-        Ok(Some(settings)) => settings,
-        Ok(None) => {
+        Ok(Asked::Serve(settings)) => *settings,
+        Ok(Asked::Print(text)) => {
             // The reader may have closed the pipe.
-            let _ = io::stdout().write_all(settings::HELP.as_bytes());
+            let _ = io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }
         Err(message) => {

@@ -12,7 +12,8 @@ The smallest host of Argus Events: a test subject, not a product.
 Usage: argus-minimal [OPTIONS]
 
       --endpoint HOST:PORT           Address to listen on [default: 127.0.0.1:3000]
-      --repository URL               Where events are kept: memory: [default: memory:]
+      --port PORT                    Port to listen on, in place of that of --endpoint
+      --repository URL               Where events are kept: memory: or memory [default: memory:]
       --durability WHEN              No effect: there is no disk
       --threads COUNT                No effect: there is one for each connection
       --max-body-bytes BYTES         Longest request body, after decompression
@@ -29,12 +30,24 @@ Usage: argus-minimal [OPTIONS]
       --keep-alive-timeout DURATION  Time that a connection may be idle
       --write-timeout DURATION       Time that a client may read nothing
       --drain-timeout DURATION       Time for running requests after a signal
-      --log FILTER                   `debug` logs one line per request on standard error [default: info]
-  -h, --help                         Print this
+      --log LEVEL                    `debug` logs one line per request on standard error [default: info]
+  -h, --help, help                   Print this
+  -V, --version, version             Print the version
 
-Durations take ms, s, m or h; without a unit they are seconds. Exit codes: 0 stopped normally, 1 could not start,
-2 a wrong setting, 3 requests were cut off, 4 a thread died.
+Durations take ms, s, m, h, d, w or y; without a unit they are seconds. Exit codes: 0 stopped normally,
+1 could not start, 2 a wrong setting, 3 requests were cut off, 4 a thread died.
 ";
+
+/// What `--version` prints.
+pub(crate) const VERSION: &str = concat!("argus-minimal ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// What the command line asks for.
+pub(crate) enum Asked {
+    /// Serve requests.
+    Serve(Box<Settings>),
+    /// Print this.
+    Print(&'static str),
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -84,13 +97,17 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Parses the flags; `None` for `--help`.
-    pub(crate) fn read(mut parser: Parser) -> Result<Option<Self>, String> {
+    /// Parses the flags.
+    pub(crate) fn read(mut parser: Parser) -> Result<Asked, String> {
         let mut settings = Self::default();
+        let mut port = None;
         while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
             let flag = match argument {
-                Arg::Long("help") | Arg::Short('h') => return Ok(None),
+                Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Print(HELP)),
+                Arg::Long("version") | Arg::Short('V') => return Ok(Asked::Print(VERSION)),
                 Arg::Long(flag) => flag.to_owned(),
+                Arg::Value(command) if command == "help" => return Ok(Asked::Print(HELP)),
+                Arg::Value(command) if command == "version" => return Ok(Asked::Print(VERSION)),
                 Arg::Short(_) | Arg::Value(_) => return Err(argument.unexpected().to_string()),
             };
             let mut value = || {
@@ -99,6 +116,7 @@ impl Settings {
             };
             let read = match flag.as_str() {
                 "endpoint" => parse_endpoint(value()?).map(|read| settings.endpoint = read),
+                "port" => parse_port(&value()?).map(|read| port = Some(read)),
                 "repository" => parse_repository(&value()?),
                 "durability" | "threads" => value().map(drop),
                 "max-body-bytes" => parse_count(&value()?).map(|read| settings.limits.body_bytes_max = read),
@@ -118,12 +136,15 @@ impl Settings {
                 "keep-alive-timeout" => parse_duration(&value()?).map(|read| settings.keep_alive_timeout = read),
                 "write-timeout" => parse_duration(&value()?).map(|read| settings.write_timeout = read),
                 "drain-timeout" => parse_duration(&value()?).map(|read| settings.drain_timeout = read),
-                "log" => value().map(|read| settings.log = read),
+                "log" => parse_level(value()?).map(|read| settings.log = read),
                 _ => Err("there is no such flag; --help lists them".to_owned()),
             };
             read.map_err(|message| format!("--{flag}: {message}"))?;
         }
-        Ok(Some(settings))
+        if let (Some(port), Some((host, _))) = (port, settings.endpoint.rsplit_once(':')) {
+            settings.endpoint = format!("{host}:{port}");
+        }
+        Ok(Asked::Serve(Box::new(settings)))
     }
 }
 
@@ -134,8 +155,22 @@ fn parse_endpoint(text: String) -> Result<String, String> {
     }
 }
 
+fn parse_port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("expected a port (0 to 65535), not {text:?}"))
+}
+
 fn parse_repository(text: &str) -> Result<(), String> {
-    if text == "memory:" { Ok(()) } else { Err(format!("expected memory:, not {text:?}")) }
+    match text {
+        "memory" | "memory:" => Ok(()),
+        _ => Err(format!("expected memory:, not {text:?}")),
+    }
+}
+
+fn parse_level(text: String) -> Result<String, String> {
+    match text.as_str() {
+        "off" | "error" | "warn" | "info" | "debug" | "trace" => Ok(text),
+        _ => Err(format!("expected off, error, warn, info, debug or trace, not {text:?}")),
+    }
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {
@@ -152,7 +187,10 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" | "" => Duration::from_secs(1),
         "m" => Duration::from_secs(60),
         "h" => Duration::from_secs(3600),
-        _ => return Err(format!("expected a number with ms, s, m or h, not {text:?}")),
+        "d" => Duration::from_secs(24 * 3600),
+        "w" => Duration::from_secs(7 * 24 * 3600),
+        "y" => Duration::from_secs(365 * 24 * 3600),
+        _ => return Err(format!("expected a number with ms, s, m, h, d, w or y, not {text:?}")),
     };
     digits
         .parse::<u32>()

@@ -85,7 +85,8 @@ fn wrong_values_name_the_setting_and_what_was_expected() {
         (["--max-body-bytes", "-1"], "expected a whole number and a unit"),
         (["--drain-timeout", "soon"], "ms, s, m, h, d"),
         (["--min-body-rate", "0"], "must be more than zero"),
-        (["--log", "argus=loud"], "--log"),
+        (["--log", "argus=loud"], "'loud' is not a level"),
+        (["--log", "verbose"], "'verbose' is not a level"),
         (["--log-format", "xml"], "text, json"),
     ] {
         let message = read(&arguments).unwrap_err();
@@ -94,17 +95,16 @@ fn wrong_values_name_the_setting_and_what_was_expected() {
 }
 
 #[test]
-fn an_error_names_the_environment_variable_that_set_the_value() {
-    let error = |arguments: &[&str]| Settings::command().try_get_matches_from(arguments).unwrap_err();
-    let blamed = |arguments: &[&str]| {
-        let given: Vec<OsString> = arguments.iter().map(Into::into).collect();
-        blame_environment(error(&["argus-test", "--threads", "x"]), &Settings::command(), &given).to_string()
-    };
-    // Variables belong to the whole process, so the test pretends that the flag was not given instead of setting
-    // one.
-    assert!(blamed(&["argus-test"]).contains("'--threads <COUNT> (set by ARGUS_THREADS)'"));
-    for given in [&["argus-test", "--threads", "x"][..], &["argus-test", "--threads=x"]] {
-        assert!(blamed(given).contains("'--threads <COUNT>'"));
+fn a_port_replaces_that_of_the_endpoint() {
+    for (arguments, endpoint) in [
+        (&["--port", "4000"][..], "127.0.0.1:4000"),
+        (&["--endpoint", "0.0.0.0:3000", "--port", "0"], "0.0.0.0:0"),
+        (&["--port", "4000", "--endpoint", "[::1]:3000"], "[::1]:4000"),
+    ] {
+        assert_eq!(read(arguments).unwrap().endpoint, endpoint, "{arguments:?}");
+    }
+    for port in ["", "-1", "65536", "http"] {
+        assert!(read(&["--port", port]).unwrap_err().contains("--port"));
     }
 }
 
