@@ -8,8 +8,10 @@ use super::{Source, Violation, documents::code_spans, packages::Packages};
 const FOREIGN_FLAGS: &[&str] = &[
     // cargo
     "--example",
+    "--locked",
     "--no-deps",
     "--open",
+    "--path",
     "--release",
     // curl
     "--data",
