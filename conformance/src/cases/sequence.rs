@@ -16,8 +16,8 @@ pub(super) const CASES: &[Case] = cases!["sequence";
     "GET /events": [
         sequence_order, sequence_order_with_conditions, pages_in_sequence_order, events_stored_later_come_last,
         last_seq_is_in_every_answer, polling_misses_nothing_while_others_write,
-        polling_in_the_order_of_time_is_warned_of, any_of_several_ids,
-        ids_and_other_conditions, ids_in_every_order, ids_on_pages, too_many_ids,
+        polling_in_the_order_of_time_is_warned_of, any_of_several_ids, ids_and_other_conditions, ids_in_every_order,
+        ids_on_pages, too_many_ids,
     ],
 ];
 
