@@ -57,7 +57,7 @@ fn many_types_are_found_by_their_prefix() {
     let mut rows = RowsBuilder::default();
     for n in 0..TYPES {
         let code = rows.intern(format!("{}{n}", if n % 4 == 0 { "few." } else { "many." }).as_bytes());
-        rows.push(n, u32::try_from(n).unwrap(), code, b"", b"{}");
+        rows.push(n, u32::try_from(n).expect("n is small"), code, b"", b"{}");
     }
     let segment = Arc::new(Segment::new(1, rows.finish_sorted(), [Epoch { ordinal: 0, millis: 0 }].into()));
     let bytes = segment.memory_bytes();
@@ -76,7 +76,7 @@ fn many_types_are_found_by_their_prefix() {
                 found.push(event.timestamp);
                 Flow::More
             };
-            while run.poll_events(100, &mut collect).unwrap().is_pending() {}
+            while run.poll_events(100, &mut collect).expect("all is in memory").is_pending() {}
             assert_eq!(found.len(), expected, "{prefix:?} in {order:?}");
             let in_order = match order {
                 Order::TimeAscending | Order::Sequence => found.is_sorted(),
