@@ -44,6 +44,7 @@ fn condition_sets() -> Vec<(&'static str, Vec<PayloadFilter>)> {
         ("256 exist not", many(|_| Test::Exists(false), |number| format!("user.m{number}"))),
         ("256 not equal", many(|number| Test::Ne(Operand::new(&format!("{number}x"))), |_| "user.id".into())),
         ("256 ranges of a number", many(|number| Test::Gte(Operand::new(&format!("{number}"))), |_| "amount".into())),
+        ("256 ranges of a text", many(|number| Test::Gte(Operand::new(&format!("{number}"))), |_| "page".into())),
         ("contains", vec![filter("referrer", Test::Contains("events!".into()))]),
         ("contains a long needle", vec![filter("referrer", Test::Contains("needle ".repeat(500).into()))]),
     ]

@@ -14,7 +14,7 @@ use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Seed, TYPES_MAX_DEFAULT};
 use argus_core::event::{PAYLOAD_BYTES_DEFAULT, Timestamp};
 use argus_core::ingest::{self, Dialect, Framing, Handling, ParseOptions, Parsed};
-use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Scan, Test};
+use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Scan, Test, TypeTest};
 use argus_core::repository::{Flow, MaintenanceQueue, Repository, Snapshot};
 use argus_core::storage::MemoryStorage;
 
@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("\nthe latest two page views:");
     let latest = Scan {
-        filter: Filter { types: Some(vec!["page_view".into()]), ..Filter::default() },
+        filter: Filter { types: Some(vec![TypeTest::Eq("page_view".into())]), ..Filter::default() },
         order: Order::TimeDescending,
         limit: NonZeroU32::new(2),
         ..Scan::default()

@@ -7,12 +7,14 @@
     reason = "a test fails by panicking"
 )]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use argus_core::api::{Action, Api, Limits, ProblemKind, Reply, RequestHead, ServiceState, Submission, Submitted};
 use argus_core::event::Timestamp;
 use argus_core::query::{
-    CursorError, Filter, Operand, Order, PayloadFilter, PayloadPath, Position, Scan, Test, decode_cursor, encode_cursor,
+    CursorError, Filter, Operand, Order, PayloadFilter, PayloadPath, Position, Scan, Test, TypeTest, decode_cursor,
+    encode_cursor,
 };
 use argus_core::repository::Failure;
 use proptest::collection::vec;
@@ -159,7 +161,7 @@ fn positions() -> impl Strategy<Value = Position> {
 }
 
 fn scans() -> impl Strategy<Value = Scan> {
-    let tests = (0..9_u8, "[a-c]{0,2}").prop_map(|(kind, text)| match kind {
+    let tests = (0..9_u8, "[a-c]{0,2}|1|\"a?\"|true").prop_map(|(kind, text)| match kind {
         0 => Test::Eq(Operand::new(&text)),
         1 => Test::Ne(Operand::new(&text)),
         2 => Test::Gt(Operand::new(&text)),
@@ -170,10 +172,13 @@ fn scans() -> impl Strategy<Value = Scan> {
         7 => Test::Prefix(text.into()),
         _ => Test::Contains(text.into()),
     });
-    let filters = ("[ab](\\.[ab]){0,2}", tests)
+    let filters = ("[ab]?(\\.[ab]?){0,2}", tests)
         .prop_map(|(path, test)| PayloadFilter { path: PayloadPath::parse(&path).unwrap(), test });
     let times = || option::of((-3..3_i64).prop_map(Timestamp::from_nanos));
-    let types = option::of(vec("[ab]{0,2}".prop_map(Into::into), 0..3));
+    let type_tests = ("[ab]{0,2}", any::<bool>()).prop_map(|(text, is_prefix)| {
+        if is_prefix { TypeTest::Prefix(text.into()) } else { TypeTest::Eq(text.into()) }
+    });
+    let types = option::of(vec(type_tests, 0..3));
     let ids = option::of(vec("[ab]{0,2}".prop_map(Into::into), 0..3));
     let orders = prop::sample::select(vec![Order::TimeAscending, Order::TimeDescending, Order::Sequence]);
     (types, ids, times(), times(), vec(filters, 0..3), option::of(0..3_u64), orders).prop_map(
@@ -188,14 +193,10 @@ fn scans() -> impl Strategy<Value = Scan> {
 fn meaning(scan: &Scan) -> String {
     let Scan { filter, order, limit: _, from: _, to: _, up_to_seq: _ } = scan;
     let Filter { types, ids, start, end, payload, after_seq } = filter;
-    let [types, ids] = [types, ids].map(|texts| {
-        let mut texts = texts.clone();
-        if let Some(texts) = &mut texts {
-            texts.sort();
-            texts.dedup();
-        }
-        texts
-    });
+    let [types, ids]: [Option<BTreeSet<String>>; 2] = [
+        types.as_ref().map(|types| types.iter().map(|test| format!("{test:?}")).collect()),
+        ids.as_ref().map(|ids| ids.iter().map(|id| format!("{id:?}")).collect()),
+    ];
     let mut payload: Vec<_> = payload.iter().map(|filter| format!("{filter:?}")).collect();
     payload.sort();
     payload.dedup();

@@ -93,6 +93,27 @@ fn same(found: Value<'_>, expected: &serde_json::Value) -> bool {
     }
 }
 
+/// The text of a number, valid or nearly so.
+fn number_text() -> impl Strategy<Value = String> {
+    prop_oneof!["[+-]?0{0,2}[0-2]{0,2}(\\.[0-2]{0,2})?([eE][+-]?[0-1])?", "[0-2]"]
+}
+
+/// A JSON value, often one that equals an operand.
+fn value_token() -> impl Strategy<Value = String> {
+    let quoted = |text: String| serde_json::to_string(&text).unwrap();
+    prop_oneof![
+        number_text().prop_filter("a number token", |text| Decimal::parse(text).is_some()),
+        number_text().prop_map(quoted),
+        "true|false|null|[a-b\"]{0,2}".prop_map(quoted),
+        prop::sample::select(vec!["true", "false", "null", "[]", "{}"]).prop_map(String::from),
+    ]
+}
+
+/// The text of an operand of any kind.
+fn operand() -> impl Strategy<Value = String> {
+    prop_oneof![number_text(), value_token(), "true|false|null|[a-b\"]{0,3}"]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -198,7 +219,7 @@ proptest! {
 
     #[test]
     fn conditions_match_strings_and_numbers_in_an_array(string in any::<String>(), number in any::<i64>()) {
-        let (same, greater, float) = (format!("s{string}"), format!("t{string}"), format!("{number}.0"));
+        let (same, greater, float) = (format!("s{string}"), format!("t{string}"), format!("{number:+}.0"));
         let payload = serde_json::json!({"a": [{"b": same}, {"b": number}]}).to_string();
         let payload = Payload::parse(&payload).unwrap();
         let holds = |test| {
@@ -217,9 +238,50 @@ proptest! {
     }
 
     #[test]
-    fn paths_round_trip_through_text(text in "[ab.\\\\ü]{0,12}") {
-        if let Ok(path) = PayloadPath::parse(&text) {
-            prop_assert_eq!(path.to_string(), &*text);
+    fn what_equals_an_operand_lies_within_gte_and_lte(value in value_token(), operand in operand()) {
+        let text = format!("{{\"a\":{value}}}");
+        let payload = Payload::parse(&text).unwrap();
+        let holds = |test: fn(Operand) -> Test| {
+            let filter = PayloadFilter { path: PayloadPath::parse("a").unwrap(), test: test(Operand::new(&operand)) };
+            Conditions::compile(&[filter]).evaluate(payload).matches
+        };
+        let (eq, gte, lte) = (holds(Test::Eq), holds(Test::Gte), holds(Test::Lte));
+        prop_assert!(!eq || gte && lte, "{} equals {}, but is not within it", value, operand);
+        prop_assert_eq!(holds(Test::Ne), !eq);
+        prop_assert!(!eq || !holds(Test::Gt) && !holds(Test::Lt), "{} equals {}, and is outside", value, operand);
+    }
+
+    #[test]
+    fn texts_of_numbers_are_ordered_as_integers_are(left in any::<i64>(), right in any::<i64>(), zeros in 0_usize..4) {
+        let written = |number: i64| {
+            let sign = if number < 0 { "-" } else { "+" };
+            format!("{sign}{}{}", "0".repeat(zeros), number.unsigned_abs())
+        };
+        let (left_text, right_text) = (written(left), written(right));
+        let parse = |text| Decimal::parse_text(text).unwrap();
+        prop_assert_eq!(parse(left_text.as_bytes()).cmp(&parse(right_text.as_bytes())), left.cmp(&right));
+    }
+
+    #[test]
+    fn every_number_token_is_a_text_of_the_same_number(text in "-?[0-9]{0,3}(\\.[0-9]{0,2})?([eE][+-]?[0-9]{0,2})?") {
+        if let Some(number) = Decimal::parse(&text) {
+            prop_assert_eq!(Decimal::parse_text(text.as_bytes()), Some(number));
+        }
+    }
+
+    #[test]
+    fn paths_round_trip_through_text(
+        names in prop::collection::vec("[ab.\\[\\]\\\\ü]{0,4}", 1..4),
+        text in "[ab.\\[\\]\\\\ü]{0,12}",
+    ) {
+        let escape = |name: &String| {
+            let name = name.replace('\\', "\\\\");
+            [".", "[", "]"].iter().fold(name, |name, &sign| name.replace(sign, &format!("\\{sign}")))
+        };
+        let path = PayloadPath::parse(&names.iter().map(escape).collect::<Vec<_>>().join(".")).unwrap();
+        prop_assert!(path.names().eq(names.iter().map(String::as_str)));
+        for path in PayloadPath::parse(&text).into_iter().chain([path]) {
+            prop_assert_eq!(&PayloadPath::parse(&path.to_string()).unwrap(), &path);
         }
     }
 }

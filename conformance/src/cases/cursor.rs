@@ -14,9 +14,9 @@ pub(super) const CASES: &[Case] = cases!["cursor";
     "GET /events": [
         pages_add_up_to_the_whole_answer, pages_in_descending_order, pages_of_equal_times, pages_of_lines,
         no_link_after_the_last_page, no_link_without_limit, link_keeps_the_filters, link_of_a_head_request,
-        events_stored_during_a_walk, events_stored_before_the_cursor_are_left_out, page_size_may_change,
-        cursor_without_limit_returns_the_rest, cursor_with_other_filters_is_refused, invalid_cursor_is_refused,
-        damaged_cursor_is_refused, cursor_can_be_used_again,
+        events_stored_during_a_walk, types_stored_during_a_walk, events_stored_before_the_cursor_are_left_out,
+        page_size_may_change, cursor_without_limit_returns_the_rest, cursor_with_other_filters_is_refused,
+        invalid_cursor_is_refused, damaged_cursor_is_refused, cursor_can_be_used_again,
     ],
 ];
 
@@ -174,6 +174,19 @@ fn events_stored_during_a_walk(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
+/// Each page has all types with the prefix, not only those of the first page.
+fn types_stored_during_a_walk(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let event = |event_type: &str, n: u64| json!({"event_type": event_type, "timestamp": n, "payload": n});
+    server.store(&json!([event("p.a", 1), event("q", 2), event("p.b", 3), event("p.c", 4)]))?;
+    let first = server.get("/events?type[prefix]=p.&limit=2")?;
+    check_eq!(seqs(&first.events()?), [&json!(1), &json!(3)], "the first page");
+    let target = next(&first)?.ok_or_else(|| Failure::unmet("a Link to the next page"))?;
+    server.store(&json!([event("p.new", 5), event("new", 6)]))?;
+    check_eq!(seqs(&walk(&server, &target)?.concat()), [&json!(4), &json!(5)], "the rest");
+    Ok(())
+}
+
 fn events_stored_before_the_cursor_are_left_out(ctx: &Context<'_>) -> Outcome {
     let server = with(ctx, 30)?;
     let whole = server.find("")?;
@@ -212,6 +225,7 @@ fn cursor_with_other_filters_is_refused(ctx: &Context<'_>) -> Outcome {
     for other in [
         "limit=2",
         "type=odd&start=0&payload.x[exists]=false&limit=2",
+        "type[prefix]=even&start=0&payload.x[exists]=false&limit=2",
         "type=even&type=odd&start=0&payload.x[exists]=false&limit=2",
         "type=even&start=1&payload.x[exists]=false&limit=2",
         "type=even&start=0&end=9&payload.x[exists]=false&limit=2",

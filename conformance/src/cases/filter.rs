@@ -3,18 +3,19 @@
 use serde_json::json;
 
 use crate::case::{Case, cases};
-use crate::check_eq;
 use crate::client::Request;
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
+use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["filter";
     "GET /events": [
         string_equals_by_bytes, number_equals_by_value, number_equals_beyond_floats, literals, number_and_its_text,
-        nested_path, array_matches_if_any_element_does, array_of_objects, greater_and_less,
-        greater_and_less_beyond_floats, greater_and_less_of_strings, not_equal_is_the_opposite_of_equal, exists,
-        prefix, contains, same_filter_twice_means_both, range_of_a_number, encoded_brackets, unknown_operator,
-        malformed_operator, empty_name_in_path, exists_takes_true_or_false, names_with_unicode, escaped_values_match,
+        the_operand_says_what_is_compared, what_equals_lies_within_gte_and_lte, nested_path,
+        array_matches_if_any_element_does, array_of_objects, greater_and_less, greater_and_less_beyond_floats,
+        greater_and_less_of_strings, not_equal_is_the_opposite_of_equal, exists, prefix, contains,
+        same_filter_twice_means_both, range_of_a_number, encoded_brackets, unknown_operator, malformed_operator,
+        empty_names_in_paths, brackets_in_names, exists_takes_true_or_false, names_with_unicode, escaped_values_match,
         objects_equal_nothing, payload_that_is_not_an_object, filter_with_type_and_time, many_conditions,
         too_many_conditions, long_path_and_value, too_long_path_or_value, needle_longer_than_the_value,
     ],
@@ -36,15 +37,19 @@ fn with(ctx: &Context<'_>, payloads: &[&str]) -> Result<Server, Failure> {
 
 /// Requires exactly the payloads with these indexes to match.
 fn expect(server: &Server, query: &str, matching: &[usize]) -> Outcome {
+    let expected: Vec<String> = matching.iter().map(ToString::to_string).collect();
+    check_eq!(found(server, query)?, expected, "which payloads match {query}");
+    Ok(())
+}
+
+/// The ids of the events that match.
+fn found(server: &Server, query: &str) -> Result<Vec<String>, Failure> {
     // The answer is not parsed as JSON: some numbers do not fit into a `Value`.
     let request = Request::get(&format!("/events?{query}")).header("accept", "application/x-ndjson");
     let response = server.send(&request)?;
-    response.expect(200)?;
+    response.expect(200).map_err(|failure| failure.within(&query))?;
     let id = |line: &str| Some(line.strip_prefix("{\"id\":\"")?.split_once('"')?.0.to_owned());
-    let found: Vec<String> = response.text()?.lines().filter_map(id).collect();
-    let expected: Vec<String> = matching.iter().map(ToString::to_string).collect();
-    check_eq!(found, expected, "which payloads match {query}");
-    Ok(())
+    Ok(response.text()?.lines().filter_map(id).collect())
 }
 
 fn string_equals_by_bytes(ctx: &Context<'_>) -> Outcome {
@@ -119,6 +124,73 @@ fn number_and_its_text(ctx: &Context<'_>) -> Outcome {
     expect(&server, "payload.a=1", &[0, 1])?;
     expect(&server, "payload.a=1.0", &[0, 2])?;
     expect(&server, "payload.a=true", &[3])
+}
+
+/// Values that are written alike but differ in kind.
+const ALIKE: [&str; 12] = [
+    r#"{"a":500}"#,
+    r#"{"a":"500"}"#,
+    r#"{"a":"0500"}"#,
+    r#"{"a":5e2}"#,
+    r#"{"a":"abc"}"#,
+    r#"{"a":true}"#,
+    r#"{"a":"true"}"#,
+    r#"{"a":null}"#,
+    r#"{"a":"\"500\""}"#,
+    r#"{"a":"5e2 "}"#,
+    r#"{"a":"9"}"#,
+    r#"{"a":"-1"}"#,
+];
+
+fn the_operand_says_what_is_compared(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &ALIKE)?;
+    for (condition, matching) in [
+        // Written as a number.
+        ("=500", &[0, 1, 3][..]),
+        ("=0500", &[0, 2, 3]),
+        ("=%2B5e2", &[0, 3]),
+        ("[ne]=0500", &[1, 4, 5, 6, 7, 8, 9, 10, 11]),
+        ("[gte]=500", &[0, 1, 2, 3]),
+        ("[gt]=9", &[0, 1, 2, 3]),
+        ("[lt]=%2B009.5", &[10, 11]),
+        ("[lte]=-1.0", &[11]),
+        // A JSON string.
+        ("=%22500%22", &[1]),
+        ("=%22%5Cu0035%5Cu00300%22", &[1]),
+        ("=%22%5C%22500%5C%22%22", &[8]),
+        ("=%22true%22", &[6]),
+        ("[ne]=%22500%22", &[0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+        ("[gt]=%229%22", &[4, 6]),
+        ("[lte]=%22500%22", &[1, 2, 8, 11]),
+        // Any other text.
+        ("=%22500", &[]),
+        ("=500.", &[]),
+        ("[lt]=.5", &[8, 11]),
+        ("[gte]=abc", &[4, 6]),
+        // A literal.
+        ("=true", &[5, 6]),
+        ("[gte]=true", &[5, 6]),
+        ("[lte]=true", &[5, 6]),
+        ("[gt]=true", &[]),
+        ("[lt]=true", &[]),
+        ("[gte]=null", &[7]),
+        // Quotes have no meaning in a search.
+        ("[prefix]=%22", &[8]),
+        ("[contains]=%22500%22", &[8]),
+    ] {
+        expect(&server, &format!("payload.a{condition}"), matching)?;
+    }
+    Ok(())
+}
+
+fn what_equals_lies_within_gte_and_lte(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &ALIKE)?;
+    for operand in ["500", "0500", "5e2", "5e2+", "%22500%22", "%22500", "abc", "true", "null", "9", "-1", "-01", ""] {
+        let equal = found(&server, &format!("payload.a={operand}"))?;
+        let within = found(&server, &format!("payload.a[gte]={operand}&payload.a[lte]={operand}"))?;
+        check!(equal.iter().all(|id| within.contains(id)), "{equal:?}, which equal {operand}, in {within:?}");
+    }
+    Ok(())
 }
 
 fn nested_path(ctx: &Context<'_>) -> Outcome {
@@ -240,16 +312,45 @@ fn unknown_operator(ctx: &Context<'_>) -> Outcome {
 
 fn malformed_operator(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
-    for name in ["payload[gt]", "payload.[gt]", "payload[a"] {
+    for name in ["payload[gt]", "payload.[a]", "payload[a", r"payload.a\b", r"payload.a\"] {
         server.get(&format!("/events?{name}=1"))?.problem(400).map_err(|failure| failure.within(&name))?;
     }
     Ok(())
 }
 
-fn empty_name_in_path(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.server()?;
-    for name in ["payload.", "payload..a", "payload.a.", "payload.a..b"] {
-        server.get(&format!("/events?{name}=1"))?.problem_naming(400, name).map_err(|failure| failure.within(&name))?;
+fn empty_names_in_paths(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &[r#"{"":1}"#, r#"{"":{"a":1}}"#, r#"{"a":{"":1}}"#, r#"{"a":{"":{"b":1}}}"#, "1"])?;
+    expect(&server, "payload.=1", &[0])?;
+    expect(&server, "payload.[gte]=1", &[0])?;
+    expect(&server, "payload..a=1", &[1])?;
+    expect(&server, "payload.a.=1", &[2])?;
+    expect(&server, "payload.a..b=1", &[3])
+}
+
+fn brackets_in_names(ctx: &Context<'_>) -> Outcome {
+    let server = with(
+        ctx,
+        &[
+            r#"{"order[id]":1}"#,
+            r#"{"order":{"[id]":1},"order[id":2,"id]":2}"#,
+            r#"{"a[gt]":1}"#,
+            r#"{"a":2}"#,
+            r#"{"a\\":2}"#,
+            r#"{"a":{"b[c]":{"d":1}}}"#,
+        ],
+    )?;
+    for (name, matching) in [
+        (r"payload.order\[id\]", &[0][..]),
+        ("payload.order%5C%5Bid%5C%5D", &[0]),
+        (r"payload.order\[id\][gte]", &[0]),
+        (r"payload.order.\[id\][eq]", &[1]),
+        (r"payload.a\[gt]", &[2]),
+        ("payload.a[gt]", &[3]),
+        (r"payload.a\\[gt]", &[4]),
+        ("payload.a.b[c].d", &[5]),
+        (r"payload.a.b\[c\].d[lt]", &[]),
+    ] {
+        expect(&server, &format!("{name}=1"), matching)?;
     }
     Ok(())
 }

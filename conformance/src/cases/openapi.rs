@@ -13,7 +13,7 @@ use crate::{check, check_eq};
 pub(super) const CASES: &[Case] = cases!["openapi";
     "Routes": [
         version_and_title, every_route_is_declared, methods_are_declared, references_resolve, operation_ids_are_unique,
-        answers_are_declared, parameters_are_declared, head,
+        answers_are_declared, parameters_are_declared, payload_parameters_are_those_that_are_taken, head,
     ],
 ];
 
@@ -127,7 +127,7 @@ fn answers_are_declared(ctx: &Context<'_>) -> Outcome {
 fn parameters_are_declared(ctx: &Context<'_>) -> Outcome {
     let document = document(&ctx.server()?)?;
     for (method, names) in [
-        ("get", &["type", "id", "start", "end", "after_seq", "limit", "order", "cursor"][..]),
+        ("get", &["type", "type[prefix]", "id", "start", "end", "after_seq", "limit", "order", "cursor"][..]),
         ("post", &["type", "type_from", "time_from", "id_from"]),
     ] {
         let parameters = document["paths"]["/events"][method]["parameters"].as_array().cloned().unwrap_or_default();
@@ -142,6 +142,64 @@ fn parameters_are_declared(ctx: &Context<'_>) -> Outcome {
         for name in names {
             check!(declared.contains(&json!(name)), "the parameter {name} of {method} /events in {declared:?}");
         }
+    }
+    Ok(())
+}
+
+/// The schema accepts the names of conditions that the server takes, and no others.
+fn payload_parameters_are_those_that_are_taken(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    let document = document(&server)?;
+    let schema = document.pointer("/components/parameters/Payload/schema");
+    let schema = schema.ok_or_else(|| Failure::unmet("a schema of the conditions on payloads"))?;
+    let validator = jsonschema::draft202012::new(schema)
+        .map_err(|error| Failure::unmet(format!("a schema of the conditions on payloads: {error}")))?;
+    for (name, value, is_taken) in [
+        ("payload.a", "1", true),
+        ("payload.a.b", "", true),
+        ("payload.größe", "1", true),
+        ("payload.a b\n", "1", true),
+        ("payload.", "1", true),
+        ("payload..a.", "1", true),
+        ("payload.[gt]", "1", true),
+        ("payload.a[gt]", "1", true),
+        ("payload.a[eq]", "1", true),
+        ("payload.a[exists]", "true", true),
+        ("payload.a[exists]", "1", false),
+        (r"payload.a\\[exists]", "1", false),
+        (r"payload.a\[exists]", "1", true),
+        (r"payload.a[exists\]", "1", true),
+        ("payload.a[like]", "1", false),
+        ("payload.a[GT]", "1", false),
+        ("payload.a[]", "1", false),
+        ("payload.a[0]", "1", false),
+        (r"payload.a\[0\]", "1", true),
+        (r"payload.a\[0\][lt]", "1", true),
+        (r"payload.a\[0\][0]", "1", false),
+        (r"payload.a\[gt]", "1", true),
+        (r"payload.a[gt\]", "1", true),
+        (r"payload.a\\[gt]", "1", true),
+        (r"payload.a\\[like]", "1", false),
+        (r"payload.a\\\[like]", "1", true),
+        ("payload.a[b].c", "1", true),
+        ("payload.a[b].c[ne]", "1", true),
+        ("payload.a[gt][lt]", "1", true),
+        ("payload.a[b", "1", true),
+        ("payload.a]", "1", true),
+        ("payload.a]b[prefix]", "1", true),
+        ("payload.a[b]c]", "1", false),
+        (r"payload.a\.b\\", "1", true),
+        (r"payload.a\b", "1", false),
+        (r"payload.a\", "1", false),
+        ("payload", "1", false),
+        ("payload[gt]", "1", false),
+        ("payloads.a", "1", false),
+        ("Payload.a", "1", false),
+    ] {
+        let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let status = server.get(&format!("/events?{encoded}={value}"))?.status();
+        check_eq!(status, if is_taken { 200 } else { 400 }, "the status of {name}={value}");
+        check_eq!(validator.is_valid(&json!({ name: value })), is_taken, "whether the schema accepts {name}={value}");
     }
     Ok(())
 }

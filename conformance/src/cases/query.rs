@@ -12,11 +12,11 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["query";
     "GET /events": [
-        nothing_stored, ascending_by_time_then_sequence, descending, one_type, any_of_several_types,
-        empty_type_matches_nothing, unknown_type_matches_nothing, bounds_are_inclusive, start_alone, end_alone,
-        start_later_than_end, after_seq, limit, bad_limits, bad_after_seq, bad_order, unknown_parameter,
-        parameter_names_are_case_sensitive, repeated_parameter, conditions_are_combined, plus_and_percent,
-        bad_percent_encoding, lines_on_request, array_by_default, accept_lists, head_has_no_body,
+        nothing_stored, ascending_by_time_then_sequence, descending, one_type, any_of_several_types, types_by_prefix,
+        many_types_by_prefix, empty_type_matches_nothing, unknown_type_matches_nothing, bounds_are_inclusive,
+        start_alone, end_alone, start_later_than_end, after_seq, limit, bad_limits, bad_after_seq, bad_order,
+        unknown_parameter, parameter_names_are_case_sensitive, repeated_parameter, conditions_are_combined,
+        plus_and_percent, bad_percent_encoding, lines_on_request, array_by_default, accept_lists, head_has_no_body,
         large_answer_is_streamed, answer_is_one_snapshot, slow_reader_gets_everything, abandoned_answers_do_no_harm,
     ],
 ];
@@ -75,6 +75,52 @@ fn any_of_several_types(ctx: &Context<'_>) -> Outcome {
     expect(&server, "type=c&type=a", &[2, 1, 3])?;
     expect(&server, "type=a&type=a", &[2, 1])?;
     expect(&server, "type=a&type=nothing", &[2, 1])
+}
+
+fn types_by_prefix(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let types = ["checkout.start", "search", "checkout", "Checkout.done", "checkout.done", "größe", "checkout/x"];
+    let event =
+        |(event_type, n)| json!({"id": format!("e{n}"), "event_type": event_type, "timestamp": 9 - n, "payload": n});
+    server.store(&types.iter().zip(1..).map(event).collect())?;
+    for (query, payloads) in [
+        ("type[prefix]=checkout.", &[5, 1][..]),
+        ("type%5Bprefix%5D=checkout.", &[5, 1]),
+        ("type[prefix]=checkout", &[7, 5, 3, 1]),
+        ("type[prefix]=checkout.&type=search", &[5, 2, 1]),
+        ("type[prefix]=checkout.&type[prefix]=checkout.s&type[prefix]=C&type=checkout.done", &[5, 4, 1]),
+        ("type[prefix]=gr%C3%B6", &[6]),
+        ("type[prefix]=", &[7, 6, 5, 4, 3, 2, 1]),
+        ("type[prefix]=&type=", &[7, 6, 5, 4, 3, 2, 1]),
+        ("type[prefix]=checkout.starting", &[]),
+        ("type[prefix]=nothing&type=search", &[2]),
+        ("type[prefix]=checkout.&order=desc", &[1, 5]),
+        ("type[prefix]=checkout.&order=seq", &[1, 5]),
+        ("type[prefix]=checkout.&order=seq&limit=1&after_seq=1", &[5]),
+        ("type[prefix]=checkout.&start=5", &[1]),
+        ("type[prefix]=checkout.&id=e1&id=e2", &[1]),
+    ] {
+        expect(&server, query, payloads)?;
+    }
+    expect(&server, &format!("type[prefix]={}", "x".repeat(300)), &[])
+}
+
+/// More types than a query usually names.
+fn many_types_by_prefix(ctx: &Context<'_>) -> Outcome {
+    const TYPES: i64 = 1_000;
+    let server = ctx.empty()?;
+    let event = |n: i64| {
+        let event_type = if n % 10 == 0 { format!("few.{}", n % 3) } else { format!("many.{n}") };
+        json!({"event_type": event_type, "timestamp": n * 7 % TYPES, "payload": n})
+    };
+    server.store(&(0..TYPES).map(event).collect())?;
+    let mut many: Vec<i64> = (0..TYPES).filter(|n| n % 10 != 0).collect();
+    expect(&server, "type[prefix]=many.&order=seq", &many)?;
+    many.sort_by_key(|n| n * 7 % TYPES);
+    expect(&server, "type[prefix]=many.", &many)?;
+    many.reverse();
+    expect(&server, "type[prefix]=many.&order=desc&limit=500", many.get(..500).unwrap_or_default())?;
+    expect(&server, "type[prefix]=many.&type=few.0&start=3&end=3", &[429])
 }
 
 fn empty_type_matches_nothing(ctx: &Context<'_>) -> Outcome {
@@ -170,10 +216,26 @@ fn unknown_parameter(ctx: &Context<'_>) -> Outcome {
         ("type=a&offset=3", "offset"),
         ("payload=1", "payload"),
         ("time_from=/t", "time_from"),
+        ("event_type=a", "event_type"),
+        ("timestamp=1", "timestamp"),
     ] {
-        server.get(&format!("/events?{query}"))?.problem_naming(400, name).map_err(|failure| failure.within(&query))?;
+        let response = server.get(&format!("/events?{query}"))?;
+        response.problem_naming(400, name).map_err(|failure| failure.within(&query))?;
+        let detail = response.problem(400)?["detail"].as_str().unwrap_or_default().to_owned();
+        let known = [
+            "type and type[prefix] (the event_type)",
+            "start and end (the timestamp)",
+            "id",
+            "payload.<path>",
+            "after_seq",
+            "limit",
+            "order",
+            "cursor",
+        ];
+        check!(known.iter().all(|known| detail.contains(known)), "the parameters {known:?} in {detail:?}");
     }
-    Ok(())
+    let one = server.get("/events/some-id?type=a")?;
+    one.problem_naming(400, "'type': this route has no parameters")
 }
 
 fn parameter_names_are_case_sensitive(ctx: &Context<'_>) -> Outcome {

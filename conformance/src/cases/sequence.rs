@@ -15,8 +15,9 @@ use crate::{check, check_eq};
 pub(super) const CASES: &[Case] = cases!["sequence";
     "GET /events": [
         sequence_order, sequence_order_with_conditions, pages_in_sequence_order, events_stored_later_come_last,
-        last_seq_is_in_every_answer, polling_misses_nothing_while_others_write, any_of_several_ids,
-        ids_and_other_conditions, ids_in_every_order, ids_on_pages, too_many_ids,
+        last_seq_is_in_every_answer, polling_misses_nothing_while_others_write,
+        polling_in_the_order_of_time_is_warned_of, any_of_several_ids, ids_and_other_conditions, ids_in_every_order,
+        ids_on_pages, too_many_ids,
     ],
 ];
 
@@ -155,6 +156,34 @@ fn polling_misses_nothing_while_others_write(ctx: &Context<'_>) -> Outcome {
         received
     })?;
     check_eq!(received, (1..=total).collect::<Vec<_>>(), "the sequence numbers that polling received");
+    Ok(())
+}
+
+fn polling_in_the_order_of_time_is_warned_of(ctx: &Context<'_>) -> Outcome {
+    let server = stored(ctx)?;
+    for (query, is_warned_of) in [
+        ("after_seq=0&limit=5", true),
+        ("after_seq=12&limit=5&order=asc", true),
+        ("after_seq=3&limit=10000&order=desc&type=a", true),
+        ("after_seq=0&limit=5&order=seq", false),
+        ("after_seq=0", false),
+        ("limit=5", false),
+        ("", false),
+    ] {
+        let target = format!("/events?{query}");
+        let lines = Request::get(&target).header("accept", "application/x-ndjson");
+        for request in [Request::get(&target), Request::new("HEAD", &target), lines] {
+            let response = server.send(&request)?;
+            response.expect(200)?;
+            let warning = response.header("argus-warning").unwrap_or_default();
+            check_eq!(warning.contains("order=seq"), is_warned_of, "whether {target} has a warning");
+            check_eq!(warning.is_empty(), !is_warned_of, "whether {target} has no warning");
+        }
+    }
+    let second = next(&server.get("/events?after_seq=0&limit=5")?)?;
+    let second = server.get(&second.ok_or_else(|| Failure::unmet("a Link to the next page"))?)?;
+    check!(second.header("argus-warning").is_some(), "the same warning on the next page");
+    check_eq!(server.get("/events?after_seq=0&limit=0")?.header("argus-warning"), None, "a warning in an error");
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::params::unknown;
+use super::params::invalid;
 use super::problem_reply::ProblemReply;
 use super::target::Target;
 use super::text::Excerpt;
@@ -21,7 +21,7 @@ pub(super) struct Lookup {
 impl Lookup {
     pub(super) fn read(id: String, target: &Target<'_>, head_only: bool) -> Result<Self, ProblemReply> {
         match target.params.first() {
-            Some(param) => Err(unknown(&param.name)),
+            Some(param) => Err(invalid(format!("{}: this route has no parameters", Excerpt(&param.name)))),
             None => Ok(Self { id, head_only }),
         }
     }

@@ -13,8 +13,12 @@ use super::text::Excerpt;
 use crate::event::Timestamp;
 use crate::query::{
     Filter, IDS_MAX, LIMIT_MAX, OPERAND_BYTES_MAX, Operand, Order, PAYLOAD_FILTERS_MAX, PAYLOAD_PATH_BYTES_MAX,
-    PayloadFilter, PayloadPath, Scan, Test, decode_cursor,
+    PayloadFilter, PayloadPath, Scan, Test, TypeTest, decode_cursor,
 };
+
+/// The parameters of `GET /events`, for the error about an unknown one. Names of members are common mistakes.
+const PARAMETERS: &str = "type and type[prefix] (the event_type), start and end (the timestamp), id, payload.<path>, \
+    after_seq, limit, order, cursor";
 
 /// Parses the parameters of `GET /events`. An unknown or invalid one is an error, never ignored.
 pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, ProblemReply> {
@@ -40,7 +44,8 @@ pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, ProblemReply> {
 /// Parses one parameter of the filter.
 fn read_filter_param(filter: &mut Filter, name: &str, value: &str) -> Result<(), ProblemReply> {
     match name {
-        "type" => filter.types.get_or_insert_with(Vec::new).push(value.into()),
+        "type" => filter.types.get_or_insert_with(Vec::new).push(TypeTest::Eq(value.into())),
+        "type[prefix]" => filter.types.get_or_insert_with(Vec::new).push(TypeTest::Prefix(value.into())),
         "id" => filter.ids.get_or_insert_with(Vec::new).push(value.into()),
         "start" => once(&mut filter.start, name, parse_time(name, value)?)?,
         "end" => once(&mut filter.end, name, parse_time(name, value)?)?,
@@ -51,7 +56,7 @@ fn read_filter_param(filter: &mut Filter, name: &str, value: &str) -> Result<(),
                 return Err(invalid(format!("{}: {detail}", Excerpt(name))));
             }
             Some(rest) => filter.payload.push(parse_payload_filter(name, rest, value)?),
-            None => return Err(unknown(name)),
+            None => return Err(unknown(name, PARAMETERS)),
         },
     }
     Ok(())
@@ -78,9 +83,9 @@ pub(super) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), 
     }
 }
 
-/// The error for a parameter that the route does not have.
-pub(super) fn unknown(name: &str) -> ProblemReply {
-    invalid(format!("{}: unknown parameter", Excerpt(name)))
+/// The error for a parameter that the route does not have. `known` lists those that it has.
+pub(super) fn unknown(name: &str, known: &str) -> ProblemReply {
+    invalid(format!("{}: unknown parameter; the parameters are {known}", Excerpt(name)))
 }
 
 /// The error for an invalid parameter. `detail` begins with its name.
@@ -123,10 +128,7 @@ fn parse_order(name: &str, value: &str) -> Result<Order, ProblemReply> {
 /// Parses a condition on the payload. `rest` follows `payload.` in the name: a path and an optional operator in
 /// brackets.
 fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFilter, ProblemReply> {
-    let (path, operator) = match rest.strip_suffix(']').and_then(|open| open.rsplit_once('[')) {
-        Some((path, operator)) => (path, Some(operator)),
-        None => (rest, None),
-    };
+    let (path, operator) = split_operator(rest);
     for (what, text, bytes_max) in [("path", path, PAYLOAD_PATH_BYTES_MAX), ("value", value, OPERAND_BYTES_MAX)] {
         if text.len() > bytes_max {
             let length = text.len();
@@ -152,13 +154,30 @@ fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFi
         Some(other) => {
             let known = "eq, ne, gt, gte, lt, lte, exists, prefix, contains";
             return Err(invalid(format!(
-                "{}: unknown operator {}; the operators are {known}",
+                "{}: unknown operator {}; the operators are {known}. A bracket in a name is written '\\['",
                 Excerpt(name),
                 Excerpt(other)
             )));
         }
     };
     Ok(PayloadFilter { path, test })
+}
+
+/// Splits an operator in brackets off the end of a condition's name. Neither bracket has a backslash before it.
+fn split_operator(text: &str) -> (&str, Option<&str>) {
+    let (mut open, mut is_closed, mut is_escaped) = (None, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        is_closed = byte == b']' && !is_escaped;
+        if byte == b'[' && !is_escaped {
+            open = Some(at);
+        }
+        is_escaped = byte == b'\\' && !is_escaped;
+    }
+    let split = open.filter(|_| is_closed).and_then(|open| text.split_at_checked(open));
+    match split.and_then(|(path, operator)| Some((path, operator.strip_prefix('[')?.strip_suffix(']')?))) {
+        Some((path, operator)) => (path, Some(operator)),
+        None => (text, None),
+    }
 }
 
 #[cfg(test)]
@@ -181,11 +200,17 @@ mod tests {
 
     #[test]
     fn all_parameters_together() {
-        let query = "type=a+b&type=&id=1&id=a%26b&start=1&end=2026-01-01T00%3A00%3A00Z&after_seq=7&limit=10000\
+        let query = "type=a+b&type=&type[prefix]=c.&type%5Bprefix%5D=&id=1&id=a%26b&start=1\
+            &end=2026-01-01T00%3A00%3A00Z&after_seq=7&limit=10000\
             &order=desc&payload.a.b=1&payload.a.b%5Bgte%5D=2&payload.a[exists]=false&payload.a[prefix]=x";
         let condition = |path: &str, test| PayloadFilter { path: PayloadPath::parse(path).unwrap(), test };
         let filter = Filter {
-            types: Some(vec!["a b".into(), "".into()]),
+            types: Some(vec![
+                TypeTest::Eq("a b".into()),
+                TypeTest::Eq("".into()),
+                TypeTest::Prefix("c.".into()),
+                TypeTest::Prefix("".into()),
+            ]),
             ids: Some(vec!["1".into(), "a&b".into()]),
             start: Some(Timestamp::from_nanos(1_000_000_000)),
             end: Some(Timestamp::parse_param("2026-01-01T00:00:00Z").unwrap()),
@@ -221,18 +246,58 @@ mod tests {
     }
 
     #[test]
+    fn brackets_and_empty_names_are_found_in_paths() {
+        let (equal, greater) = (Test::Eq(Operand::new("1")), Test::Gt(Operand::new("1")));
+        for (name, names, test) in [
+            (r"payload.order\[id\]", &["order[id]"][..], &equal),
+            (r"payload.order\[id\][gt]", &["order[id]"], &greater),
+            (r"payload.a\\[gt]", &[r"a\"], &greater),
+            (r"payload.a\[gt]", &["a[gt]"], &equal),
+            (r"payload.a[gt\]", &["a[gt]"], &equal),
+            ("payload.a[b].c", &["a[b]", "c"], &equal),
+            ("payload.a[b].c[gt]", &["a[b]", "c"], &greater),
+            ("payload.a[b", &["a[b"], &equal),
+            ("payload.a]", &["a]"], &equal),
+            ("payload.a.b\\.c", &["a", "b.c"], &equal),
+            ("payload.", &[""], &equal),
+            ("payload.[gt]", &[""], &greater),
+            ("payload.a..b", &["a", "", "b"], &equal),
+            ("payload.a.[gt]", &["a", ""], &greater),
+        ] {
+            let filter = read(&format!("{name}=1")).unwrap().filter.payload.remove(0);
+            assert_eq!(filter.path.names().collect::<Vec<_>>(), names, "{name}");
+            assert_eq!(filter.test, *test, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_parameter_names_those_there_are() {
+        for name in ["event_type", "timestamp", "payload", "x"] {
+            let detail = read(&format!("{name}=1")).unwrap_err();
+            for known in ["type and type[prefix] (the event_type)", "(the timestamp)", "payload.<path>", "cursor"] {
+                assert!(detail.contains(known), "{detail}");
+            }
+        }
+        assert!(read("payload.a[0]=1").unwrap_err().ends_with(r"A bracket in a name is written '\['"));
+    }
+
+    #[test]
     fn errors_begin_with_the_name_of_the_parameter() {
         for (query, name) in [
             ("x=1", "'x'"),
             ("=1", "''"),
             ("Type=a", "'Type'"),
             ("payload=1", "'payload'"),
-            ("payload.=1", "'payload.'"),
-            ("payload.a..b=1", "'payload.a..b'"),
+            ("payload[gt]=1", "'payload[gt]'"),
+            ("type[eq]=a", "'type[eq]'"),
+            ("type[prefix=a", "'type[prefix'"),
             ("payload.a[like]=1", "'payload.a[like]'"),
             ("payload.a[]=1", "'payload.a[]'"),
             ("payload.a[exists]=yes", "'payload.a[exists]'"),
-            ("payload.[gt]=1", "'payload.[gt]'"),
+            ("payload.a[0]=1", "'payload.a[0]'"),
+            ("payload.[a]=1", "'payload.[a]'"),
+            (r"payload.a\b=1", r"'payload.a\b'"),
+            (r"payload.a\[gt=1&payload.\=1", r"'payload.\'"),
             ("start=yesterday", "start"),
             ("start=", "start"),
             ("end=2026-01-01T00:00:00+01:00", "end"),
@@ -259,7 +324,7 @@ mod tests {
             assert!(detail.starts_with(&format!("{name}: ")), "{query}: {detail}");
         }
         assert!(read("end=2026-01-01T00:00:00+01:00").unwrap_err().contains("%2B"));
-        assert!(read(&"x".repeat(10_000)).unwrap_err().len() < 200);
+        assert!(read(&"x".repeat(10_000)).unwrap_err().len() < 400);
         assert!(read(&"id=a&".repeat(IDS_MAX)).is_ok());
         assert!(read(&"id=a&".repeat(IDS_MAX + 1)).unwrap_err().starts_with("id: "));
     }

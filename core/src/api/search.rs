@@ -31,6 +31,11 @@ const SEND_AFTER: Duration = Duration::from_millis(20);
 /// How long a run may hold a snapshot that has been replaced.
 const REPLACED_HELD_MAX: Duration = Duration::from_secs(1);
 
+/// The warning to a client that polls in the order of time: it takes the highest sequence number of a page for the next
+/// `after_seq`, and so loses the events of later pages with lower numbers.
+const ORDER_WARNING: &str =
+    "use order=seq to poll with after_seq and limit; in the order of time, later pages may have lower sequence numbers";
+
 /// Characters that clients send unescaped, but that end a URL in a link or are not allowed in it (RFC 3986).
 const ENCODED_IN_LINK: &AsciiSet = &CONTROLS
     .add(b'<')
@@ -163,6 +168,16 @@ impl Search {
         }
         link.push_str(&format!("cursor={}>; rel=\"next\"", encode_cursor(next, &self.scan)));
         link
+    }
+
+    /// Whether a client that polls like this may lose events.
+    fn may_lose_events(&self) -> bool {
+        match self.scan.order {
+            Order::TimeAscending | Order::TimeDescending => {
+                self.scan.limit.is_some() && self.scan.filter.after_seq.is_some()
+            }
+            Order::Sequence => false,
+        }
     }
 
     /// The text of a position: its time, or its sequence number with `order=seq`.
@@ -304,6 +319,9 @@ impl SearchRun {
         }
         if let Some(position) = self.scanned_to {
             reply = reply.with_header("argus-scanned-to", self.search.position_text(position));
+        }
+        if self.search.may_lose_events() {
+            reply = reply.with_header("argus-warning", ORDER_WARNING);
         }
         reply
     }

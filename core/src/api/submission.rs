@@ -25,6 +25,9 @@ use crate::room::{NoRoom, Room};
 /// The supported media types.
 const MEDIA_TYPES: &str = "application/json, application/x-ndjson, application/jsonl";
 
+/// The parameters, for the error about an unknown one.
+const PARAMETERS: &str = "type, type_from, time_from, id_from";
+
 /// A `POST /events` with a valid head.
 #[derive(Debug)]
 pub struct Submission {
@@ -196,7 +199,7 @@ fn read_dialect(params: &[Param<'_>]) -> Result<Dialect, ProblemReply> {
             "type_from" => once(&mut type_from, name, parse_pointer(name, value)?)?,
             "time_from" => once(&mut time_from, name, parse_pointer(name, value)?)?,
             "id_from" => once(&mut id_from, name, parse_pointer(name, value)?)?,
-            _ => return Err(unknown(name)),
+            _ => return Err(unknown(name, PARAMETERS)),
         }
     }
     let event_type = match (literal, type_from) {

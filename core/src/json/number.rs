@@ -36,6 +36,35 @@ impl<'a> Decimal<'a> {
         Scanner::is_number(token).then(|| Self::from_token(token))
     }
 
+    /// The value of a text that is written as a number: like a number token, but it may also have a plus sign and
+    /// leading zeros. `None` for any other text.
+    ///
+    /// ```
+    /// use argus_core::json::Decimal;
+    ///
+    /// assert_eq!(Decimal::parse_text(b"+007.50"), Decimal::parse("7.5"));
+    /// assert_eq!(Decimal::parse_text(b".5"), None);
+    /// ```
+    #[must_use]
+    pub fn parse_text(text: &'a [u8]) -> Option<Self> {
+        let unsigned = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+")).unwrap_or(text);
+        // The first byte decides about most texts, however long they are.
+        if !unsigned.first()?.is_ascii_digit() {
+            return None;
+        }
+        let unsigned = core::str::from_utf8(unsigned).ok()?;
+        let significant = unsigned.trim_start_matches('0');
+        let zeros = unsigned.len() - significant.len();
+        // A token has a zero before its point or exponent.
+        let token = if significant.starts_with(|first: char| first.is_ascii_digit()) {
+            significant
+        } else {
+            unsigned.get(zeros.saturating_sub(1)..)?
+        };
+        let magnitude = Self::parse(token)?;
+        Some(Self { negative: text.starts_with(b"-") && !magnitude.digits.is_empty(), ..magnitude })
+    }
+
     pub(crate) const fn from_parts(negative: bool, digits: &'a str, scale: i64) -> Self {
         Self { negative, digits, scale }
     }
@@ -240,6 +269,54 @@ mod tests {
         for token in ["", "-", "+1", "01", ".5", "5.", "1e", "1e+", " 1", "1 ", "0x1", "Infinity", "1,5"] {
             assert!(Decimal::parse(token).is_none(), "{token}");
         }
+    }
+
+    #[test]
+    fn texts_may_have_a_plus_and_leading_zeros() {
+        for (text, token) in [
+            ("007", "7"),
+            ("+1", "1"),
+            ("-0012.50", "-12.5"),
+            ("+00", "0"),
+            ("-0", "0"),
+            ("-000.0e9", "0"),
+            ("00.5", "0.5"),
+            ("+01e+02", "100"),
+            ("0e5", "0"),
+            ("1.0", "1"),
+        ] {
+            let number = Decimal::parse_text(text.as_bytes()).unwrap();
+            assert_eq!(number, Decimal::parse(token).unwrap(), "{text}");
+            assert_eq!(number.is_negative(), token.starts_with('-'), "{text}");
+        }
+        let others = [
+            "",
+            "-",
+            "+",
+            "--1",
+            "+-1",
+            "-+1",
+            ".5",
+            "-.5",
+            "5.",
+            "00.",
+            "1e",
+            "0e",
+            "1e+",
+            " 1",
+            "1 ",
+            "0x1",
+            "1,5",
+            "1_000",
+            "Infinity",
+            "NaN",
+            "2026-11-28",
+            "٣",
+        ];
+        for text in others {
+            assert!(Decimal::parse_text(text.as_bytes()).is_none(), "{text}");
+        }
+        assert!(Decimal::parse_text(b"1\xed\xa0\x80").is_none());
     }
 
     #[test]

@@ -7,9 +7,11 @@ use core::ops::ControlFlow;
 
 use memchr::memmem::Finder;
 
-use super::filter::{Operand, PayloadFilter, Test};
+use super::candidate::Candidate;
+use super::operand::{Meaning, Operand};
+use super::{PayloadFilter, Test};
 use crate::event::Payload;
-use crate::json::{Decimal, Paths, Value};
+use crate::json::{Paths, Value};
 
 /// How many bytes of a payload are read in one unit of a budget. A unit is the time that a scan without conditions
 /// takes for one event.
@@ -65,16 +67,6 @@ enum Predicate {
     Prefix(Box<[u8]>),
     // Boxed, since it is several times as large as the other variants.
     Contains(Box<Finder<'static>>),
-}
-
-/// A value prepared for comparison: an unescaped string, or a parsed number.
-#[derive(Clone, Copy, Debug)]
-enum Candidate<'a> {
-    String(&'a [u8]),
-    Number(Decimal<'a>),
-    /// `true`, `false` or `null`.
-    Word(&'static str),
-    Container,
 }
 
 /// The state of an evaluation.
@@ -198,50 +190,31 @@ impl Predicate {
     fn holds_for(&self, candidate: Candidate<'_>) -> bool {
         match (self, candidate) {
             (Self::Any, _) => true,
-            (Self::Equal(operand), Candidate::String(string)) => string == operand.as_str().as_bytes(),
-            (Self::Equal(operand), Candidate::Number(number)) => operand.decimal().is_some_and(|other| number == other),
-            (Self::Equal(operand), Candidate::Word(word)) => operand.as_str() == word,
-            // Operands that are numbers are compared with numbers only, all others with strings only.
-            (Self::Compare(operand, is_wanted), Candidate::Number(number)) => {
-                operand.decimal().is_some_and(|other| is_wanted(number.cmp(&other)))
-            }
-            (Self::Compare(operand, is_wanted), Candidate::String(string)) => {
-                operand.decimal().is_none() && is_wanted(string.cmp(operand.as_str().as_bytes()))
-            }
+            (Self::Equal(operand), _) => operand.equals(candidate),
+            (Self::Compare(operand, is_wanted), _) => operand.order(candidate).is_some_and(is_wanted),
             (Self::Prefix(prefix), Candidate::String(string)) => string.starts_with(prefix),
             (Self::Contains(finder), Candidate::String(string)) => {
                 string.len() >= finder.needle().len() && finder.find(string).is_some()
             }
-            (Self::Equal(_), Candidate::Container)
-            | (Self::Compare(..), Candidate::Word(_) | Candidate::Container)
-            | (Self::Prefix(_), Candidate::Number(_) | Candidate::Word(_) | Candidate::Container)
-            | (Self::Contains(_), Candidate::Number(_) | Candidate::Word(_) | Candidate::Container) => false,
+            (Self::Prefix(_), Candidate::Number(_) | Candidate::Literal(_) | Candidate::Container)
+            | (Self::Contains(_), Candidate::Number(_) | Candidate::Literal(_) | Candidate::Container) => false,
         }
     }
 
     /// The cost of [`holds_for`](Self::holds_for), in bytes of payload.
-    const fn cost(&self, candidate: Candidate<'_>) -> usize {
+    fn cost(&self, candidate: Candidate<'_>) -> usize {
         let length = match (self, candidate) {
             (Self::Contains(_), Candidate::String(string)) => string.len(),
             (Self::Equal(_) | Self::Compare(..), Candidate::Number(number)) => number.digits().len(),
+            (Self::Compare(operand, _), Candidate::String(string)) => match operand.meaning() {
+                Meaning::Number(_) => string.len(),
+                Meaning::Quoted(_) | Meaning::Literal | Meaning::Plain => 0,
+            },
             (Self::Any | Self::Prefix(_) | Self::Contains(_), _)
-            | (Self::Equal(_), Candidate::String(_) | Candidate::Word(_) | Candidate::Container)
-            | (Self::Compare(..), Candidate::String(_) | Candidate::Word(_) | Candidate::Container) => 0,
+            | (Self::Equal(_), Candidate::String(_) | Candidate::Literal(_) | Candidate::Container)
+            | (Self::Compare(..), Candidate::Literal(_) | Candidate::Container) => 0,
         };
         COMPARISON_BYTES + length
-    }
-}
-
-impl<'a> Candidate<'a> {
-    fn of(value: Value<'a>, text: &'a mut Vec<u8>) -> Self {
-        match value {
-            Value::String(string) => Self::String(string.bytes_in(text)),
-            Value::Number(token) => Self::Number(Decimal::from_token(token)),
-            Value::Bool(true) => Self::Word("true"),
-            Value::Bool(false) => Self::Word("false"),
-            Value::Null => Self::Word("null"),
-            Value::Object | Value::Array => Self::Container,
-        }
     }
 }
 

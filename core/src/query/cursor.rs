@@ -23,7 +23,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use siphasher::sip::SipHasher24;
 use thiserror::Error;
 
-use super::{Filter, Order, PayloadFilter, Position, Scan, Test};
+use super::operand::{Meaning, Operand};
+use super::{Filter, Order, PayloadFilter, Position, Scan, Test, TypeTest};
 use crate::event::Timestamp;
 
 const VERSION: u8 = 1;
@@ -108,7 +109,10 @@ fn fingerprint(filter: &Filter) -> u64 {
     if let Some(types) = types {
         // An empty list is a condition as well: it matches nothing.
         conditions.push(condition(b'T', &[]));
-        conditions.extend(types.iter().map(|name| condition(b't', &[name.as_bytes()])));
+        conditions.extend(types.iter().map(|test| match test {
+            TypeTest::Eq(name) => condition(b't', &[name.as_bytes()]),
+            TypeTest::Prefix(prefix) => condition(b'f', &[prefix.as_bytes()]),
+        }));
     }
     if let Some(ids) = ids {
         conditions.push(condition(b'I', &[]));
@@ -142,22 +146,33 @@ fn condition(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 
 fn payload_condition(filter: &PayloadFilter) -> Vec<u8> {
     let exists;
-    let (test, operand) = match &filter.test {
-        Test::Eq(operand) => (b"eq".as_slice(), operand.as_str().as_bytes()),
-        Test::Ne(operand) => (b"ne".as_slice(), operand.as_str().as_bytes()),
-        Test::Gt(operand) => (b"gt".as_slice(), operand.as_str().as_bytes()),
-        Test::Gte(operand) => (b"gte".as_slice(), operand.as_str().as_bytes()),
-        Test::Lt(operand) => (b"lt".as_slice(), operand.as_str().as_bytes()),
-        Test::Lte(operand) => (b"lte".as_slice(), operand.as_str().as_bytes()),
+    let (tag, test, operand) = match &filter.test {
+        Test::Eq(operand) => (tag(operand), "eq", operand.as_str().as_bytes()),
+        Test::Ne(operand) => (tag(operand), "ne", operand.as_str().as_bytes()),
+        Test::Gt(operand) => (tag(operand), "gt", operand.as_str().as_bytes()),
+        Test::Gte(operand) => (tag(operand), "gte", operand.as_str().as_bytes()),
+        Test::Lt(operand) => (tag(operand), "lt", operand.as_str().as_bytes()),
+        Test::Lte(operand) => (tag(operand), "lte", operand.as_str().as_bytes()),
         Test::Exists(wanted) => {
             exists = [u8::from(*wanted)];
-            (b"exists".as_slice(), exists.as_slice())
+            (b'p', "exists", exists.as_slice())
         }
-        Test::Prefix(text) => (b"prefix".as_slice(), text.as_bytes()),
-        Test::Contains(text) => (b"contains".as_slice(), text.as_bytes()),
+        Test::Prefix(text) => (b'p', "prefix", text.as_bytes()),
+        Test::Contains(text) => (b'p', "contains", text.as_bytes()),
     };
     // The text of a path is unambiguous: different paths have different texts.
-    condition(b'p', &[filter.path.to_string().as_bytes(), test, operand])
+    condition(tag, &[filter.path.to_string().as_bytes(), test.as_bytes(), operand])
+}
+
+/// The tag of a condition with an operand. It says what the text of the operand means, so that a cursor never goes on
+/// in a query that gives its operand another meaning.
+fn tag(operand: &Operand) -> u8 {
+    match operand.meaning() {
+        Meaning::Plain => b'p',
+        Meaning::Quoted(_) => b'q',
+        Meaning::Number(_) => b'n',
+        Meaning::Literal => b'l',
+    }
 }
 
 #[cfg(test)]
@@ -179,14 +194,26 @@ mod tests {
         PayloadFilter { path: PayloadPath::parse(path).unwrap(), test }
     }
 
+    fn is(name: &str) -> TypeTest {
+        TypeTest::Eq(name.into())
+    }
+
+    /// The filter for members `a` that equal an operand.
+    fn compare(operand: &str) -> Filter {
+        Filter { payload: vec![filter("a", Test::Eq(Operand::new(operand)))], ..Filter::default() }
+    }
+
     fn scans() -> Vec<Scan> {
         let at = Some(Timestamp::from_nanos(5));
         let mut filters = vec![
             Filter::default(),
             Filter { types: Some(vec![]), ..Filter::default() },
-            Filter { types: Some(vec!["".into()]), ..Filter::default() },
-            Filter { types: Some(vec!["a".into(), "b".into()]), ..Filter::default() },
-            Filter { types: Some(vec!["ab".into()]), ..Filter::default() },
+            Filter { types: Some(vec![is("")]), ..Filter::default() },
+            Filter { types: Some(vec![is("a"), is("b")]), ..Filter::default() },
+            Filter { types: Some(vec![is("ab")]), ..Filter::default() },
+            Filter { types: Some(vec![TypeTest::Prefix("ab".into())]), ..Filter::default() },
+            Filter { types: Some(vec![TypeTest::Prefix("".into())]), ..Filter::default() },
+            Filter { types: Some(vec![is("a"), TypeTest::Prefix("b".into())]), ..Filter::default() },
             Filter { ids: Some(vec![]), ..Filter::default() },
             Filter { ids: Some(vec!["a".into(), "b".into()]), ..Filter::default() },
             Filter { ids: Some(vec!["ab".into()]), ..Filter::default() },
@@ -197,6 +224,9 @@ mod tests {
         for (path, test) in [
             ("a.b", Test::Eq(Operand::new("1"))),
             ("a", Test::Eq(Operand::new("1"))),
+            ("a", Test::Eq(Operand::new("\"1\""))),
+            ("a", Test::Eq(Operand::new("x"))),
+            ("a", Test::Eq(Operand::new("null"))),
             ("a", Test::Ne(Operand::new("1"))),
             ("a", Test::Gt(Operand::new("1"))),
             ("a", Test::Gte(Operand::new("1"))),
@@ -231,13 +261,13 @@ mod tests {
     #[test]
     fn order_and_repetition_of_filters_limit_and_start_do_not_matter() {
         let one = Scan::from(Filter {
-            types: Some(vec!["a".into(), "b".into()]),
+            types: Some(vec![is("a"), is("b")]),
             ids: Some(vec!["1".into(), "2".into()]),
             payload: vec![filter("x", Test::Exists(true)), filter("y", Test::Exists(true))],
             ..Filter::default()
         });
         let filter = Filter {
-            types: Some(vec!["b".into(), "a".into(), "b".into()]),
+            types: Some(vec![is("b"), is("a"), is("b")]),
             ids: Some(vec!["2".into(), "1".into()]),
             payload: vec![filter("y", Test::Exists(true)), filter("x", Test::Exists(true))],
             ..Filter::default()
@@ -253,6 +283,23 @@ mod tests {
         // Callers keep cursors across releases, so changing these bytes requires a new version.
         let cursor = encode_cursor(position(), &Scan::default());
         assert_eq!(cursor, "AQD_____________________HpJLnXN3ANceZ6_g");
+        let position = Position { timestamp: Timestamp::from_nanos(1_000_000_000), seq: 1 };
+        for (filter, text) in [
+            (Filter { types: Some(vec![is("a.b")]), ..Filter::default() }, "AQAAAAAAO5rKAAAAAAAAAAABDRJedUfFNYNOMn39"),
+            (compare("x"), "AQAAAAAAO5rKAAAAAAAAAAABZXQOlOtn8N1bfyn_"),
+        ] {
+            assert_eq!(encode_cursor(position, &filter.into()), text);
+        }
+    }
+
+    #[test]
+    fn a_cursor_depends_on_what_an_operand_means() {
+        // Their fingerprints are those of plain texts.
+        for (operand, cursor) in
+            [("5", "AQAAAAAAO5rKAAAAAAAAAAABER6Yy6fPQSuCdiv3"), ("true", "AQAAAAAAO5rKAAAAAAAAAAAB0WVZ5r4Ryxu46Y73")]
+        {
+            assert_eq!(decode_cursor(cursor, &compare(operand).into()), Err(CursorError::OtherQuery), "{operand}");
+        }
     }
 
     #[test]

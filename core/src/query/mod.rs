@@ -1,9 +1,12 @@
 //! Queries: which events, in which order, from which position. A [`Snapshot`](crate::repository::Snapshot) runs them.
 
+mod candidate;
 mod conditions;
 mod cursor;
 mod filter;
+mod operand;
 mod serialization;
+mod type_test;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -11,7 +14,9 @@ use core::num::NonZeroU32;
 
 pub use conditions::{Conditions, Evaluation};
 pub use cursor::{CursorError, decode_cursor, encode_cursor};
-pub use filter::{Operand, PathError, PayloadFilter, PayloadPath, Test};
+pub use filter::{PathError, PayloadFilter, PayloadPath, Test};
+pub use operand::Operand;
+pub use type_test::TypeTest;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +39,8 @@ pub const IDS_MAX: usize = 1_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
-    /// Events of these types; `None` for all. An empty list, or a text that is not a valid type, matches nothing.
-    pub types: Option<Vec<Box<str>>>,
+    /// Events whose type matches any of these; `None` for all. An empty list matches nothing.
+    pub types: Option<Vec<TypeTest>>,
     /// Events with these ids; `None` for all. An empty list, or a text that is not a valid id, matches nothing.
     pub ids: Option<Vec<Box<str>>>,
     /// Events at this time or later.

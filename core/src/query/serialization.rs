@@ -41,7 +41,7 @@ mod tests {
 
     use super::*;
     use crate::event::Timestamp;
-    use crate::query::{Filter, Order, PayloadFilter, Position, Scan, Test};
+    use crate::query::{Filter, Order, PayloadFilter, Position, Scan, Test, TypeTest};
 
     #[test]
     fn scans_round_trip_through_json() {
@@ -49,14 +49,14 @@ mod tests {
         let test = |path: &str, test| PayloadFilter { path: PayloadPath::parse(path).unwrap(), test };
         let scan = Scan {
             filter: Filter {
-                types: Some(vec!["a".into()]),
+                types: Some(vec![TypeTest::Eq("a".into()), TypeTest::Prefix("b.".into())]),
                 ids: None,
                 start: at(0),
                 end: at(1),
                 payload: vec![
                     test(r"a\.b.c", Test::Gte(Operand::new("1e3"))),
                     test("d", Test::Exists(false)),
-                    test("e", Test::Contains("x".into())),
+                    test("", Test::Contains("x".into())),
                 ],
                 after_seq: Some(7),
             },
@@ -67,10 +67,10 @@ mod tests {
             up_to_seq: Some(11),
         };
         let text = concat!(
-            r#"{"filter":{"types":["a"],"ids":null,"#,
+            r#"{"filter":{"types":[{"eq":"a"},{"prefix":"b."}],"ids":null,"#,
             r#""start":"1970-01-01T00:00:00Z","end":"1970-01-01T00:00:00.000000001Z","#,
             r#""payload":[{"path":"a\\.b.c","test":{"gte":"1e3"}},{"path":"d","test":{"exists":false}},"#,
-            r#"{"path":"e","test":{"contains":"x"}}],"after_seq":7},"order":"sequence","#,
+            r#"{"path":"","test":{"contains":"x"}}],"after_seq":7},"order":"sequence","#,
             r#""from":{"timestamp":"1970-01-01T00:00:00Z","seq":9},"limit":10,"to":null,"up_to_seq":11}"#
         );
         assert_eq!(serde_json::to_string(&scan).unwrap(), text);
@@ -82,7 +82,8 @@ mod tests {
     fn invalid_scans_are_refused() {
         for (text, reason) in [
             (r#"{"filter":{"start":"yesterday"}}"#, "not RFC 3339"),
-            (r#"{"filter":{"payload":[{"path":"a..b","test":{"eq":"1"}}]}}"#, "a name in the path is empty"),
+            (r#"{"filter":{"payload":[{"path":"a\\b","test":{"eq":"1"}}]}}"#, "must be followed by"),
+            (r#"{"filter":{"types":["a"]}}"#, "unknown variant `a`"),
             (r#"{"filter":{"type":["a"]}}"#, "unknown field `type`"),
             (r#"{"limit":0}"#, "nonzero"),
             (r#"{"order":"desc"}"#, "unknown variant `desc`"),

@@ -179,12 +179,6 @@ impl Rows {
         self.index.get(self.at.names + start..self.at.names + end).expect(CHECKED)
     }
 
-    /// The code of a type, if any row has it.
-    pub(crate) fn type_code(&self, name: &[u8]) -> Option<usize> {
-        let code = partition_point(0..self.types, |code| self.type_name(code) < name);
-        (code < self.types && self.type_name(code) == name).then_some(code)
-    }
-
     /// The range of a type's rows in the column of rows by type.
     pub(crate) fn type_group(&self, code: usize) -> core::ops::Range<usize> {
         let start = code.checked_sub(1).map_or(0, |before| u32_at(&self.index, self.at.group_ends, before) as usize);

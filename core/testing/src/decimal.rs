@@ -1,8 +1,18 @@
-//! Compares JSON numbers by value, with any number of digits, in the simplest way.
+//! Compares numbers by value, with any number of digits, in the simplest way.
 
 use std::cmp::Ordering;
 
-/// Compares two JSON numbers by value. Exponents outside of `i128` count as its limits.
+/// Whether a text is written as a number: as in JSON, or with a plus sign or leading zeros.
+pub(super) fn is_number(text: &str) -> bool {
+    let unsigned = |text: &str| String::from(text.strip_prefix(['+', '-']).unwrap_or(text));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let text = unsigned(text);
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((&text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    digits(whole) && digits(fraction) && digits(&unsigned(exponent))
+}
+
+/// Compares two numbers by value. Exponents outside of `i128` count as its limits.
 pub(super) fn compare(left: &str, right: &str) -> Ordering {
     let (left, right) = (Decimal::of(left), Decimal::of(right));
     match (left.sign, right.sign) {
@@ -24,7 +34,7 @@ impl Decimal {
     fn of(number: &str) -> Self {
         let (negative, unsigned) = match number.strip_prefix('-') {
             Some(unsigned) => (true, unsigned),
-            None => (false, number),
+            None => (false, number.strip_prefix('+').unwrap_or(number)),
         };
         let lower = unsigned.to_ascii_lowercase();
         let (mantissa, exponent) = lower.split_once('e').unwrap_or((&lower, "0"));
@@ -63,6 +73,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_differ_from_texts_that_look_like_numbers() {
+        for number in
+            ["0", "-0", "10", "0.5", "1E5", "1e-05", "123456789012345678901234567890", "01", "+1", "-00.50e+7"]
+        {
+            assert!(is_number(number), "{number:?}");
+        }
+        for other in
+            ["", "+", "--1", "1x", ".5", "5.", "1e", " 1", "1 ", "٣", "NaN", "Infinity", "0x10", "1_000", "true"]
+        {
+            assert!(!is_number(other), "{other:?}");
+        }
+    }
+
+    #[test]
     fn numbers_are_ordered_by_value() {
         // Each line has one value in several forms. The lines ascend.
         let ascending: &[&[&str]] = &[
@@ -78,7 +102,7 @@ mod tests {
             &["0.1", "0.10", "1e-1", "0.01E1"],
             &["0.100000000000000000000000000001"],
             &["0.2"],
-            &["1", "1.0", "1e0", "1E-0", "1e+0", "100e-2", "0.001e3"],
+            &["1", "1.0", "1e0", "1E-0", "1e+0", "100e-2", "0.001e3", "+1", "001", "+01.00e-00"],
             &["1.000000000000000000000000000000000000001"],
             &["9", "9.0"],
             &["10", "1e1", "1E1"],

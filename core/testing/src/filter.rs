@@ -56,21 +56,38 @@ fn with_elements(value: &Tree) -> Box<dyn Iterator<Item = &Tree> + '_> {
 }
 
 fn equal(value: &Tree, operand: &str) -> bool {
-    match value {
-        Tree::Null => operand == "null",
-        Tree::Bool(value) => operand == if *value { "true" } else { "false" },
-        Tree::Number(number) => tree::is_number(operand) && decimal::compare(number, operand).is_eq(),
-        Tree::Text(text) => *text == Text::from(operand),
-        Tree::Array(_) | Tree::Object(_) => false,
+    match (quoted(operand), value) {
+        (Some(string), value) => text_of(value) == Some(&string),
+        (None, Tree::Null) => operand == "null",
+        (None, Tree::Bool(value)) => operand == if *value { "true" } else { "false" },
+        (None, Tree::Number(number)) => decimal::is_number(operand) && decimal::compare(number, operand).is_eq(),
+        (None, Tree::Text(text)) => *text == Text::from(operand),
+        (None, Tree::Array(_) | Tree::Object(_)) => false,
     }
 }
 
-/// How a value compares with the operand: numbers with a number, strings with any other operand. `None` for all others.
+/// How a value compares with the operand. `None` if it does not.
 fn order(value: &Tree, operand: &str) -> Option<Ordering> {
-    match value {
-        Tree::Number(number) if tree::is_number(operand) => Some(decimal::compare(number, operand)),
-        Tree::Text(text) if !tree::is_number(operand) => Some(text.cmp(&Text::from(operand))),
-        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::Array(_) | Tree::Object(_) => None,
+    if matches!(operand, "true" | "false" | "null") {
+        return equal(value, operand).then_some(Ordering::Equal);
+    }
+    if decimal::is_number(operand) {
+        let number = match value {
+            Tree::Number(number) => number.clone(),
+            Tree::Text(text) => text.unicode().filter(|text| decimal::is_number(text))?,
+            Tree::Null | Tree::Bool(_) | Tree::Array(_) | Tree::Object(_) => return None,
+        };
+        return Some(decimal::compare(&number, operand));
+    }
+    let string = quoted(operand).unwrap_or_else(|| Text::from(operand));
+    text_of(value).map(|text| text.cmp(&string))
+}
+
+/// The string of an operand in JSON quotes.
+fn quoted(operand: &str) -> Option<Text> {
+    match tree::parse(operand)? {
+        Tree::Text(string) => Some(string),
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Array(_) | Tree::Object(_) => None,
     }
 }
 
@@ -114,7 +131,14 @@ mod tests {
         assert!(eq(r#"{"a":1}"#, "a", "10e-1"));
         assert!(eq(r#"{"a":"1"}"#, "a", "1"));
         assert!(!eq(r#"{"a":"1.0"}"#, "a", "1"));
-        assert!(!eq(r#"{"a":1}"#, "a", "01"));
+        assert!(eq(r#"{"a":1}"#, "a", "01"));
+        assert!(eq(r#"{"a":"01"}"#, "a", "01"));
+        assert!(!eq(r#"{"a":"1"}"#, "a", "01"));
+        assert!(eq(r#"{"a":"1"}"#, "a", "\"1\""));
+        assert!(!eq(r#"{"a":1}"#, "a", "\"1\""));
+        assert!(!eq(r#"{"a":true}"#, "a", "\"true\""));
+        assert!(eq(r#"{"a":"\"x"}"#, "a", "\"x"));
+        assert!(eq(r#"{"":{"[]":1}}"#, r".\[\]", "1"));
         assert!(eq(r#"{"a":true}"#, "a", "true"));
         assert!(eq(r#"{"a":"true"}"#, "a", "true"));
         assert!(!eq(r#"{"a":true}"#, "a", "false"));
@@ -146,19 +170,25 @@ mod tests {
     }
 
     #[test]
-    fn order_is_by_value_for_a_number_and_by_bytes_for_any_other_operand() {
+    fn order_is_by_value_for_a_number_and_by_bytes_for_a_string() {
         assert_eq!(orders(r#"{"a":2}"#, "1.5"), [true, true, false, false]);
         assert_eq!(orders(r#"{"a":1.50}"#, "1.5"), [false, true, false, true]);
         assert_eq!(orders(r#"{"a":-1}"#, "1.5"), [false, false, true, true]);
-        assert_eq!(orders(r#"{"a":"2"}"#, "1.5"), [false; 4]);
+        assert_eq!(orders(r#"{"a":"2"}"#, "1.5"), [true, true, false, false]);
+        assert_eq!(orders(r#"{"a":"+01.50"}"#, "1.5"), [false, true, false, true]);
+        assert_eq!(orders(r#"{"a":"2x"}"#, "1.5"), [false; 4]);
+        assert_eq!(orders(r#"{"a":"2"}"#, "\"1.5\""), [true, true, false, false]);
+        assert_eq!(orders(r#"{"a":2}"#, "\"1.5\""), [false; 4]);
         assert_eq!(orders(r#"{"a":2}"#, "b"), [false; 4]);
         assert_eq!(orders(r#"{"a":"2"}"#, "b"), [false, false, true, true]);
         assert_eq!(orders(r#"{"a":"b"}"#, "b"), [false, true, false, true]);
         assert_eq!(orders(r#"{"a":"ba"}"#, "b"), [true, true, false, false]);
         // U+FF5E sorts before U+1F980 in UTF-8, but after it in UTF-16.
         assert_eq!(orders(r#"{"a":"～"}"#, "🦀"), [false, false, true, true]);
-        assert_eq!(orders(r#"{"a":null}"#, "null"), [false; 4]);
-        assert_eq!(orders(r#"{"a":true}"#, "true"), [false; 4]);
+        assert_eq!(orders(r#"{"a":null}"#, "null"), [false, true, false, true]);
+        assert_eq!(orders(r#"{"a":"true"}"#, "true"), [false, true, false, true]);
+        assert_eq!(orders(r#"{"a":"z"}"#, "true"), [false; 4]);
+        assert_eq!(orders(r#"{"a":true}"#, "false"), [false; 4]);
         assert_eq!(orders(r#"{"a":[1,9]}"#, "5"), [true, true, true, true]);
         assert_eq!(orders("{}", "5"), [false; 4]);
     }

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 
 use argus_core::batch::{Batch, BatchBuilder, NewEvent};
 use argus_core::event::{CLIENT_ID_BYTES_MAX, ClientId, EVENT_TYPE_BYTES_MAX, EventType, Payload, Timestamp};
-use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Position, Scan, Test};
+use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Position, Scan, Test, TypeTest};
 
 pub use self::json::payload;
 use super::moment::NOW;
@@ -135,7 +135,7 @@ pub fn scan(random: &mut Random<'_>) -> Scan {
 #[must_use]
 pub fn filter(random: &mut Random<'_>) -> Filter {
     Filter {
-        types: random.one_in(3).then(|| (0..random.below(5)).map(|_| queried_type(random)).collect()),
+        types: random.one_in(3).then(|| (0..random.below(5)).map(|_| type_test(random)).collect()),
         ids: random.one_in(6).then(|| (0..random.below(8)).map(|_| queried_id(random)).collect()),
         start: random.one_in(4).then(|| timestamp(random)),
         end: random.one_in(4).then(|| timestamp(random)),
@@ -162,9 +162,11 @@ pub fn limit(random: &mut Random<'_>) -> NonZeroU32 {
 /// A payload filter with names and values that [`payload`] generates.
 #[must_use]
 pub fn payload_filter(random: &mut Random<'_>) -> PayloadFilter {
-    let escaped = |name: &str| name.replace('\\', "\\\\").replace('.', "\\.");
+    let escaped = |name: &str| {
+        [".", "[", "]"].iter().fold(name.replace('\\', "\\\\"), |name, &sign| name.replace(sign, &format!("\\{sign}")))
+    };
     let names: Vec<String> = (0..=random.pick(&[0, 0, 1, 2])).map(|_| escaped(random.pick(&json::NAMES))).collect();
-    let path = PayloadPath::parse(&names.join(".")).expect("no name is empty, and dots and backslashes are escaped");
+    let path = PayloadPath::parse(&names.join(".")).expect("dots, brackets and backslashes are escaped");
     let operand = Operand::new(&operand(random));
     let test = match random.below(12) {
         0..=2 => Test::Eq(operand),
@@ -179,6 +181,15 @@ pub fn payload_filter(random: &mut Random<'_>) -> PayloadFilter {
         _ => Test::Contains(part(random)),
     };
     PayloadFilter { path, test }
+}
+
+/// A test of the type of an event, mostly for one type.
+fn type_test(random: &mut Random<'_>) -> TypeTest {
+    if random.one_in(4) {
+        TypeTest::Prefix(random.pick(&["", "v", "view", "rare.", "rare.1", "gr", "\"", "x", "nobody"]).into())
+    } else {
+        TypeTest::Eq(queried_type(random))
+    }
 }
 
 /// Usually a type that events can have, sometimes an invalid one.
@@ -209,11 +220,17 @@ fn seq(random: &mut Random<'_>) -> u64 {
 
 /// A text to compare payload values with.
 fn operand(random: &mut Random<'_>) -> String {
-    match random.below(4) {
+    match random.below(6) {
         0 => json::number(random),
         1 => {
             random.pick(&["true", "false", "null", "", "01", "+1", "1.", " 1", "-", "NaN", "[]", "{}", "\"a\""]).into()
         }
+        2 => {
+            let (mut json, text) = (String::new(), random.pick(&json::TEXTS));
+            json::quoted(random, text, &mut json);
+            json
+        }
+        3 => random.pick(&["\"", "\"x", "x\"", "\"x\" ", "\"\\x\"", "\"1", r#""\ud83e""#, r#""\udd80x""#]).into(),
         _ => random.pick(&json::TEXTS).to_string(),
     }
 }

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use argus_core::batch::{Batch, Handling, NewEvent};
 use argus_core::event::{Event, Timestamp, Uuid};
-use argus_core::query::{Filter, Order, Position, Scan};
+use argus_core::query::{Filter, Order, Position, Scan, TypeTest};
 use argus_core::repository::{
     CommitError, Duplicate, Failure, Flow, ReadError, Reader, Receipt, Repository, ScanHead, ScanRun, Snapshot, Stats,
     Surplus,
@@ -240,7 +240,11 @@ impl ScanRun for ModelRun {
 /// Whether all conditions hold.
 fn matches(filter: &Filter, event: &StoredEvent) -> bool {
     let Filter { types, ids, start, end, payload, after_seq } = filter;
-    types.as_ref().is_none_or(|types| types.iter().any(|any| **any == *event.event_type))
+    let has_type = |test: &TypeTest| match test {
+        TypeTest::Eq(name) => **name == *event.event_type,
+        TypeTest::Prefix(prefix) => event.event_type.starts_with(&**prefix),
+    };
+    types.as_ref().is_none_or(|types| types.iter().any(has_type))
         && ids.as_ref().is_none_or(|ids| ids.iter().any(|id| event.id.is(id)))
         && start.is_none_or(|start| event.timestamp >= start)
         && end.is_none_or(|end| event.timestamp <= end)

@@ -287,7 +287,7 @@ fn a_missing_repository_or_segment_is_reported() {
     let expected = Engine::open(storage.clone(), Seed(0)).unwrap_err();
     assert_eq!(
         expected.to_string(),
-        format!("{segment} is damaged: it is missing; events between 1 and 20 are affected")
+        format!("{segment} is damaged: it is missing; events between 1 and 19 are affected")
     );
     assert_eq!(copied(&storage).unwrap_err(), BackupError::Source(expected));
 }

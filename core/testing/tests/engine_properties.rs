@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use argus_core::engine::Engine;
 use argus_core::event::Timestamp;
-use argus_core::query::{Filter, Order, Position, Scan};
+use argus_core::query::{Filter, Order, Position, Scan, TypeTest};
 use argus_core::repository::{MaintenanceQueue, Repository};
 use argus_core::storage::MemoryStorage;
 use argus_testing::{
@@ -217,7 +217,8 @@ fn pages_hold_each_of_many_events_once_while_more_are_committed() {
         pair.run(&Step::Maintain { budget: 25, calls: 1 }).unwrap();
     }
     for order in ORDERS {
-        for types in [None, Some(vec!["view".into()])] {
+        let tests = [TypeTest::Eq("view".into()), TypeTest::Prefix("rare.".into())];
+        for types in [None, Some(tests[..1].to_vec()), Some(tests.to_vec())] {
             let query = Scan {
                 filter: Filter { types, ..Filter::default() },
                 order,

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::bounds::{Bounds, position};
 use super::step::{Address, Row, Step};
 use crate::engine::parts::{Located, Parts};
-use crate::query::{Filter, Order, Position};
+use crate::query::{Filter, Order, Position, TypeTest};
 use crate::repository::ReadError;
 use crate::segment::SortKey;
 
@@ -19,7 +19,7 @@ const LOOKUP_ROWS: u32 = 64;
 pub(super) struct IdWalk {
     parts: Parts,
     ids: vec::IntoIter<Box<str>>,
-    types: Option<Vec<Box<str>>>,
+    types: Option<Vec<TypeTest>>,
     bounds: Bounds,
     is_sorted: bool,
     found: Vec<(SortKey, Address)>,
@@ -73,6 +73,6 @@ impl IdWalk {
     }
 }
 
-fn has_type(types: Option<&[Box<str>]>, located: &Located<'_>) -> bool {
-    types.is_none_or(|types| types.iter().any(|name| name.as_bytes() == located.type_name()))
+fn has_type(types: Option<&[TypeTest]>, located: &Located<'_>) -> bool {
+    types.is_none_or(|types| types.iter().any(|test| test.matches(located.type_name())))
 }

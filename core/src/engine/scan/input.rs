@@ -13,6 +13,10 @@ use crate::column::partition_point;
 use crate::query::{Filter, Order};
 use crate::segment::{Block, Part, Sealed, SealedError, Segment, SortKey};
 
+/// If more types than this are requested in a fresh segment, the rows of all types are read, and those of other types
+/// left out. So the number of inputs is limited, even if a prefix matches most of many types.
+const GROUPS_MAX: usize = 256;
+
 /// The rows of one part that may match, in the order of time, forwards or backwards.
 #[derive(Debug)]
 pub(super) struct MergeInput {
@@ -24,11 +28,16 @@ pub(super) struct MergeInput {
 
 #[derive(Debug)]
 enum InputRows {
-    /// The remaining rows. If `grouped`, `indexes` refers to the rows grouped by type, otherwise to the rows in order.
+    /// The remaining rows of all types.
     Fresh {
         segment: Arc<Segment>,
+        rows: Range<usize>,
+        requested: RequestedTypes,
+    },
+    /// The remaining rows of one type, as indexes into the rows grouped by type.
+    Group {
+        segment: Arc<Segment>,
         indexes: Range<usize>,
-        grouped: bool,
     },
     Partition(Box<Partition>),
 }
@@ -81,12 +90,26 @@ impl MergeInput {
     pub(super) fn next(&mut self) -> Option<Next> {
         let (part, backwards) = (self.part, self.backwards);
         match &mut self.rows {
-            InputRows::Fresh { segment, indexes, grouped } => {
-                let index = take(indexes, backwards)?;
-                let row = if *grouped { segment.rows().grouped_row(index) } else { index };
+            InputRows::Fresh { segment, rows, .. } => {
+                let row = take(rows, backwards)?;
+                Some(Next::Row(segment.sort_key(row), Address { part, block: None, row }))
+            }
+            InputRows::Group { segment, indexes } => {
+                let row = segment.rows().grouped_row(take(indexes, backwards)?);
                 Some(Next::Row(segment.sort_key(row), Address { part, block: None, row }))
             }
             InputRows::Partition(partition) => partition.next(part, backwards),
+        }
+    }
+
+    /// Whether a row that [`next`](Self::next) returned has a requested type.
+    pub(super) fn is_requested(&self, row: usize) -> bool {
+        match &self.rows {
+            InputRows::Fresh { segment, requested, .. } => {
+                requested.codes().is_none() || requested.has(segment.rows().row_type(row))
+            }
+            // Only rows of requested types are returned.
+            InputRows::Group { .. } | InputRows::Partition(_) => true,
         }
     }
 
@@ -97,7 +120,7 @@ impl MergeInput {
     /// [`SealedError`] if it cannot be read or is damaged.
     pub(super) fn open(&mut self) -> Result<(), SealedError> {
         match &mut self.rows {
-            InputRows::Fresh { .. } => Ok(()),
+            InputRows::Fresh { .. } | InputRows::Group { .. } => Ok(()),
             InputRows::Partition(partition) => partition.open(self.backwards),
         }
     }
@@ -106,9 +129,13 @@ impl MergeInput {
     pub(super) fn held_bytes(&self) -> usize {
         size_of::<Self>()
             + match &self.rows {
-                InputRows::Fresh { segment, .. } => share(segment.memory_bytes(), segment),
+                InputRows::Fresh { segment, requested, .. } => {
+                    share(segment.memory_bytes(), segment) + requested.held_bytes()
+                }
+                InputRows::Group { segment, .. } => share(segment.memory_bytes(), segment),
                 InputRows::Partition(partition) => {
                     size_of::<Partition>()
+                        + partition.requested.held_bytes()
                         + partition.open.as_ref().map_or(0, |open| share(open.block.memory_bytes(), &open.block))
                 }
             }
@@ -117,7 +144,7 @@ impl MergeInput {
     /// The block that is open.
     pub(super) fn block(&self) -> Option<&Arc<Block>> {
         match &self.rows {
-            InputRows::Fresh { .. } => None,
+            InputRows::Fresh { .. } | InputRows::Group { .. } => None,
             InputRows::Partition(partition) => partition.open.as_ref().map(|open| &open.block),
         }
     }
@@ -126,7 +153,8 @@ impl MergeInput {
 impl InputRows {
     fn is_empty(&self) -> bool {
         match self {
-            Self::Fresh { indexes, .. } => indexes.is_empty(),
+            Self::Fresh { rows, .. } => rows.is_empty(),
+            Self::Group { indexes, .. } => indexes.is_empty(),
             Self::Partition(partition) => partition.blocks.is_empty(),
         }
     }
@@ -173,19 +201,20 @@ fn fresh_rows(segment: &Arc<Segment>, filter: &Filter, bounds: &Bounds) -> Vec<I
     if !bounds.has_any_seq((segment.base(), segment.last_seq())) {
         return Vec::new();
     }
-    let input = |indexes, grouped| InputRows::Fresh { segment: Arc::clone(segment), indexes, grouped };
-    let Some(types) = &filter.types else {
-        let indexes = clip(0..rows.len(), bounds, |row| segment.sort_key(row));
-        return alloc::vec![input(indexes, false)];
-    };
-    let mut codes: Vec<usize> = types.iter().filter_map(|name| rows.type_code(name.as_bytes())).collect();
-    codes.sort_unstable();
-    codes.dedup();
-    let groups = codes.into_iter().map(|code| {
-        let indexes = clip(rows.type_group(code), bounds, |index| segment.sort_key(rows.grouped_row(index)));
-        input(indexes, true)
-    });
-    groups.collect()
+    let Some(requested) = RequestedTypes::in_fresh(filter, segment) else { return Vec::new() };
+    match requested.codes() {
+        Some(codes) if codes.len() <= GROUPS_MAX => {
+            let group = |&code: &usize| {
+                let indexes = clip(rows.type_group(code), bounds, |index| segment.sort_key(rows.grouped_row(index)));
+                InputRows::Group { segment: Arc::clone(segment), indexes }
+            };
+            codes.iter().map(group).collect()
+        }
+        Some(_) | None => {
+            let rows = clip(0..rows.len(), bounds, |row| segment.sort_key(row));
+            alloc::vec![InputRows::Fresh { segment: Arc::clone(segment), rows, requested }]
+        }
+    }
 }
 
 fn partitions(sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Vec<InputRows> {
@@ -193,7 +222,7 @@ fn partitions(sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Vec<Inp
     if !bounds.has_any_seq(sealed.seqs()) {
         return Vec::new();
     }
-    let Some(requested) = RequestedTypes::of(filter, sealed) else { return Vec::new() };
+    let Some(requested) = RequestedTypes::in_sealed(filter, sealed) else { return Vec::new() };
     let partition = |numbers: &Packed| {
         let number = |at| numbers.get(at) as usize;
         let start = partition_point(0..numbers.len(), |at| bounds.is_before(index.last(number(at))));

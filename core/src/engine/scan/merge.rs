@@ -11,7 +11,7 @@ use crate::query::{Filter, Order, Position};
 use crate::repository::ReadError;
 use crate::segment::{Part, SortKey};
 
-/// A merge of sorted inputs. A fresh segment has one input for each requested type, or one for all types; a sealed
+/// A merge of sorted inputs. A fresh segment has one input for each requested type, or one for all rows; a sealed
 /// segment has one for each type partition.
 #[derive(Debug)]
 pub(super) struct TimeMerge {
@@ -63,10 +63,11 @@ impl TimeMerge {
             self.advance(input);
             return Ok(Step::Work(BLOCK_ROWS));
         };
-        let block = self.inputs.get(input).expect(INPUT).block().cloned();
+        let of_row = self.inputs.get(input).expect(INPUT);
+        let (block, is_requested) = (of_row.block().cloned(), of_row.is_requested(address.row));
         self.advance(input);
         self.has_yielded = true;
-        if !self.bounds.has_any_seq((sort_key.seq, sort_key.seq)) {
+        if !is_requested || !self.bounds.has_any_seq((sort_key.seq, sort_key.seq)) {
             return Ok(Step::Work(1));
         }
         Ok(Step::Row(Row { sort_key, address, block }))

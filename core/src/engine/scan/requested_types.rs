@@ -1,36 +1,78 @@
-//! The types that a scan requests, by their codes in a sealed segment.
+//! The types that a scan requests, by their codes in a segment.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
-use crate::query::Filter;
-use crate::segment::{Block, Sealed};
+use super::step::share;
+use crate::column::partition_point;
+use crate::query::{Filter, TypeTest};
+use crate::segment::{Block, Sealed, Segment};
 
-/// The codes of the requested types in a sealed segment, ascending; `None` for all.
+/// The codes of the requested types in a segment, ascending; `None` for all.
 #[derive(Clone, Debug)]
-pub(super) struct RequestedTypes(Option<Box<[u32]>>);
+pub(super) struct RequestedTypes(Option<Arc<[usize]>>);
 
 impl RequestedTypes {
-    /// `None` if the segment has none of the requested types.
-    pub(super) fn of(filter: &Filter, sealed: &Sealed) -> Option<Self> {
-        let Some(types) = &filter.types else { return Some(Self(None)) };
-        let mut codes: Vec<u32> = types.iter().filter_map(|name| sealed.index().code(name.as_bytes())).collect();
-        codes.sort_unstable();
-        codes.dedup();
-        (!codes.is_empty()).then(|| Self(Some(codes.into())))
+    /// The types that a filter requests in a sealed segment. `None` if the segment has none of them.
+    pub(super) fn in_sealed(filter: &Filter, sealed: &Sealed) -> Option<Self> {
+        let types = sealed.index().types();
+        let name = |code: usize| types.get(code).expect("a code is below the number of types").name.as_bytes();
+        Self::of(filter, types.len(), name)
+    }
+
+    /// The types that a filter requests in a fresh segment. `None` if the segment has none of them.
+    pub(super) fn in_fresh(filter: &Filter, segment: &Segment) -> Option<Self> {
+        let rows = segment.rows();
+        Self::of(filter, rows.type_count(), |code| rows.type_name(code))
+    }
+
+    /// `name` gives the name of each of `count` types, which ascend.
+    fn of<'n>(filter: &Filter, count: usize, name: impl Fn(usize) -> &'n [u8]) -> Option<Self> {
+        let Some(tests) = &filter.types else { return Some(Self(None)) };
+        let codes = |test: &TypeTest| -> Range<usize> {
+            let start = partition_point(0..count, |code| name(code) < test.text().as_bytes());
+            start..partition_point(start..count, |code| test.matches(name(code)))
+        };
+        let mut ranges: Vec<Range<usize>> = tests.iter().map(codes).collect();
+        ranges.sort_unstable_by_key(|range| range.start);
+        let (mut requested, mut end) = (Vec::new(), 0);
+        for range in ranges {
+            requested.extend(range.start.max(end)..range.end);
+            end = end.max(range.end);
+        }
+        match requested.len() {
+            0 => None,
+            len if len == count => Some(Self(None)),
+            _ => Some(Self(Some(requested.into()))),
+        }
+    }
+
+    /// The codes, ascending; `None` for all types.
+    pub(super) fn codes(&self) -> Option<&[usize]> {
+        self.0.as_deref()
+    }
+
+    /// Its memory in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |codes| share(size_of_val(&**codes), codes))
+    }
+
+    /// Whether a type is requested.
+    pub(super) fn has(&self, code: usize) -> bool {
+        self.codes().is_none_or(|codes| codes.binary_search(&code).is_ok())
     }
 
     /// Whether the index says that a block has any of them.
     pub(super) fn has_any(&self, sealed: &Sealed, number: usize) -> bool {
-        let has = |codes: &[u32]| sealed.index().codes(number).any(|code| codes.binary_search(&code).is_ok());
-        self.0.as_deref().is_none_or(has)
+        self.0.is_none() || sealed.index().codes(number).any(|code| self.has(code as usize))
     }
 
     /// For each type of a block, whether it is one of them; `None` for all.
     pub(super) fn in_block(&self, sealed: &Sealed, block: &Block) -> Option<Box<[bool]>> {
-        let codes = self.0.as_ref()?;
-        let is_requested =
-            |name: &[u8]| sealed.index().code(name).is_some_and(|code| codes.binary_search(&code).is_ok());
+        self.codes()?;
+        let is_requested = |name: &[u8]| sealed.index().code(name).is_some_and(|code| self.has(code as usize));
         Some(block.names().map(is_requested).collect())
     }
 }

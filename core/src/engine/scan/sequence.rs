@@ -42,8 +42,7 @@ struct FreshRows {
     segment: Arc<Segment>,
     /// The remaining rows, as indexes into the rows in the order of sequence numbers.
     indexes: Range<usize>,
-    /// The codes of the requested types, ascending; `None` for all.
-    codes: Option<Box<[usize]>>,
+    requested: RequestedTypes,
 }
 
 #[derive(Debug)]
@@ -113,9 +112,9 @@ impl PartRows {
     /// Its memory in bytes, without the part.
     fn held_bytes(&self) -> usize {
         match self {
-            Self::Fresh(rows) => share(rows.segment.memory_bytes(), &rows.segment),
+            Self::Fresh(rows) => share(rows.segment.memory_bytes(), &rows.segment) + rows.requested.held_bytes(),
             Self::Sealed(rows) => {
-                let page = size_of_val(rows.page.as_slice());
+                let page = size_of_val(rows.page.as_slice()) + rows.requested.held_bytes();
                 let open = |open: &OpenBlock| share(open.block.memory_bytes(), &open.block) + size_of_val(&*open.rows);
                 rows.open.iter().map(open).fold(page, usize::saturating_add)
             }
@@ -136,18 +135,11 @@ impl PartRows {
 impl FreshRows {
     fn of(part: usize, segment: &Arc<Segment>, filter: &Filter, bounds: &Bounds) -> Option<Self> {
         let rows = segment.rows();
-        let codes = filter.types.as_ref().map(|types| {
-            let mut codes: Vec<usize> = types.iter().filter_map(|name| rows.type_code(name.as_bytes())).collect();
-            codes.sort_unstable();
-            codes.into_boxed_slice()
-        });
-        if codes.as_ref().is_some_and(|codes| codes.is_empty()) {
-            return None;
-        }
+        let requested = RequestedTypes::in_fresh(filter, segment)?;
         let seq = |index| segment.seq(rows.row_by_ordinal(index));
         let first = partition_point(0..rows.len(), |index| seq(index) <= bounds.after_seq());
         let indexes = first..partition_point(first..rows.len(), |index| seq(index) <= bounds.up_to_seq());
-        (!indexes.is_empty()).then(|| Self { part, segment: Arc::clone(segment), indexes, codes })
+        (!indexes.is_empty()).then(|| Self { part, segment: Arc::clone(segment), indexes, requested })
     }
 
     fn step(&mut self, bounds: &Bounds, reached: &mut Option<u64>) -> Step {
@@ -156,8 +148,7 @@ impl FreshRows {
         let row = rows.row_by_ordinal(index);
         let sort_key = self.segment.sort_key(row);
         *reached = Some(sort_key.seq);
-        let has_type = |codes: &[usize]| codes.binary_search(&rows.row_type(row)).is_ok();
-        if !bounds.contains(sort_key) || !self.codes.as_deref().is_none_or(has_type) {
+        if !bounds.contains(sort_key) || !self.requested.has(rows.row_type(row)) {
             return Step::Work(1);
         }
         Step::Row(Row { sort_key, address: Address { part: self.part, block: None, row }, block: None })
@@ -169,7 +160,7 @@ impl SealedRows {
         if !bounds.has_any_seq(sealed.seqs()) {
             return None;
         }
-        let requested = RequestedTypes::of(filter, sealed)?;
+        let requested = RequestedTypes::in_sealed(filter, sealed)?;
         let next_page = bounds.after_seq().saturating_add(1);
         Some(Self {
             part,

@@ -47,6 +47,19 @@ fn equality_is_by_value_for_numbers_and_by_bytes_for_strings() {
         ("null", "null"),
         ("1", "[0,[[1]]]"),
         ("1", "[{},null,1]"),
+        ("007", "7"),
+        ("007", "\"007\""),
+        ("+1", "1"),
+        ("-01.50e+1", "-15"),
+        (r#""500""#, r#""500""#),
+        (r#""\u0041\n""#, r#""A\n""#),
+        (r#""""#, r#""""#),
+        (r#""\ud800""#, r#""\ud800""#),
+        // Not a JSON string, so without a special meaning.
+        ("\"", r#""\"""#),
+        ("\"a", r#""\"a""#),
+        (r#""a" "#, r#""\"a\" ""#),
+        (r#""\x""#, r#""\"\\x\"""#),
     ] {
         assert!(eq(operand, value), "{operand} {value}");
     }
@@ -64,7 +77,14 @@ fn equality_is_by_value_for_numbers_and_by_bytes_for_strings() {
         ("1", "[]"),
         ("1", "{\"b\":1}"),
         ("9007199254740993", "9007199254740992"),
-        ("01", "1"),
+        ("007", "\"7\""),
+        ("1.0", "\"1.00\""),
+        (".5", "0.5"),
+        ("5.", "5"),
+        (r#""500""#, "500"),
+        (r#""500""#, r#""\"500\"""#),
+        (r#""true""#, "true"),
+        (r#""null""#, "null"),
         (r"\u0041", "\"A\""),
         ("\u{fffd}", r#""\ud800""#),
     ] {
@@ -79,29 +99,77 @@ fn ne_is_the_exact_opposite_of_eq() {
     assert!(matches("a.b", Test::Ne(Operand::new("1")), "7"));
 }
 
+/// Which of gt, gte, lt and lte hold.
+fn order(operand: &str, value: &str) -> [bool; 4] {
+    let payload = format!("{{\"a\":{value}}}");
+    [Test::Gt, Test::Gte, Test::Lt, Test::Lte].map(|test| matches("a", test(Operand::new(operand)), &payload))
+}
+
 #[test]
-fn numbers_are_compared_with_numbers_and_strings_with_strings() {
-    let payload = r#"{"n":5,"s":"m","mixed":[1,"z"],"b":true,"digits":"7"}"#;
-    for (path, test, expected) in [
-        ("n", Test::Gt(Operand::new("4.9")), true),
-        ("n", Test::Gt(Operand::new("5.0")), false),
-        ("n", Test::Gte(Operand::new("5.0")), true),
-        ("n", Test::Lt(Operand::new("10")), true),
-        ("n", Test::Lte(Operand::new("50e-1")), true),
-        ("n", Test::Lt(Operand::new("x")), false),
-        ("s", Test::Gt(Operand::new("a")), true),
-        ("s", Test::Lt(Operand::new("n")), true),
-        ("s", Test::Gte(Operand::new("m")), true),
-        ("s", Test::Lt(Operand::new("m")), false),
-        ("s", Test::Gt(Operand::new("1")), false),
-        ("digits", Test::Gt(Operand::new("1")), false),
-        ("mixed", Test::Gt(Operand::new("0")), true),
-        ("mixed", Test::Gt(Operand::new("y")), true),
-        ("mixed", Test::Lt(Operand::new("1")), false),
-        ("b", Test::Gte(Operand::new("true")), false),
-        ("missing", Test::Lt(Operand::new("1")), false),
+fn the_operand_says_what_is_compared() {
+    const GREATER: [bool; 4] = [true, true, false, false];
+    const EQUAL: [bool; 4] = [false, true, false, true];
+    const LESS: [bool; 4] = [false, false, true, true];
+    const NONE: [bool; 4] = [false; 4];
+    for (operand, value, expected) in [
+        // A number: by value with numbers, and with strings that are written as numbers.
+        ("4.9", "5", GREATER),
+        ("5.0", "5", EQUAL),
+        ("50e-1", "5", EQUAL),
+        ("+005", "5", EQUAL),
+        ("10", "5", LESS),
+        ("10", "\"9\"", LESS),
+        ("10", "\"009\"", LESS),
+        ("10", "\"+1e1\"", EQUAL),
+        ("9", "\"10\"", GREATER),
+        ("9", r#""\u0031\u0030""#, GREATER),
+        ("100000000000", "\"099999999999\"", LESS),
+        ("5", "\"m\"", NONE),
+        ("5", "\"6 \"", NONE),
+        ("5", "\".6\"", NONE),
+        ("5", "\"6.\"", NONE),
+        ("5", "\"\"", NONE),
+        ("5", r#""6\ud800""#, NONE),
+        ("5", "\"2026-11-28\"", NONE),
+        ("0", "true", NONE),
+        ("0", "{}", NONE),
+        ("1", r#"[0,"2"]"#, [true, true, true, true]),
+        // Any other text, and a text in quotes: by bytes with strings.
+        ("a", "\"m\"", GREATER),
+        ("m", "\"m\"", EQUAL),
+        ("n", "\"m\"", LESS),
+        ("x", "5", NONE),
+        ("x", "\"5\"", LESS),
+        ("5.", "\"6\"", GREATER),
+        (r#""9""#, "\"10\"", LESS),
+        (r#""9""#, "10", NONE),
+        (r#""9""#, "\"9\"", EQUAL),
+        (r#""true""#, "true", NONE),
+        (r#""null""#, "\"nulls\"", GREATER),
+        ("\"", r#""\"""#, EQUAL),
+        // A literal: equal or nothing.
+        ("true", "true", EQUAL),
+        ("true", "\"true\"", EQUAL),
+        ("true", "false", NONE),
+        ("true", "\"z\"", NONE),
+        ("null", "null", EQUAL),
+        ("null", "0", NONE),
     ] {
-        assert_eq!(matches(path, test.clone(), payload), expected, "{path} {test:?}");
+        assert_eq!(order(operand, value), expected, "{operand} {value}");
+    }
+    assert!(!matches("missing", Test::Lt(Operand::new("1")), r#"{"a":0}"#));
+}
+
+#[test]
+fn quotes_have_no_meaning_in_a_search() {
+    let payload = r#"{"a":"say \"hi\""}"#;
+    for (test, expected) in [
+        (Test::Contains("\"hi\"".into()), true),
+        (Test::Contains("\"say".into()), false),
+        (Test::Prefix("\"say".into()), false),
+        (Test::Prefix("say \"".into()), true),
+    ] {
+        assert_eq!(matches("a", test.clone(), payload), expected, "{test:?}");
     }
 }
 
@@ -194,6 +262,10 @@ fn the_cost_grows_with_payload_and_conditions() {
     let cost = |conditions, values| evaluate(&contains(conditions), &array(values)).cost;
     assert!(cost(1, 1_000) > 9 * cost(1, 100));
     assert!(cost(100, 100) > 30 * cost(1, 100));
+    let digits = |count: usize| format!("[\"{}\"]", "1".repeat(count));
+    let ranges = |count| alloc::vec![filter("a", Test::Lt(Operand::new("1"))); count];
+    let cost = |conditions, length| evaluate(&ranges(conditions), &format!("{{\"a\":{}}}", digits(length))).cost;
+    assert!(cost(100, 10_000) > 30 * cost(1, 10_000), "each condition reads the number that a string is written as");
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 use super::super::random::Random;
 
-/// Names of members, unescaped. None is empty, since a path cannot contain an empty name.
-pub(super) const NAMES: [&str; 6] = ["a", "b", "ä", "日", "a b", "a.b\\"];
+/// Names of members, unescaped.
+pub(super) const NAMES: [&str; 8] = ["a", "b", "ä", "日", "a b", "a.b\\", "", "a[b]"];
 
 /// Contents of strings, unescaped.
-pub(super) const TEXTS: [&str; 14] =
-    ["x", "abc", "abd", "ab", "", "1", "1.0", "true", "null", "größe", "～", "🦀🦀", "\"\\/\n", "a\u{0}b"];
+pub(super) const TEXTS: [&str; 18] = [
+    "x", "abc", "abd", "ab", "", "1", "1.0", "true", "null", "größe", "～", "🦀🦀", "\"\\/\n", "a\u{0}b", "007", "+1",
+    "-1e2", "1.",
+];
 
 /// The deepest nesting of arrays and objects. The model's parser is recursive.
 const DEPTH_MAX: u32 = 5;
@@ -118,7 +120,7 @@ fn string(random: &mut Random<'_>, json: &mut String) {
 }
 
 /// Writes a string with the necessary escapes and some unnecessary ones.
-fn quoted(random: &mut Random<'_>, text: &str, json: &mut String) {
+pub(super) fn quoted(random: &mut Random<'_>, text: &str, json: &mut String) {
     let escape_all = random.one_in(8);
     json.push('"');
     for character in text.chars() {

@@ -1,6 +1,6 @@
 //! Tests of the model: its answers are worked out by hand.
 
-use argus_core::query::{Operand, PayloadFilter, PayloadPath, Test};
+use argus_core::query::{Operand, PayloadFilter, PayloadPath, Test, TypeTest};
 
 use super::super::{Answer, Draft, Pace, check_same, collect, generate, get};
 use super::*;
@@ -54,12 +54,15 @@ fn events_come_in_order_of_time_and_then_of_sequence() {
 #[test]
 fn each_condition_filters_events() {
     let types = |types: &[&str]| {
-        Scan::from(Filter { types: Some(types.iter().map(|&text| text.into()).collect()), ..Filter::default() })
+        let types = Some(types.iter().map(|&text| TypeTest::Eq(text.into())).collect());
+        Scan::from(Filter { types, ..Filter::default() })
     };
     assert_eq!(seqs(&types(&["view"])), [1, 3, 5]);
     assert_eq!(seqs(&types(&["größe", "buy", "nobody", "buy"])), [6, 2]);
     assert_eq!(seqs(&types(&[""])), NONE);
     assert_eq!(seqs(&types(&[])), NONE);
+    let prefix = |text: &str| Some(vec![TypeTest::Eq("buy".into()), TypeTest::Prefix(text.into())]);
+    assert_eq!(seqs(&Scan::from(Filter { types: prefix("vi"), ..Filter::default() })), [1, 3, 2, 5]);
 
     assert_eq!(seqs(&Scan::from(Filter { start: Some(at(20)), ..Filter::default() })), [3, 6, 2, 5]);
     assert_eq!(seqs(&Scan::from(Filter { end: Some(at(20)), ..Filter::default() })), [4, 1, 3, 6]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use argus_core::engine::{Engine, Loss, Salvage, Seed, check, salvage};
 use argus_core::event::Timestamp;
-use argus_core::query::{Filter, Order, Scan};
+use argus_core::query::{Filter, Order, Scan, TypeTest};
 use argus_core::repository::{ReadError, Repository as _, Snapshot};
 use argus_core::storage::{MemoryStorage, Storage as _};
 use argus_testing::{
@@ -71,7 +71,7 @@ fn answers(snapshot: &Arc<dyn Snapshot>) -> Vec<Result<Answer, ReadError>> {
         Scan::default(),
         Scan { order: Order::TimeDescending, ..Scan::default() },
         Scan { order: Order::Sequence, ..Scan::default() },
-        Scan::from(Filter { types: Some(["buy".into()].into()), ..Filter::default() }),
+        Scan::from(Filter { types: Some([TypeTest::Eq("buy".into())].into()), ..Filter::default() }),
         Scan::from(Filter { start: time(2), end: time(4), ..Filter::default() }),
     ];
     queries.iter().map(|query| collect(snapshot, query, Pace::UNBROKEN)).collect()

@@ -9,7 +9,7 @@ use crate::batch::{BatchBuilder, NewEvent};
 use crate::clock::Moment;
 use crate::engine::{Engine, Seed, Tuning};
 use crate::event::{EventType, Payload, Timestamp};
-use crate::query::{Filter, Order};
+use crate::query::{Filter, Order, TypeTest};
 use crate::repository::{MaintenanceQueue, Repository as _};
 use crate::segment::{Epoch, RowsBuilder, Segment};
 use crate::storage::MemoryStorage;
@@ -33,9 +33,9 @@ fn only_parts_with_rows_that_can_match_are_held() {
     let since = |time| Some(Timestamp::from_nanos(time));
     for (filter, held) in [
         (Filter::default(), 3),
-        (Filter { types: Some(alloc::vec!["a".into()]), ..Filter::default() }, 2),
+        (Filter { types: Some(alloc::vec![TypeTest::Eq("a".into())]), ..Filter::default() }, 2),
         (Filter { start: since(20), ..Filter::default() }, 2),
-        (Filter { types: Some(alloc::vec!["b".into()]), start: since(21), ..Filter::default() }, 0),
+        (Filter { types: Some(alloc::vec![TypeTest::Eq("b".into())]), start: since(21), ..Filter::default() }, 0),
         (Filter { after_seq: Some(2), ..Filter::default() }, 1),
     ] {
         let mut run = Run::new(&parts, &Scan::from(filter.clone()));
@@ -47,6 +47,43 @@ fn only_parts_with_rows_that_can_match_are_held() {
         };
         while run.poll_events(100, &mut count).expect("all is in memory").is_pending() {}
         assert_eq!(found, held, "{filter:?}");
+    }
+}
+
+/// However many types are requested, a scan takes little more than their codes.
+#[test]
+fn many_types_are_found_by_their_prefix() {
+    const TYPES: i64 = 2_000;
+    let mut rows = RowsBuilder::default();
+    for n in 0..TYPES {
+        let code = rows.intern(format!("{}{n}", if n % 4 == 0 { "few." } else { "many." }).as_bytes());
+        rows.push(n, u32::try_from(n).expect("n is small"), code, b"", b"{}");
+    }
+    let segment = Arc::new(Segment::new(1, rows.finish_sorted(), [Epoch { ordinal: 0, millis: 0 }].into()));
+    let bytes = segment.memory_bytes();
+    let parts = Parts::new(Arc::default(), [segment].into(), IdentityKey::new(Seed(1)));
+    for order in ORDERS {
+        for (prefix, expected) in [("", 2_000), ("many.", 1_500), ("few.", 500), ("few.0", 1), ("few.2", 28), ("n", 0)]
+        {
+            let types = Some(alloc::vec![TypeTest::Prefix(prefix.into()), TypeTest::Eq("none".into())]);
+            let scan = Scan { order, ..Scan::from(Filter { types, ..Filter::default() }) };
+            let mut run = Run::new(&parts, &scan);
+            let codes = expected * size_of::<usize>();
+            assert!(run.held_bytes() < bytes + codes + 10 * RUN_BYTES_MAX, "{} for {prefix:?}", run.held_bytes());
+            let mut found = alloc::vec![];
+            let mut collect = |event: Event<'_>| {
+                assert!(event.event_type.as_str().starts_with(prefix));
+                found.push(event.timestamp);
+                Flow::More
+            };
+            while run.poll_events(100, &mut collect).expect("all is in memory").is_pending() {}
+            assert_eq!(found.len(), expected, "{prefix:?} in {order:?}");
+            let in_order = match order {
+                Order::TimeAscending | Order::Sequence => found.is_sorted(),
+                Order::TimeDescending => found.iter().rev().is_sorted(),
+            };
+            assert!(in_order, "{prefix:?} in {order:?}");
+        }
     }
 }
 

@@ -1,0 +1,132 @@
+//! What values of payloads are compared with.
+
+use alloc::boxed::Box;
+use core::cmp::Ordering;
+
+use super::candidate::Candidate;
+use crate::json::{Decimal, Scanner, Value};
+
+/// A text that values of payloads are compared with. How it is written says what it means:
+///
+/// | the text | numbers | strings | `true`, `false`, `null` |
+/// |---|---|---|---|
+/// | a JSON string with its quotes (`"500"`) | never match | by the bytes of the string | never match |
+/// | a number: digits, perhaps with a sign, leading zeros, a fraction, an exponent | by value | equal by the bytes of the text; ordered by value, if they are numbers of this form | never match |
+/// | `true`, `false`, `null` | never match | equal by bytes; not ordered | equal to the one of this text; not ordered |
+/// | any other | never match | by bytes | never match |
+///
+/// What equals an operand is also neither greater nor less: `gte` and `lte` match it. Objects and arrays never match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operand {
+    text: Box<str>,
+    meaning: Meaning,
+}
+
+/// What the text of an operand means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// The bytes of the string between the quotes, without escapes.
+    Quoted(Box<[u8]>),
+    Number(Number),
+    /// `true`, `false` or `null`.
+    Literal,
+    /// A string without quotes.
+    Plain,
+}
+
+/// A [`Decimal`] that owns its digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Number {
+    negative: bool,
+    digits: Box<str>,
+    scale: i64,
+}
+
+impl Operand {
+    /// Creates an operand from its text.
+    ///
+    /// ```
+    /// use argus_core::query::Operand;
+    ///
+    /// assert_eq!(Operand::new("1e3").as_str(), "1e3");
+    /// ```
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let meaning = match text {
+            "true" | "false" | "null" => Meaning::Literal,
+            _ => match (unquoted(text), Decimal::parse_text(text.as_bytes())) {
+                (Some(string), _) => Meaning::Quoted(string),
+                (None, Some(number)) => Meaning::Number(Number::of(number)),
+                (None, None) => Meaning::Plain,
+            },
+        };
+        Self { text: text.into(), meaning }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn meaning(&self) -> &Meaning {
+        &self.meaning
+    }
+
+    /// Whether a value equals the operand.
+    pub(super) fn equals(&self, value: Candidate<'_>) -> bool {
+        match (value, &self.meaning) {
+            (Candidate::String(string), Meaning::Quoted(own)) => string == &**own,
+            (Candidate::String(string), Meaning::Number(_) | Meaning::Literal | Meaning::Plain) => {
+                string == self.text.as_bytes()
+            }
+            (Candidate::Number(number), Meaning::Number(own)) => number == own.decimal(),
+            (Candidate::Literal(literal), Meaning::Literal) => literal == &*self.text,
+            (Candidate::Number(_), Meaning::Quoted(_) | Meaning::Literal | Meaning::Plain)
+            | (Candidate::Literal(_), Meaning::Quoted(_) | Meaning::Number(_) | Meaning::Plain)
+            | (Candidate::Container, _) => false,
+        }
+    }
+
+    /// How a value compares with the operand; `None` if it does not.
+    pub(super) fn order(&self, value: Candidate<'_>) -> Option<Ordering> {
+        match (value, &self.meaning) {
+            (Candidate::String(string), Meaning::Quoted(own)) => Some(string.cmp(own)),
+            (Candidate::String(string), Meaning::Number(own)) => {
+                Decimal::parse_text(string).map(|number| number.cmp(&own.decimal()))
+            }
+            (Candidate::String(string), Meaning::Plain) => Some(string.cmp(self.text.as_bytes())),
+            (Candidate::Number(number), Meaning::Number(own)) => Some(number.cmp(&own.decimal())),
+            (Candidate::String(_) | Candidate::Literal(_), Meaning::Literal) => {
+                self.equals(value).then_some(Ordering::Equal)
+            }
+            (Candidate::Number(_), Meaning::Quoted(_) | Meaning::Literal | Meaning::Plain)
+            | (Candidate::Literal(_), Meaning::Quoted(_) | Meaning::Number(_) | Meaning::Plain)
+            | (Candidate::Container, _) => None,
+        }
+    }
+}
+
+impl Number {
+    fn of(decimal: Decimal<'_>) -> Self {
+        Self { negative: decimal.is_negative(), digits: decimal.digits().into(), scale: decimal.scale() }
+    }
+
+    fn decimal(&self) -> Decimal<'_> {
+        Decimal::from_parts(self.negative, &self.digits, self.scale)
+    }
+}
+
+/// The bytes of a JSON string without quotes and escapes; `None` if the text is anything else.
+fn unquoted(text: &str) -> Option<Box<[u8]>> {
+    // The scanner would skip white space around the string.
+    if !text.starts_with('"') || !text.ends_with('"') {
+        return None;
+    }
+    let mut scanner = Scanner::new(text);
+    scanner.value().and_then(|_| scanner.end()).ok()?;
+    match Value::of(text) {
+        Value::String(string) => Some(string.bytes().into()),
+        Value::Number(_) | Value::Bool(_) | Value::Null | Value::Object | Value::Array => None,
+    }
+}
