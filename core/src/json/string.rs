@@ -86,7 +86,8 @@ impl<'a> RawString<'a> {
     }
 }
 
-/// Appends `text` as a JSON string with its quotes. Escapes quotes, backslashes and control characters only.
+/// Appends `text` as a JSON string with its quotes. Escapes quotes, backslashes and control characters only,
+/// each in its shortest way.
 ///
 /// ```
 /// let mut out = Vec::new();
@@ -102,6 +103,8 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
         let Some((&byte, tail)) = tail.split_first() else { break };
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            8 => out.extend_from_slice(b"\\b"),
+            12 => out.extend_from_slice(b"\\f"),
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),

@@ -14,6 +14,7 @@ use http_body::Body;
 use super::{Answer, Elapsed, Session};
 use crate::body::Reading;
 use crate::budget::Reservation;
+use crate::clock;
 use crate::committer::SubmitError;
 use crate::pace::Pace;
 use crate::runtime::Runtime;
@@ -41,7 +42,7 @@ impl<R: Runtime> Session<R> {
         // Starts only now, since the client decides how long the body takes.
         let deadline = self.connection.now() + node.settings.request_timeout;
         let (submitted, work) = if bytes.len() <= INLINE_BODY_BYTES_MAX && !submission.is_compressed() {
-            let submitted = submission.handle_body(&bytes);
+            let submitted = submission.handle_body(&bytes, clock::now());
             drop((bytes, reservation));
             (submitted, None)
         } else {
@@ -108,12 +109,13 @@ impl<R: Runtime> Session<R> {
         let permit = service.parsers.acquire_arc().await;
         let growth = if submission.is_compressed() { COMPRESSED_WORK_GROWTH } else { PLAIN_WORK_GROWTH };
         let mut work = service.working_memory.reserve(bytes.len().saturating_mul(growth)).await;
+        let arrival = clock::now();
         // The permit and the reservation move to the thread, which runs on even if the request is dropped.
         let held = (permit, reservation);
         let submitted = service.runtime.unblock(move || {
             let submitted = {
                 let mut grow = |bytes| work.grow_to(bytes);
-                submission.handle_body_within(&bytes, Room::new(&mut grow))
+                submission.handle_body_within(&bytes, arrival, Room::new(&mut grow))
             };
             drop((bytes, held));
             (submitted, work)
