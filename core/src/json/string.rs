@@ -224,8 +224,8 @@ mod tests {
     #[test]
     fn strings_and_numbers_are_written_as_json() {
         let mut out = Vec::new();
-        write_string("a\"b\\c\n\u{1}\u{7f}ü", &mut out);
-        assert_eq!(out, "\"a\\\"b\\\\c\\n\\u0001\u{7f}ü\"".as_bytes());
+        write_string("a\"b\\c\n\u{8}\u{c}\u{1}\u{7f}ü", &mut out);
+        assert_eq!(out, "\"a\\\"b\\\\c\\n\\b\\f\\u0001\u{7f}ü\"".as_bytes());
         for number in [0, 9, 10, 12_345, u64::MAX] {
             out.clear();
             write_u64(number, &mut out);
