@@ -83,11 +83,11 @@ fn options(places: &Places, framing: Framing) -> ParseOptions {
 /// The records in a text, each with its pointer; `Err` where there should be an array.
 fn records<'a>(text: &'a Value, tokens: &[&str], at: &str, found: &mut Vec<(String, Result<&'a Value, ()>)>) {
     let Some((token, rest)) = tokens.split_first() else {
-        match text {
-            Value::Array(list) => {
+        match text.as_array() {
+            Some(list) => {
                 found.extend(list.iter().enumerate().map(|(index, record)| (format!("{at}/{index}"), Ok(record))));
             }
-            _ => found.push((at.to_owned(), Err(()))),
+            None => found.push((at.to_owned(), Err(()))),
         }
         return;
     };
@@ -97,9 +97,10 @@ fn records<'a>(text: &'a Value, tokens: &[&str], at: &str, found: &mut Vec<(Stri
         (Value::Array(list), Err(_)) => {
             for (index, element) in list.iter().enumerate() {
                 let at = format!("{at}/{index}");
-                match element {
-                    Value::Object(_) => records(element, tokens, &at, found),
-                    _ => found.push((format!("{at}/{token}"), Err(()))),
+                if element.is_object() {
+                    records(element, tokens, &at, found);
+                } else {
+                    found.push((format!("{at}/{token}"), Err(())));
                 }
             }
             return;
@@ -121,10 +122,10 @@ fn event(record: &Value, at: &str, places: &Places) -> Result<Event, Vec<String>
     let get = |tokens: &Tokens| record.pointer(&text(tokens));
     let mut faults = Vec::new();
     let mut fault = |tokens: &Tokens| faults.push(format!("{at}{}", text(tokens)));
-    let name = |value: &Value| match value {
-        Value::String(name) if !name.is_empty() && !name.contains(char::is_control) => Some(name.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
+    let name = |value: &Value| {
+        let valid = |name: &str| !name.is_empty() && !name.contains(char::is_control);
+        let number = || value.is_number().then(|| value.to_string());
+        value.as_str().filter(|name| valid(name)).map(ToOwned::to_owned).or_else(number)
     };
 
     let event_type = get(&places.event_type).and_then(name);

@@ -36,7 +36,7 @@ pub(super) enum ReplyForm {
     /// For a single object. `given_id` is the id that the caller chose.
     One { given_id: Option<Box<str>> },
     /// For an array, lines or records. `rejected` only with lenient handling.
-    Many { places: Places, rejected: Option<Rejected> },
+    Many { places: Box<Places>, rejected: Option<Rejected> },
 }
 
 /// Faults of the events that lenient handling skipped.

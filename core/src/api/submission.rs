@@ -131,7 +131,7 @@ impl Submission {
                 if batch.is_empty() {
                     Submitted::Reply(Reply { decoded_bytes, ..many_reply(None, rejected.as_ref()) })
                 } else {
-                    let form = ReplyForm::Many { places, rejected };
+                    let form = ReplyForm::Many { places: Box::new(places), rejected };
                     Submitted::Commit(batch, Acknowledgement::new(form, &self.options.dialect, decoded_bytes))
                 }
             }

@@ -76,6 +76,7 @@ impl<'a> RawString<'a> {
 
     /// Whether the unescaped string equals `text`.
     #[must_use]
+    #[inline]
     pub fn equals(&self, text: &str) -> bool {
         // An escape is longer than the character it encodes.
         match self.raw.len().cmp(&text.len()) {
