@@ -165,7 +165,8 @@ proptest! {
             .collect();
         let good: Vec<Sent> = events.iter().filter(|(_, good)| *good).map(|(event, _)| event.clone()).collect();
         let bad: Vec<usize> = (0..events.len()).filter(|index| !events[*index].1).collect();
-        match ingest::parse(lines.join("\n").as_bytes(), &options(Framing::Lines, Handling::Lenient, Dialect::Native), ARRIVAL) {
+        let options = options(Framing::Lines, Handling::Lenient, Dialect::Native);
+        match ingest::parse(lines.join("\n").as_bytes(), &options, ARRIVAL) {
             Ok(Parsed::Many { batch, rejected, rejected_count, .. }) => {
                 prop_assert_eq!(received(&batch), good);
                 prop_assert_eq!(rejected_count, bad.len());

@@ -43,13 +43,17 @@ fn places() -> impl Strategy<Value = Places> {
     )
 }
 
+/// A string or a number.
+fn name() -> impl Strategy<Value = Value> {
+    prop_oneof![(-3_i64..100).prop_map(Value::from), "[xy\"\\\\/ü\u{1}\u{8}\u{c}\n😀]{0,3}".prop_map(Value::from),]
+}
+
 /// JSON with few names, so that pointers find something.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        (-3_i64..100).prop_map(Value::from),
-        "[xy\"\\\\/ü\u{1}\u{8}\u{c}\n😀]{0,3}".prop_map(Value::from),
+        1 => Just(Value::Null),
+        1 => any::<bool>().prop_map(Value::from),
+        2 => name(),
     ];
     leaf.prop_recursive(5, 40, 4, |inner| {
         let member = (prop::sample::select(vec!["x", "y", "0"]), inner.clone());
@@ -217,6 +221,22 @@ proptest! {
         for (body, framing) in [(&document, Framing::Document), (&lines, Framing::Lines)] {
             prop_assert_eq!(&parsed(body, &places, framing)?, &expected, "{}", body);
             prop_assert_eq!(&parsed(&escaped(body), &places, framing)?, &expected, "{}", escaped(body));
+        }
+    }
+
+    #[test]
+    fn an_id_of_several_values_is_their_json_array(parts in vec(name(), 2..6)) {
+        let tokens: Vec<Tokens> = ["0", "1", "2", "3", "4"].iter().take(parts.len()).map(|token| vec![*token]).collect();
+        let record: Map<_, _> = tokens.iter().map(|token| token[0].to_owned()).zip(parts.clone()).collect();
+        let id = Some(serde_json::to_string(&parts).unwrap());
+        let record = json!({ "x": "t", "y": Value::Object(record) });
+        let id_from = tokens.into_iter().map(|token| [vec!["y"], token].concat()).collect();
+        let (event_type, payload) = (vec!["x"], Some(vec!["x"]));
+        let places =
+            Places { records: None, event_type, timestamp: Vec::new(), or_arrival: true, id: id_from, payload };
+        let expected = (vec![("t".to_owned(), ARRIVAL, json!("t"), id)], Vec::new());
+        for body in [record.to_string(), escaped(&record.to_string())] {
+            prop_assert_eq!(&parsed(&body, &places, Framing::Lines)?, &expected, "{}", body);
         }
     }
 

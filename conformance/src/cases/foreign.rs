@@ -340,7 +340,7 @@ fn payload_of_mapped_records_can_be_queried(ctx: &Context<'_>) -> Outcome {
 fn events_go_in_again(ctx: &Context<'_>) -> Outcome {
     let source = ctx.empty()?;
     source.store(&json!([
-        {"id": "a \"b\"", "event_type": "ü", "timestamp": "2024-05-01T12:00:00.123456789Z", "payload": {"z": 1, "a": "x"}},
+        {"id": "a \"b\"", "event_type": "ü", "timestamp": "2024-05-01T12:00:00.123456789Z", "payload": {"z": 1}},
         {"id": "[\"a\",1]", "event_type": "t", "timestamp": -1, "payload": null},
         {"event_type": "t", "timestamp": 0, "payload": [{"payload": "\u{7f}"}]},
     ]))?;

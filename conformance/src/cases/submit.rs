@@ -13,8 +13,9 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["submit";
     "POST /events": [
-        single_event, array, array_of_one, lines, media_types_of_lines, blank_lines_and_carriage_returns, last_line_without_line_feed,
-        content_type_parameters, charsets, byte_order_mark, content_type_in_capitals, visible_at_once, sequence_has_no_gaps,
+        single_event, array, array_of_one, lines, media_types_of_lines, blank_lines_and_carriage_returns,
+        last_line_without_line_feed, content_type_parameters, charsets, byte_order_mark, content_type_in_capitals,
+        visible_at_once, sequence_has_no_gaps,
         concurrent_submissions_get_distinct_sequences, all_or_nothing, lenient_stores_the_valid_events,
         lenient_without_faults, lenient_skips_a_line_that_is_not_json, strict_preference,
         unknown_preference_is_ignored,

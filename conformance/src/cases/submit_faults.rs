@@ -10,8 +10,8 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["submit_faults";
     "POST /events": [
-        not_json, not_json_names_the_offset, not_json_in_a_line, not_json_is_a_fault_of_the_body, lines_sent_as_json, faults_have_lines,
-        first_fault_in_the_detail, not_utf8,
+        not_json, not_json_names_the_offset, not_json_in_a_line, not_json_is_a_fault_of_the_body,
+        lines_sent_as_json, faults_have_lines, first_fault_in_the_detail, not_utf8,
         deep_nesting_is_refused, empty_body, empty_array, unknown_content_type, missing_content_type,
         scalar_is_not_an_event, elements_that_are_not_objects, a_hundred_faults_are_listed, faults_of_several_events,
         faults_in_lines_point_by_index, unknown_parameter, lenient_single_event_is_strict,

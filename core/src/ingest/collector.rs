@@ -302,15 +302,17 @@ impl<'m, 'r> Collector<'m, 'r> {
         if self.full.is_some() {
             return;
         }
-        if !self.is_single {
-            self.places.push(self.batch.len(), self.place, &self.steps);
-        }
-        let bytes = self.batch.work_bytes(&event).saturating_add(self.places.bytes());
+        let bytes = self.batch.work_bytes(&event).saturating_add(self.places.work_bytes(&self.steps));
         let room = self.room.need(bytes).map_err(IngestError::from);
+        let position = self.batch.len();
         let pushed = room.and_then(|()| self.batch.push(event).map_err(IngestError::from));
-        if let Err(error) = pushed {
-            self.full = Some(error);
-            self.batch = BatchBuilder::new();
+        match pushed {
+            Ok(()) if self.is_single => {}
+            Ok(()) => self.places.push(position, self.place, &self.steps),
+            Err(error) => {
+                self.full = Some(error);
+                self.batch = BatchBuilder::new();
+            }
         }
     }
 }

@@ -85,9 +85,10 @@ impl Places {
         self.next = place.after(1);
     }
 
-    /// The memory that this takes, in bytes.
-    pub(super) fn bytes(&self) -> usize {
-        self.runs.capacity() * size_of::<Run>() + self.steps.capacity() * size_of::<Step>()
+    /// The most memory that another [`push`](Self::push) of these steps takes, in bytes.
+    pub(super) fn work_bytes(&self, steps: &[Step]) -> usize {
+        // A full vector doubles, and the old one lives until its content is copied.
+        3 * ((self.runs.len() + 1) * size_of::<Run>() + (self.steps.len() + steps.len()) * size_of::<Step>())
     }
 
     /// A fault of the event at this position in the batch. `below` is the pointer from the event to the fault.

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use argus_core::api::{Refusal, Submission, Submitted};
+use argus_core::event::Timestamp;
 use argus_core::room::Room;
 use bytes::Bytes;
 use http_body::Body;
@@ -38,15 +39,16 @@ impl<R: Runtime> Session<R> {
     {
         let node = &*self.service.node;
         let (bytes, reservation) = self.read(&submission, body, begun).await?;
+        let arrival = clock::now();
         node.metrics.body_arrived(bytes.len());
         // Starts only now, since the client decides how long the body takes.
         let deadline = self.connection.now() + node.settings.request_timeout;
         let (submitted, work) = if bytes.len() <= INLINE_BODY_BYTES_MAX && !submission.is_compressed() {
-            let submitted = submission.handle_body(&bytes, clock::now());
+            let submitted = submission.handle_body(&bytes, arrival);
             drop((bytes, reservation));
             (submitted, None)
         } else {
-            let reading = Box::pin(self.parse_on_blocking_thread(submission, bytes, reservation));
+            let reading = Box::pin(self.parse_on_blocking_thread(submission, bytes, arrival, reservation));
             let (submitted, work) = self.within(deadline, reading).await.map_err(|Elapsed| Refusal::Timeout)?;
             (submitted, Some(work))
         };
@@ -103,13 +105,13 @@ impl<R: Runtime> Session<R> {
         &self,
         submission: Submission,
         bytes: Bytes,
+        arrival: Timestamp,
         reservation: Reservation,
     ) -> (Submitted, WorkingReservation) {
         let service = &self.service;
         let permit = service.parsers.acquire_arc().await;
         let growth = if submission.is_compressed() { COMPRESSED_WORK_GROWTH } else { PLAIN_WORK_GROWTH };
         let mut work = service.working_memory.reserve(bytes.len().saturating_mul(growth)).await;
-        let arrival = clock::now();
         // The permit and the reservation move to the thread, which runs on even if the request is dropped.
         let held = (permit, reservation);
         let submitted = service.runtime.unblock(move || {

@@ -322,7 +322,10 @@ fn all_memory_is_requested_first() {
     let unordered = events(&|n| format!("{{\"t\":{}}}\n", 20_000 - n));
     let with_ids = events(&|n| format!("{{\"t\":{},\"id\":\"{n:0100}\"}}\n", n % 7));
     let with_types = events(&|n| format!("{{\"t\":{},\"e\":\"{n:0200}\"}}\n", n % 7));
+    let in_envelopes = events(&|n| format!("{{\"r\":[{{\"t\":{n}}}]}}\n"));
+    let records = Some(Pointer::parse("/r").unwrap());
     let bodies = [
+        (in_envelopes, ParseOptions { records, ..foreign("r", "/t", None) }),
         (ordered, foreign("r", "/t", None)),
         (unordered, foreign("r", "/t", None)),
         (with_ids, foreign("r", "/t", Some("/id"))),
