@@ -226,7 +226,8 @@ proptest! {
 
     #[test]
     fn an_id_of_several_values_is_their_json_array(parts in vec(name(), 2..6)) {
-        let tokens: Vec<Tokens> = ["0", "1", "2", "3", "4"].iter().take(parts.len()).map(|token| vec![*token]).collect();
+        let names = ["0", "1", "2", "3", "4"].iter().take(parts.len());
+        let tokens: Vec<Tokens> = names.map(|name| vec![*name]).collect();
         let record: Map<_, _> = tokens.iter().map(|token| token[0].to_owned()).zip(parts.clone()).collect();
         let id = Some(serde_json::to_string(&parts).unwrap());
         let record = json!({ "x": "t", "y": Value::Object(record) });

@@ -168,7 +168,7 @@ fn broken_envelope(ctx: &Context<'_>) -> Outcome {
         [(JSON, format!("{{\"r\":[{A},{B}")), (LINES, format!("{{\"r\":[{A}]}}\n{{\"r\":[{A}]}}x"))]
     {
         post(&server, &format!("{TARGET}/r"), media_type, &body)?
-            .problem(400)
+            .problem_naming(400, "at byte ")
             .map_err(|failure| failure.within(&body))?;
     }
     server.expect_empty()
