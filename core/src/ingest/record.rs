@@ -126,7 +126,7 @@ impl Collector<'_, '_> {
         self.fault(
             |out| source.from.iter().take(1).for_each(|first| first.write_fragment(out)),
             FaultCode::MissingField,
-            || format!("there is no time at {}; with time=now, it is the time of arrival", listed(&source.from)),
+            || format!("there is no time at {}; add time=now to take the time of arrival", listed(&source.from)),
         );
         None
     }
@@ -158,9 +158,10 @@ impl Collector<'_, '_> {
             // A longer id is a fault anyway, and should not take more memory.
             if scratch.len() <= CLIENT_ID_BYTES_MAX {
                 scratch.push(if scratch.is_empty() { b'[' } else { b',' });
-                match raw.starts_with('"') {
-                    true => write_string(text, scratch),
-                    false => scratch.extend_from_slice(text.as_bytes()),
+                if raw.starts_with('"') {
+                    write_string(text, scratch);
+                } else {
+                    scratch.extend_from_slice(text.as_bytes());
                 }
             }
         }
