@@ -88,5 +88,7 @@ fn serve(settings: Settings) -> Result<u8, String> {
     };
     watch::spawn("signals", listen, || false, move |reason| failing.fail(reason))
         .map_err(|error| format!("a thread: {error}"))?;
-    accept::run(&server)
+    let code = accept::run(&server);
+    server.log.finish();
+    code
 }
