@@ -36,7 +36,8 @@ fn with_bytes(server: &Server, bytes: &[u8]) -> Result<Connection, Failure> {
 }
 
 fn the_connection_idle_longest_is_closed_for_a_new_one(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.start(&[("--max-connections", "3")])?;
+    // A single thread, so that connections become idle in the order of their answers, not only soon after them.
+    let server = ctx.start(&[("--max-connections", "3"), ("--threads", "1")])?;
     let mut connections = Vec::new();
     for _ in 0..3 {
         connections.push(with_bytes(&server, b"")?);
