@@ -68,11 +68,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("\nall events of ada from 12:00:05 on:");
     let by_ada = PayloadFilter { path: PayloadPath::parse("user")?, test: Test::Eq(Operand::new("ada")) };
-    let later = Filter {
-        start: Some(Timestamp::parse_rfc3339("2024-05-01T12:00:05Z")?),
-        payload: vec![by_ada],
-        ..Filter::default()
-    };
+    let later =
+        Filter { start: Some(Timestamp::parse("2024-05-01T12:00:05Z")?), payload: vec![by_ada], ..Filter::default() };
     print_answer(&snapshot, &later.into())?;
 
     println!("\nthe order by its id:");
