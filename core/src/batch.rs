@@ -261,7 +261,7 @@ mod tests {
             (text(r#","id":"""#, "a", second, "0"), "id is empty"),
             (text(r#","seq":1"#, "a", second, "0"), "unknown field `seq`"),
             (text("", "", second, "0"), "event_type is empty"),
-            (text("", "\u{7f}", second, "0"), "event_type has the control character U+007F at byte 0"),
+            (text("", "\u{7f}", second, "0"), "event_type has U+007F at byte 0"),
             (text("", r"\u0041", second, "0"), "expected a borrowed string"),
             (text("", "a", "yesterday", "0"), "not RFC 3339"),
             (text("", "a", second, "[1, 2]"), "insignificant white space"),

@@ -49,7 +49,7 @@ fn sent() -> impl Strategy<Value = Sent> {
         (any::<String>(), any::<bool>()).prop_map(|(name, value)| json!({ name: { "nested": value } })),
     ];
     let id = prop::option::of("[a-z\"\\\\/ü]{1,30}");
-    ("\\PC{1,40}", any::<i64>(), payload, id).prop_map(|(event_type, nanos, payload, id)| Sent {
+    (r"[^\pC\p{Zl}\p{Zp}]{1,40}", any::<i64>(), payload, id).prop_map(|(event_type, nanos, payload, id)| Sent {
         event_type,
         nanos,
         payload,

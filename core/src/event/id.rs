@@ -81,7 +81,7 @@ impl<'a> ClientId<'a> {
         if text.len() > CLIENT_ID_BYTES_MAX {
             return Err(ClientIdError::TooLong { bytes: text.len() });
         }
-        match super::find_control(text) {
+        match find_control(text) {
             Some((at, character)) => Err(ClientIdError::Control { character, at }),
             None => Ok(Self::from_validated(text)),
         }
@@ -219,6 +219,13 @@ impl fmt::Display for EventId<'_> {
             Self::Generated(uuid) => uuid.fmt(f),
         }
     }
+}
+
+/// The first control character and its offset in bytes.
+fn find_control(text: &str) -> Option<(usize, char)> {
+    // U+0080 to U+009F are encoded as C2 80 to C2 9F. Nearly every text has neither C2 nor an ASCII control character.
+    let suspicious = text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == 0x7f) | (byte == 0xc2));
+    if suspicious { text.char_indices().find(|(_, character)| character.is_control()) } else { None }
 }
 
 /// Whether a hyphen precedes the byte with this index.

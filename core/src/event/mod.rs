@@ -68,13 +68,6 @@ impl Event<'_> {
     }
 }
 
-/// The first control character and its offset in bytes.
-fn find_control(text: &str) -> Option<(usize, char)> {
-    // U+0080 to U+009F are encoded as C2 80 to C2 9F. Nearly every text has neither C2 nor an ASCII control character.
-    let suspicious = text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == 0x7f) | (byte == 0xc2));
-    if suspicious { text.char_indices().find(|(_, character)| character.is_control()) } else { None }
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
