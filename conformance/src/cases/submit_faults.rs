@@ -319,10 +319,15 @@ fn id_limits(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let event = |id: &str| json!({"id": id, "event_type": "a", "timestamp": 0, "payload": 1}).to_string();
     server.submit(event(""))?.fault("#/id", "invalid_id")?;
-    server.submit(event(&"é".repeat(65)))?.fault("#/id", "invalid_id")?;
-    server.submit(event(&format!("{}x", "é".repeat(64))))?.fault("#/id", "invalid_id")?;
+    server.submit(event(&"é".repeat(128)))?.fault("#/id", "invalid_id")?;
+    server.submit(event(&"x".repeat(256)))?.fault("#/id", "invalid_id")?;
     server.expect_empty()?;
-    server.submit(event(&"é".repeat(64)))?.expect(201)?;
+    let longest = format!("{}x", "é".repeat(127));
+    server.submit(event(&longest))?.expect(201)?;
+    let again = server.submit(event(&longest))?;
+    check_eq!(again.member("duplicate")?, json!(true), "whether the second is a duplicate");
+    let location = again.header("location").unwrap_or_default();
+    check_eq!(server.get(location)?.member("id")?, json!(longest), "the id of the event");
     server.submit(event("x"))?.expect(201)
 }
 

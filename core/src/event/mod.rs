@@ -20,7 +20,7 @@ use crate::json;
 /// Longest `event_type`, in bytes of UTF-8.
 pub const EVENT_TYPE_BYTES_MAX: usize = 256;
 /// Longest `id` that a caller may choose, in bytes of UTF-8.
-pub const CLIENT_ID_BYTES_MAX: usize = 128;
+pub const CLIENT_ID_BYTES_MAX: usize = 255;
 /// Longest `payload` unless the host sets another limit, in bytes of compact JSON.
 pub const PAYLOAD_BYTES_DEFAULT: usize = 256 * 1024;
 
