@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn options(framing: Framing, handling: Handling, dialect: Dialect) -> ParseOptions {
-    ParseOptions { framing, dialect, handling, payload_bytes_max: 1 << 16, types_max: 1000 }
+    ParseOptions { framing, dialect, handling, payload_bytes_max: 1 << 16, depth_max: 128, types_max: 1000 }
 }
 
 fn all_options() -> Vec<ParseOptions> {

@@ -23,6 +23,8 @@ pub const EVENT_TYPE_BYTES_MAX: usize = 256;
 pub const CLIENT_ID_BYTES_MAX: usize = 255;
 /// Longest `payload` unless the host sets another limit, in bytes of compact JSON.
 pub const PAYLOAD_BYTES_DEFAULT: usize = 256 * 1024;
+/// Deepest `payload` unless the host sets another limit: how many arrays and objects it may have within each other.
+pub const PAYLOAD_DEPTH_DEFAULT: usize = 128;
 
 /// A stored event, borrowed from storage.
 ///
