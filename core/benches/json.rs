@@ -87,6 +87,7 @@ fn bodies(c: &mut Criterion) {
             dialect: Dialect::Native,
             handling: Handling::Strict,
             payload_bytes_max: 256 * 1024,
+            depth_max: 128,
             types_max: 1000,
         };
         group.throughput(Throughput::Bytes(body.len() as u64));

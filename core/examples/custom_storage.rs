@@ -113,7 +113,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("open an empty medium:");
     let mut engine = Engine::open(Traced::<MemoryStorage>::default(), Seed(0x5eed))?;
 
-    let mut clock = Timestamp::parse_rfc3339("2024-05-01T12:00:00Z")?;
+    let mut clock = Timestamp::parse("2024-05-01T12:00:00Z")?;
     for group in 1..=3 {
         println!("commit group {group}, of two batches:");
         engine.commit(clock, &[readings(clock, 3)?, readings(clock, 2)?])?;

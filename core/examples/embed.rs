@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Seed, TYPES_MAX_DEFAULT};
-use argus_core::event::{PAYLOAD_BYTES_DEFAULT, Timestamp};
+use argus_core::event::{PAYLOAD_BYTES_DEFAULT, PAYLOAD_DEPTH_DEFAULT, Timestamp};
 use argus_core::ingest::{self, Dialect, Framing, Handling, ParseOptions, Parsed};
 use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Scan, Test, TypeTest};
 use argus_core::repository::{Flow, MaintenanceQueue, Repository, Snapshot};
@@ -40,6 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         dialect: Dialect::Native,
         handling: Handling::Strict,
         payload_bytes_max: PAYLOAD_BYTES_DEFAULT,
+        depth_max: PAYLOAD_DEPTH_DEFAULT,
         types_max: TYPES_MAX_DEFAULT,
     };
     let (Parsed::One(batch) | Parsed::Many { batch, .. }) = ingest::parse(EVENTS.as_bytes(), &options, now()?)?;
@@ -69,11 +70,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("\nall events of ada from 12:00:05 on:");
     let by_ada = PayloadFilter { path: PayloadPath::parse("user")?, test: Test::Eq(Operand::new("ada")) };
-    let later = Filter {
-        start: Some(Timestamp::parse_rfc3339("2024-05-01T12:00:05Z")?),
-        payload: vec![by_ada],
-        ..Filter::default()
-    };
+    let later =
+        Filter { start: Some(Timestamp::parse("2024-05-01T12:00:05Z")?), payload: vec![by_ada], ..Filter::default() };
     print_answer(&snapshot, &later.into())?;
 
     println!("\nthe order by its id:");

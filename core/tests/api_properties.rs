@@ -29,6 +29,7 @@ fn api() -> Api {
     Api::new(Limits {
         body_bytes_max: BODY_BYTES_MAX,
         payload_bytes_max: 1000,
+        depth_max: 128,
         types_max: 1000,
         read_time: Duration::from_secs(60),
     })

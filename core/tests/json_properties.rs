@@ -39,7 +39,7 @@ fn scan(text: &str) -> Result<bool, SyntaxError> {
     let mut scanner = Scanner::new(text);
     let span = scanner.value()?;
     scanner.end()?;
-    Ok(span.has_white_space)
+    Ok(span.has_white_space())
 }
 
 fn compacted(text: &str) -> String {

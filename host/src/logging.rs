@@ -132,9 +132,14 @@ mod tests {
     }
 
     fn log_one() {
-        let reply =
-            Api::new(Limits { body_bytes_max: 1, payload_bytes_max: 1, types_max: 1, read_time: Duration::ZERO })
-                .refuse(Route::Events, &Refusal::Overloaded);
+        let reply = Api::new(Limits {
+            body_bytes_max: 1,
+            payload_bytes_max: 1,
+            depth_max: 1,
+            types_max: 1,
+            read_time: Duration::ZERO,
+        })
+        .refuse(Route::Events, &Refusal::Overloaded);
         let peer = "127.0.0.1:5".parse().unwrap();
         log_request("POST", HOSTILE, &reply, "id", peer, Duration::from_micros(7));
     }

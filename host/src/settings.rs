@@ -66,6 +66,12 @@ pub struct Settings {
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_payload_bytes: usize,
 
+    /// Deepest payload of one event: arrays and objects within each other. Common programs cannot read answers with
+    /// much deeper ones
+    #[arg(long, env = "ARGUS_MAX_DEPTH", value_name = "COUNT", default_value = "128", help_heading = "Limits")]
+    #[arg(value_parser = parse_count)]
+    pub max_depth: NonZeroUsize,
+
     /// Memory for all request bodies together; beyond it, 503. One eighth is reserved for bodies of at most 64 KiB. If
     /// memory is short, a stalled body is refused to make room for one that arrives
     #[arg(long, env = "ARGUS_MAX_INFLIGHT_BYTES", value_name = "SIZE", default_value = "256MiB")]
@@ -245,6 +251,7 @@ impl Settings {
         Limits {
             body_bytes_max: self.max_body_bytes,
             payload_bytes_max: self.max_payload_bytes,
+            depth_max: self.max_depth.get(),
             types_max: self.backend.engine.max_event_types.get(),
             read_time: self.request_timeout,
         }

@@ -131,6 +131,8 @@ fn payload_tokens_are_kept(ctx: &Context<'_>) -> Outcome {
         r#""  two  spaces  ""#,
         r#"[[[[[[]]]]]]"#,
         r#""\u0000""#,
+        r#""\ud83d""#,
+        r#"{"\udc00":["a\ud800b"]}"#,
     ];
     for payload in payloads {
         let body = format!(r#"{{"id":"p","event_type":"t","timestamp":0,"payload":{payload}}}"#);

@@ -17,7 +17,8 @@ pub(super) const CASES: &[Case] = cases!["limits";
         body_at_the_limit, body_beyond_the_limit, chunked_body_beyond_the_limit,
         declared_length_is_refused_before_the_body, decompressed_body_at_the_limit, decompressed_body_beyond_the_limit,
         gzip_bomb, zstd_bomb, default_limit_is_64_mebibytes, payload_at_the_limit, payload_limit_counts_compact_bytes,
-        payload_limit_applies_to_mapped_records, bodies_in_flight_are_bounded, declared_lengths_take_no_memory,
+        payload_limit_applies_to_mapped_records, depth_of_payloads, depth_by_setting, digits_of_numbers,
+        bodies_in_flight_are_bounded, declared_lengths_take_no_memory,
         memory_is_reserved_for_small_bodies, stalled_bodies_give_their_memory_to_others,
         full_queue_is_answered_with_503,
     ],
@@ -159,6 +160,84 @@ fn payload_limit_applies_to_mapped_records(ctx: &Context<'_>) -> Outcome {
     post(record(1001))?.problem(422)?;
     server.expect_empty()?;
     post(record(1000))?.expect(201)
+}
+
+/// A payload of this depth. Arrays and objects alternate.
+fn nested(depth: usize) -> String {
+    let (open, close): (String, String) =
+        (0..depth).map(|level| if level % 2 == 0 { ("[", "]") } else { ("{\"a\":", "}") }).unzip();
+    let innermost = if depth.is_multiple_of(2) { "1" } else { "" };
+    format!("{open}{innermost}{}", close.chars().rev().collect::<String>())
+}
+
+fn depth_of_payloads(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let event = |payload: &str| format!(r#"{{"id":"deep","event_type":"d","timestamp":0,"payload":{payload}}}"#);
+    for depth in [129, 1001, 100_001] {
+        let response = server.submit(event(&nested(depth)))?;
+        response.fault("#/payload", "payload_too_deep")?;
+        let problem = response.json()?;
+        let detail = problem["errors"][0]["detail"].as_str().unwrap_or_default();
+        check!(
+            detail.contains(&depth.to_string()) && detail.contains("128") && detail.contains("--max-depth"),
+            "depth, limit and setting in {detail:?}"
+        );
+    }
+    server.expect_empty()?;
+    server.submit(event(&nested(128)))?.expect(201)?;
+    let stored = server.get("/events/deep")?;
+    check!(stored.text()?.contains(&nested(128)), "the payload as it was sent");
+    // Brackets in strings do not count, nor do those beside each other.
+    server.submit(event(&format!("\"{}\"", "[".repeat(200))).replace("deep", "flat"))?.expect(201)?;
+    server.submit(event(&format!("[{}[]]", "[],{},".repeat(200))).replace("deep", "wide"))?.expect(201)
+}
+
+fn depth_by_setting(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.start(&[("--max-depth", "3")])?;
+    let event = |depth: usize| format!(r#"{{"event_type":"d","timestamp":0,"payload":{}}}"#, nested(depth));
+    server.submit(event(3))?.expect(201)?;
+    server.submit(event(4))?.fault("#/payload", "payload_too_deep")?;
+    let lines = [4, 3, 5, 0].map(event).join("\n");
+    let request = Request::post("/events", "application/x-ndjson", lines).header("prefer", "handling=lenient");
+    let response = server.send(&request)?;
+    check_eq!(response.member("accepted")?, json!(2), "events accepted");
+    let rejected = response.member("rejected")?;
+    check_eq!(
+        (&rejected[0]["pointer"], &rejected[1]["pointer"]),
+        (&json!("#/0/payload"), &json!("#/2/payload")),
+        "the events rejected"
+    );
+    // The whole record is the payload.
+    let record = |depth: usize| format!(r#"{{"t":0,"p":{}}}"#, nested(depth));
+    let post = |body: String| server.send(&Request::post("/events?type=r&time_from=/t", "application/json", body));
+    post(record(2))?.expect(201)?;
+    post(record(3))?.fault("#", "payload_too_deep")
+}
+
+fn digits_of_numbers(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let event = |payload: &str| format!(r#"{{"id":"long","event_type":"n","timestamp":0,"payload":{payload}}}"#);
+    let digits = |count: usize| "7".repeat(count);
+    for payload in [
+        digits(1001),
+        format!("-0.{}", digits(1000)),
+        format!("1e-{}", digits(1000)),
+        format!(r#"{{"a":[1,{},2]}}"#, digits(5000)),
+    ] {
+        let response = server.submit(event(&payload))?;
+        response.fault("#/payload", "number_too_long")?;
+        let problem = response.json()?;
+        let detail = problem["errors"][0]["detail"].as_str().unwrap_or_default();
+        check!(detail.contains("1000"), "the limit in {detail:?}");
+        let record =
+            Request::post("/events?type=r&time_from=/t", "application/json", format!(r#"{{"t":0,"n":{payload}}}"#));
+        server.send(&record)?.fault("#", "number_too_long")?;
+    }
+    server.expect_empty()?;
+    let longest = format!(r#"[{},-{}.{}e+1,"{}"]"#, digits(1000), digits(500), digits(499), digits(5000));
+    server.submit(event(&longest))?.expect(201)?;
+    check!(server.get("/events/long")?.text()?.contains(&longest), "the payload as it was sent");
+    Ok(())
 }
 
 fn bodies_in_flight_are_bounded(ctx: &Context<'_>) -> Outcome {

@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = cases!["submit_faults";
     ],
     "Events": [
         missing_fields, unknown_field, sequence_number_is_not_accepted, duplicate_field, fields_of_the_wrong_type,
-        empty_event_type, control_characters, id_limits, null_is_a_payload,
+        empty_event_type, control_characters, invisible_characters_in_types, id_limits, null_is_a_payload,
     ],
 ];
 
@@ -346,14 +346,43 @@ fn control_characters(ctx: &Context<'_>) -> Outcome {
     server.expect_empty()
 }
 
+fn invisible_characters_in_types(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let controls = (0x202a..=0x202e).chain(0x2066..=0x2069).chain([0x61c, 0x200e, 0x200f, 0x2028, 0x2029, 0xfeff]);
+    for code in controls {
+        let event = |value: &str| format!(r#"{{"event_type":"é{value}b","timestamp":0,"payload":1}}"#);
+        let character = char::from_u32(code).unwrap_or_default();
+        for value in [character.to_string(), format!("\\u{code:04x}")] {
+            let response = server.submit(event(&value))?;
+            response.fault("#/event_type", "invalid_event_type").map_err(|failure| failure.within(&value))?;
+            let problem = response.json()?;
+            let detail = problem["errors"][0]["detail"].as_str().unwrap_or_default();
+            let named = format!("U+{code:04X}");
+            check!(detail.contains(&named) && detail.contains("byte 2"), "{named} and its place in {detail:?}");
+        }
+        let encoded: String = character.to_string().bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let request =
+            Request::post(&format!("/events?type=a{encoded}&time_from=/at"), "application/json", r#"{"at":0}"#);
+        server.send(&request)?.problem_naming(400, "type")?;
+    }
+    server.expect_empty()?;
+    // Ids may have them.
+    server.submit("{\"id\":\"a\u{202e}\",\"event_type\":\"a\",\"timestamp\":0,\"payload\":1}")?.expect(201)
+}
+
 fn id_limits(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let event = |id: &str| json!({"id": id, "event_type": "a", "timestamp": 0, "payload": 1}).to_string();
     server.submit(event(""))?.fault("#/id", "invalid_id")?;
-    server.submit(event(&"é".repeat(65)))?.fault("#/id", "invalid_id")?;
-    server.submit(event(&format!("{}x", "é".repeat(64))))?.fault("#/id", "invalid_id")?;
+    server.submit(event(&"é".repeat(128)))?.fault("#/id", "invalid_id")?;
+    server.submit(event(&"x".repeat(256)))?.fault("#/id", "invalid_id")?;
     server.expect_empty()?;
-    server.submit(event(&"é".repeat(64)))?.expect(201)?;
+    let longest = format!("{}x", "é".repeat(127));
+    server.submit(event(&longest))?.expect(201)?;
+    let again = server.submit(event(&longest))?;
+    check_eq!(again.member("duplicate")?, json!(true), "whether the second is a duplicate");
+    let location = again.header("location").unwrap_or_default();
+    check_eq!(server.get(location)?.member("id")?, json!(longest), "the id of the event");
     server.submit(event("x"))?.expect(201)
 }
 

@@ -3,27 +3,35 @@
 use serde_json::json;
 
 use crate::case::{Case, cases};
-use crate::check_eq;
+use crate::client::{Request, Response};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
+use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["timestamp";
     "Events": [
-        rfc3339_in_utc, rfc3339_with_offset, rfc3339_fractions, rfc3339_in_lower_case, days_of_the_calendar,
-        ends_of_the_range, beyond_the_range, not_rfc3339, unix_seconds, unix_units_by_magnitude,
-        unix_fractions_are_exact, unix_exponents, unix_finer_than_a_nanosecond, numbers_in_strings,
+        rfc3339_in_utc, rfc3339_with_offset, rfc3339_fractions, rfc3339_in_lower_case, offsets_of_other_products,
+        space_for_t, days_of_the_calendar, ends_of_the_range, beyond_the_range, not_a_time, offset_is_missing,
+        unix_seconds, unix_units_by_magnitude, unix_fractions_are_exact, unix_exponents, unix_finer_than_a_nanosecond,
+        unix_time_in_strings,
     ],
-    "GET /events": [bounds_in_every_form, invalid_bounds],
+    "GET /events": [bounds_in_every_form, invalid_bounds, bounds_without_offset, plus_that_is_not_encoded],
 ];
 
-/// Stores an event for each input (a JSON value) and compares the timestamp that is returned.
+/// Stores two events for each input (a JSON value), the second as a record of another product, and compares the
+/// timestamps that are returned.
 fn check_table(ctx: &Context<'_>, table: &[(&str, &str)]) -> Outcome {
     let server = ctx.empty()?;
     for (index, (input, expected)) in table.iter().enumerate() {
         let body = format!(r#"{{"id":"{index}","event_type":"t","timestamp":{input},"payload":0}}"#);
         server.submit(body)?.expect(201).map_err(|failure| failure.within(input))?;
-        let event = server.get(&format!("/events/{index}"))?;
-        check_eq!(event.member("timestamp")?, json!(expected), "the timestamp {input}");
+        let record = format!(r#"{{"id":"{index} mapped","at":{input}}}"#);
+        let request = Request::post("/events?type=t&time_from=/at&id_from=/id", "application/json", record);
+        server.send(&request)?.expect(201).map_err(|failure| failure.within(input))?;
+        for id in [index.to_string(), format!("{index}%20mapped")] {
+            let event = server.get(&format!("/events/{id}"))?;
+            check_eq!(event.member("timestamp")?, json!(expected), "the timestamp {input} of {id}");
+        }
     }
     Ok(())
 }
@@ -84,6 +92,34 @@ fn rfc3339_in_lower_case(ctx: &Context<'_>) -> Outcome {
     check_table(ctx, &[(r#""2024-05-01t12:00:00z""#, "2024-05-01T12:00:00Z")])
 }
 
+fn offsets_of_other_products(ctx: &Context<'_>) -> Outcome {
+    check_table(
+        ctx,
+        &[
+            (r#""2024-05-01T12:00:00+0200""#, "2024-05-01T10:00:00Z"),
+            (r#""2024-05-01T12:00:00.123456-0330""#, "2024-05-01T15:30:00.123456Z"),
+            (r#""2024-05-01T12:00:00+02""#, "2024-05-01T10:00:00Z"),
+            (r#""2024-05-01T12:00:00-03""#, "2024-05-01T15:00:00Z"),
+            (r#""2024-05-01T12:00:00-00""#, "2024-05-01T12:00:00Z"),
+            (r#""2024-05-01T12:00:00-0000""#, "2024-05-01T12:00:00Z"),
+            (r#""2024-05-01T12:00:00+2359""#, "2024-04-30T12:01:00Z"),
+        ],
+    )
+}
+
+fn space_for_t(ctx: &Context<'_>) -> Outcome {
+    check_table(
+        ctx,
+        &[
+            (r#""2024-05-01 12:00:00+00""#, "2024-05-01T12:00:00Z"),
+            (r#""2024-05-01 12:00:00.25-07""#, "2024-05-01T19:00:00.250Z"),
+            (r#""2024-05-01 12:00:00Z""#, "2024-05-01T12:00:00Z"),
+            (r#""2024-05-01 12:00:00 +0200""#, "2024-05-01T10:00:00Z"),
+            (r#""2024-05-01T12:00:00 Z""#, "2024-05-01T12:00:00Z"),
+        ],
+    )
+}
+
 fn days_of_the_calendar(ctx: &Context<'_>) -> Outcome {
     check_table(
         ctx,
@@ -108,6 +144,8 @@ fn days_of_the_calendar(ctx: &Context<'_>) -> Outcome {
             r#""2024-01-01T00:00:61Z""#,
             r#""2024-01-01T00:00:00+24:00""#,
             r#""2024-01-01T00:00:00+00:60""#,
+            r#""2024-01-01T00:00:00+24""#,
+            r#""2024-01-01T00:00:00+0060""#,
         ],
     )
 }
@@ -139,11 +177,13 @@ fn beyond_the_range(ctx: &Context<'_>) -> Outcome {
             "-9223372036854775809",
             "1e400",
             "-1e400",
+            r#""99999999999""#,
+            r#""1e400""#,
         ],
     )
 }
 
-fn not_rfc3339(ctx: &Context<'_>) -> Outcome {
+fn not_a_time(ctx: &Context<'_>) -> Outcome {
     check_refused(
         ctx,
         &[
@@ -152,9 +192,13 @@ fn not_rfc3339(ctx: &Context<'_>) -> Outcome {
             r#""2024-05-01""#,
             r#""2024-05-01T12:00:00""#,
             r#""2024-05-01T12:00Z""#,
-            r#""2024-05-01T12:00:00+0200""#,
-            r#""2024-05-01T12:00:00+02""#,
-            r#""2024-05-01T12:00:00 Z""#,
+            r#""2024-05-01 12:00:00""#,
+            r#""2024-05-01  12:00:00Z""#,
+            r#""2024-05-01T12:00:00  Z""#,
+            r#""2024-05-01T12:00:00 02:00""#,
+            r#""2024-05-01T12:00:00+2""#,
+            r#""2024-05-01T12:00:00+020""#,
+            r#""2024-05-01T12:00:00+02:0000""#,
             r#"" 2024-05-01T12:00:00Z""#,
             r#""2024-05-01T12:00:00Z ""#,
             r#""2024-05-01T12:00:00.Z""#,
@@ -166,8 +210,30 @@ fn not_rfc3339(ctx: &Context<'_>) -> Outcome {
             "\"2024-05-01T12:00:00\u{2212}02:00\"",
             r#""2024-05-01T12:00:00Z[UTC]""#,
             r#""Wed, 01 May 2024 12:00:00 GMT""#,
+            r#""+1714564800""#,
+            r#""1714564800s""#,
+            r#"" 1714564800""#,
+            r#""1_714_564_800""#,
+            r#""0x10""#,
+            r#""1714564800,5""#,
         ],
     )
+}
+
+fn offset_is_missing(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for time in ["2024-05-01T12:00:00", "2024-05-01 12:00:00", "2024-05-01T12:00:00.123456"] {
+        let response = server.submit(json!({"event_type": "t", "timestamp": time, "payload": 0}).to_string())?;
+        response.fault("#/timestamp", "invalid_timestamp")?;
+        let detail = fault_detail(&response)?;
+        check!(detail.contains("2024-05-01T12:00:00Z"), "the time {time} with an offset in {detail:?}");
+    }
+    server.expect_empty()
+}
+
+/// The detail of the first fault.
+fn fault_detail(response: &Response) -> Result<String, Failure> {
+    Ok(response.json()?["errors"][0]["detail"].as_str().unwrap_or_default().to_owned())
 }
 
 fn unix_seconds(ctx: &Context<'_>) -> Outcome {
@@ -227,11 +293,23 @@ fn unix_exponents(ctx: &Context<'_>) -> Outcome {
 }
 
 fn unix_finer_than_a_nanosecond(ctx: &Context<'_>) -> Outcome {
-    check_refused(ctx, &["1714564800.1234567891", "1714564800123456789.5", "1e-10"])
+    let inputs = ["1714564800.1234567891", "1714564800123456789.5", "1e-10", r#""1714564800.1234567891""#];
+    check_refused(ctx, &inputs)
 }
 
-fn numbers_in_strings(ctx: &Context<'_>) -> Outcome {
-    check_refused(ctx, &[r#""1714564800""#, r#""1714564800.5""#])
+fn unix_time_in_strings(ctx: &Context<'_>) -> Outcome {
+    check_table(
+        ctx,
+        &[
+            (r#""1714564800""#, "2024-05-01T12:00:00Z"),
+            (r#""1714564800.000100""#, "2024-05-01T12:00:00.000100Z"),
+            (r#""1714564800123""#, "2024-05-01T12:00:00.123Z"),
+            (r#""1714564800123456""#, "2024-05-01T12:00:00.123456Z"),
+            (r#""1714564800123456789""#, "2024-05-01T12:00:00.123456789Z"),
+            (r#""-1.5""#, "1969-12-31T23:59:58.500Z"),
+            (r#""0""#, "1970-01-01T00:00:00Z"),
+        ],
+    )
 }
 
 fn bounds_in_every_form(ctx: &Context<'_>) -> Outcome {
@@ -246,6 +324,11 @@ fn bounds_in_every_form(ctx: &Context<'_>) -> Outcome {
         "2024-05-01T12:00:00.000Z",
         "2024-05-01T14:00:00%2B02:00",
         "2024-05-01T10:00:00-02:00",
+        "2024-05-01T14:00:00%2B0200",
+        "2024-05-01T14:00:00%2b02",
+        "2024-05-01T10:00:00-02",
+        "2024-05-01%2012:00:00Z",
+        "2024-05-01+12:00:00+-0000",
         "1714564800",
         "1714564800.0",
         "1714564800000",
@@ -268,6 +351,30 @@ fn invalid_bounds(ctx: &Context<'_>) -> Outcome {
         for name in ["start", "end"] {
             let response = server.get(&format!("/events?{name}={value}"))?;
             response.problem_naming(400, name).map_err(|failure| failure.within(&value))?;
+        }
+    }
+    Ok(())
+}
+
+fn bounds_without_offset(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for value in ["2024-05-01T12:00:00", "2024-05-01%2012:00:00", "2024-05-01+12:00:00", "2024-05-01T12:00:00.5"] {
+        for name in ["start", "end"] {
+            let response = server.get(&format!("/events?{name}={value}"))?;
+            response.problem_naming(400, "2024-05-01T12:00:00Z").map_err(|failure| failure.within(&value))?;
+            let detail = response.text()?;
+            check!(!detail.contains('+') && !detail.contains("%2B"), "no word about a plus in {detail:?}");
+        }
+    }
+    Ok(())
+}
+
+fn plus_that_is_not_encoded(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for value in ["2024-05-01T12:00:00+02:00", "2024-05-01T12:00:00+0200", "2024-05-01+12:00:00+02"] {
+        for name in ["start", "end"] {
+            let response = server.get(&format!("/events?{name}={value}"))?;
+            response.problem_naming(400, "%2B").map_err(|failure| failure.within(&value))?;
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use argus_core::api::Limits;
 use argus_core::engine::TYPES_MAX_DEFAULT;
+use argus_core::event::PAYLOAD_DEPTH_DEFAULT;
 use lexopt::{Arg, Parser};
 
 pub(crate) const HELP: &str = "\
@@ -18,6 +19,7 @@ Usage: argus-minimal [OPTIONS]
       --threads COUNT                No effect: there is one for each connection
       --max-body-bytes BYTES         Longest request body, after decompression
       --max-payload-bytes BYTES      Longest payload of one event
+      --max-depth COUNT              Arrays and objects within each other in a payload
       --max-event-types COUNT        Different event types stored
       --max-inflight-bytes BYTES     Memory for all request bodies together
       --max-answer-bytes BYTES       Memory for all running answers; new ones wait for it
@@ -77,6 +79,7 @@ impl Default for Settings {
             limits: Limits {
                 body_bytes_max: 64 << 20,
                 payload_bytes_max: 256 << 10,
+                depth_max: PAYLOAD_DEPTH_DEFAULT,
                 types_max: TYPES_MAX_DEFAULT,
                 read_time: REQUEST_TIMEOUT,
             },
@@ -121,6 +124,7 @@ impl Settings {
                 "durability" | "threads" => value().map(drop),
                 "max-body-bytes" => parse_count(&value()?).map(|read| settings.limits.body_bytes_max = read),
                 "max-payload-bytes" => parse_count(&value()?).map(|read| settings.limits.payload_bytes_max = read),
+                "max-depth" => parse_count(&value()?).map(|read| settings.limits.depth_max = read),
                 "max-event-types" => parse_count(&value()?).map(|read| settings.limits.types_max = read),
                 "max-inflight-bytes" => parse_count(&value()?).map(|read| settings.inflight_bytes_max = read),
                 "max-answer-bytes" => parse_count(&value()?).map(|read| settings.answer_bytes_max = read),

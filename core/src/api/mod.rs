@@ -70,6 +70,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Longest payload of an event, in bytes of compact JSON.
     pub payload_bytes_max: usize,
+    /// Deepest payload of an event: how many arrays and objects it may have within each other.
+    pub depth_max: usize,
     /// Most event types in one body: the limit of the repository.
     pub types_max: usize,
     /// How long a request may take. A page that is not full after half of this time ends early.

@@ -94,11 +94,16 @@ pub(super) fn invalid(detail: impl Into<String>) -> ProblemReply {
 }
 
 fn parse_time(name: &str, value: &str) -> Result<Timestamp, ProblemReply> {
-    Timestamp::parse_param(value).map_err(|error| {
-        // In a query string, a plus is a space. A common mistake is a plus in the offset of a time that is not encoded.
-        let hint = if value.contains(' ') { " (in a query string, '+' is written '%2B')" } else { "" };
+    Timestamp::parse(value).map_err(|error| {
+        let hint = if has_lost_plus(value) { " (in a query string, '+' is written '%2B')" } else { "" };
         invalid(format!("{name}: {error}: {}{hint}", Excerpt(value)))
     })
+}
+
+/// Whether the text would be a time with a plus for its last space. In a query string, a plus that is not encoded is a
+/// space: a common mistake in the offset of a time.
+fn has_lost_plus(value: &str) -> bool {
+    value.rsplit_once(' ').is_some_and(|(before, after)| Timestamp::parse(&format!("{before}+{after}")).is_ok())
 }
 
 /// Accepts digits only; `str::parse` would also accept a sign.
@@ -213,7 +218,7 @@ mod tests {
             ]),
             ids: Some(vec!["1".into(), "a&b".into()]),
             start: Some(Timestamp::from_nanos(1_000_000_000)),
-            end: Some(Timestamp::parse_param("2026-01-01T00:00:00Z").unwrap()),
+            end: Some(Timestamp::parse("2026-01-01T00:00:00Z").unwrap()),
             payload: vec![
                 condition("a.b", Test::Eq(Operand::new("1"))),
                 condition("a.b", Test::Gte(Operand::new("2"))),
@@ -323,7 +328,19 @@ mod tests {
             let detail = read(query).unwrap_err();
             assert!(detail.starts_with(&format!("{name}: ")), "{query}: {detail}");
         }
-        assert!(read("end=2026-01-01T00:00:00+01:00").unwrap_err().contains("%2B"));
+        for (value, hint) in [
+            ("2026-01-01T00:00:00+01:00", true),
+            ("2026-01-01T00:00:00+0100", true),
+            ("2026-01-01+00:00:00+01", true),
+            ("2026-01-01T00:00:00", false),
+            ("2026-01-01%2000:00:00", false),
+            ("2026-01-01+00:00:00", false),
+            ("yesterday+01:00", false),
+        ] {
+            let detail = read(&format!("end={value}")).unwrap_err();
+            assert_eq!(detail.contains("%2B"), hint, "{detail}");
+            assert!(!detail.contains('+') || hint, "{detail}");
+        }
         assert!(read(&"x".repeat(10_000)).unwrap_err().len() < 400);
         assert!(read(&"id=a&".repeat(IDS_MAX)).is_ok());
         assert!(read(&"id=a&".repeat(IDS_MAX + 1)).unwrap_err().starts_with("id: "));

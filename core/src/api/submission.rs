@@ -60,9 +60,9 @@ impl Submission {
             // Unknown preferences are ignored (RFC 7240, section 2).
             Some(_) | None => Handling::Strict,
         };
-        let Limits { payload_bytes_max, types_max, .. } = *limits;
+        let Limits { payload_bytes_max, depth_max, types_max, .. } = *limits;
         Ok(Self {
-            options: ParseOptions { framing, records, dialect, handling, payload_bytes_max, types_max },
+            options: ParseOptions { framing, records, dialect, handling, payload_bytes_max, depth_max, types_max },
             coding,
             declared_bytes: checked.content_length,
             body_bytes_max: limits.body_bytes_max,

@@ -128,8 +128,9 @@ mod tests {
     use crate::clock::Moment;
     use crate::engine::manifest::is_segment_name;
     use crate::engine::{Engine, Seed, Tuning};
-    use crate::event::{EventType, Payload, Timestamp};
-    use crate::repository::{CommitError, Maintenance as _, MaintenanceTask, Repository as _};
+    use crate::event::{Event, EventType, Payload, Timestamp};
+    use crate::query::{Filter, Scan, TypeTest};
+    use crate::repository::{CommitError, Flow, Maintenance as _, MaintenanceTask, Repository as _};
     use crate::storage::{MemoryStorage, StorageReader as _};
 
     const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
@@ -222,6 +223,37 @@ mod tests {
         maintain(&mut engine).unwrap();
         assert_eq!((counted(&engine), engine.snapshot().stats().unwrap().segments), ((3, 8), 1));
         assert_eq!(counted(&open(engine.storage().clone(), 3)), (3, 8));
+    }
+
+    /// Earlier versions accepted more types and payloads.
+    #[test]
+    fn events_that_would_be_refused_today_are_read() {
+        let event_type = EventType::from_validated("a\u{202e}\u{2028}\u{feff}");
+        let deep = "[".repeat(1001) + &"]".repeat(1001);
+        let payloads = ["7".repeat(5000), deep, "8".repeat(5000), "null".into()];
+        let mut builder = BatchBuilder::new();
+        for payload in &payloads {
+            let payload = Payload::parse(payload).unwrap();
+            builder.push(NewEvent { event_type, timestamp: NOW, payload, id: None }).unwrap();
+        }
+        let mut engine = open(MemoryStorage::default(), 3);
+        engine.commit(NOW, &[builder.finish()]).unwrap();
+        let scan =
+            Scan::from(Filter { types: Some([TypeTest::Eq(event_type.as_str().into())].into()), ..Filter::default() });
+        for expect_sealed in [false, true] {
+            engine = open(engine.storage().clone(), 3);
+            assert_eq!(!engine.sealed.is_empty(), expect_sealed);
+            let mut found = Vec::new();
+            let mut run = engine.snapshot().scan(&scan).unwrap();
+            let mut read = |event: Event<'_>| {
+                assert_eq!(event.event_type, event_type);
+                found.push(String::from(event.payload.as_str()));
+                Flow::More
+            };
+            while run.poll_events(100, &mut read).unwrap() == Poll::Pending {}
+            assert_eq!(found, payloads);
+            maintain(&mut engine).unwrap();
+        }
     }
 
     #[test]

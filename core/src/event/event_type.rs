@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use super::EVENT_TYPE_BYTES_MAX;
 
-/// The type of an event: 1 to [`EVENT_TYPE_BYTES_MAX`](super::EVENT_TYPE_BYTES_MAX) bytes of UTF-8 without control
-/// characters. Case-sensitive; compared by bytes.
+/// The type of an event: 1 to [`EVENT_TYPE_BYTES_MAX`](super::EVENT_TYPE_BYTES_MAX) bytes of UTF-8, without characters
+/// that make a list of types misleading to look at (see [`parse`](Self::parse)). Case-sensitive; compared by bytes.
 ///
 /// Serializes to a string. Deserializes from a string borrowed from the input, so a JSON string with escapes is an
 /// error, as for `&str`.
@@ -28,9 +28,9 @@ pub enum EventTypeError {
         /// Its length in bytes.
         bytes: usize,
     },
-    /// The text has a control character.
-    #[error("event_type has the control character U+{:04X} at byte {at}", *character as u32)]
-    Control {
+    /// The text has a character that types must not have.
+    #[error("event_type has U+{:04X} at byte {at}, a character that types must not have", *character as u32)]
+    Character {
         /// The character.
         character: char,
         /// Its offset in bytes.
@@ -39,7 +39,12 @@ pub enum EventTypeError {
 }
 
 impl<'a> EventType<'a> {
-    /// Parses a type. Control characters are those of [`char::is_control`]: U+0000 to U+001F and U+007F to U+009F.
+    /// Parses a type. It must not have:
+    ///
+    /// - control characters, those of [`char::is_control`]: U+0000 to U+001F and U+007F to U+009F;
+    /// - bidirectional controls: U+061C, U+200E, U+200F, U+202A to U+202E and U+2066 to U+2069;
+    /// - separators of lines and paragraphs: U+2028 and U+2029;
+    /// - the byte order mark U+FEFF.
     ///
     /// ```
     /// use argus_core::event::{EventType, EventTypeError};
@@ -59,13 +64,14 @@ impl<'a> EventType<'a> {
         if text.len() > EVENT_TYPE_BYTES_MAX {
             return Err(EventTypeError::TooLong { bytes: text.len() });
         }
-        match super::find_control(text) {
-            Some((at, character)) => Err(EventTypeError::Control { character, at }),
+        match find_forbidden(text) {
+            Some((at, character)) => Err(EventTypeError::Character { character, at }),
             None => Ok(Self::from_validated(text)),
         }
     }
 
-    /// A type that was parsed before, for example one that is read from a segment.
+    /// A type that was parsed before, for example one that is read from a segment. It may be older than some of the
+    /// rules.
     pub(crate) const fn from_validated(text: &'a str) -> Self {
         Self(text)
     }
@@ -95,6 +101,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for EventType<'a> {
     }
 }
 
+/// The first character that types must not have, and its offset in bytes.
+fn find_forbidden(text: &str) -> Option<(usize, char)> {
+    let is_plain = text.bytes().fold(true, |plain, byte| plain & (0x20..0x7f).contains(&byte));
+    if is_plain { None } else { text.char_indices().find(|&(_, character)| is_forbidden(character)) }
+}
+
+fn is_forbidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+        )
+}
+
 #[cfg(test)]
 mod tests {
     use std::string::ToString;
@@ -117,13 +137,27 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_control_character_and_its_offset() {
-        for (text, character, at) in
-            [("a\nb", '\n', 1), ("\0", '\0', 0), ("ab\u{7f}", '\u{7f}', 2), ("ü\u{85}", '\u{85}', 2)]
-        {
-            assert_eq!(EventType::parse(text), Err(EventTypeError::Control { character, at }));
+    fn errors_name_the_character_and_its_offset() {
+        for (text, character, at) in [
+            ("a\nb", '\n', 1),
+            ("\0", '\0', 0),
+            ("ab\u{7f}", '\u{7f}', 2),
+            ("ü\u{85}", '\u{85}', 2),
+            ("日\u{202e}x\n", '\u{202e}', 3),
+        ] {
+            assert_eq!(EventType::parse(text), Err(EventTypeError::Character { character, at }));
         }
         let message = EventType::parse("a\tb").map_err(|error| error.to_string());
-        assert_eq!(message, Err("event_type has the control character U+0009 at byte 1".to_string()));
+        assert_eq!(message, Err("event_type has U+0009 at byte 1, a character that types must not have".to_string()));
+    }
+
+    #[test]
+    fn all_other_characters_are_allowed() {
+        let forbidden =
+            [0..=0x1f, 0x7f..=0x9f, 0x61c..=0x61c, 0x200e..=0x200f, 0x2028..=0x202e, 0x2066..=0x2069, 0xfeff..=0xfeff];
+        for character in '\0'..=char::MAX {
+            let is_allowed = !forbidden.iter().any(|range| range.contains(&u32::from(character)));
+            assert_eq!(EventType::parse(character.encode_utf8(&mut [0; 4])).is_ok(), is_allowed, "{character:?}");
+        }
     }
 }

@@ -20,9 +20,11 @@ use crate::json;
 /// Longest `event_type`, in bytes of UTF-8.
 pub const EVENT_TYPE_BYTES_MAX: usize = 256;
 /// Longest `id` that a caller may choose, in bytes of UTF-8.
-pub const CLIENT_ID_BYTES_MAX: usize = 128;
+pub const CLIENT_ID_BYTES_MAX: usize = 255;
 /// Longest `payload` unless the host sets another limit, in bytes of compact JSON.
 pub const PAYLOAD_BYTES_DEFAULT: usize = 256 * 1024;
+/// Deepest `payload` unless the host sets another limit: how many arrays and objects it may have within each other.
+pub const PAYLOAD_DEPTH_DEFAULT: usize = 128;
 
 /// A stored event, borrowed from storage.
 ///
@@ -66,13 +68,6 @@ impl Event<'_> {
         out.extend_from_slice(payload);
         out.push(b'}');
     }
-}
-
-/// The first control character and its offset in bytes.
-fn find_control(text: &str) -> Option<(usize, char)> {
-    // U+0080 to U+009F are encoded as C2 80 to C2 9F. Nearly every text has neither C2 nor an ASCII control character.
-    let suspicious = text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == 0x7f) | (byte == 0xc2));
-    if suspicious { text.char_indices().find(|(_, character)| character.is_control()) } else { None }
 }
 
 #[cfg(test)]

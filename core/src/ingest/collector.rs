@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::fault::too_many_types;
+use super::fault::{number_too_long, payload_too_deep, too_many_types};
 use super::field::{Field, FieldFault, read_id, read_string, read_time, read_type};
 use super::place::{Place, Step};
 use super::pointer::write_token;
@@ -195,10 +195,10 @@ impl<'m, 'r> Collector<'m, 'r> {
         last.check(scanner)?;
 
         for (field, name, required) in [
-            (event_type, "event_type", true),
-            (timestamp, "timestamp", true),
-            (payload, "payload", true),
-            (id, "id", false),
+            (&event_type, "event_type", true),
+            (&timestamp, "timestamp", true),
+            (&payload, "payload", true),
+            (&id, "id", false),
         ] {
             if field.repeated {
                 self.fault(
@@ -231,9 +231,15 @@ impl<'m, 'r> Collector<'m, 'r> {
         Ok(())
     }
 
-    /// Makes a payload compact, and checks its length.
+    /// Makes a payload compact, and checks its length, its depth and its numbers.
     pub(super) fn read_payload<'a>(&self, span: Span<'a>, scratch: &'a mut String) -> Result<Payload<'a>, FieldFault> {
-        let text = if span.has_white_space {
+        if span.depth() > self.options.depth_max {
+            return Err((FaultCode::PayloadTooDeep, payload_too_deep(span.depth(), self.options.depth_max)));
+        }
+        if span.has_long_number() {
+            return Err((FaultCode::NumberTooLong, number_too_long()));
+        }
+        let text = if span.has_white_space() {
             scratch.clear();
             json::compact(span.raw, scratch);
             &*scratch

@@ -5,6 +5,8 @@ use alloc::string::String;
 
 use serde::{Serialize, Serializer};
 
+use crate::json::LONG_NUMBER_DIGITS;
+
 /// Longest serialized `pointer` or `detail`, in bytes. Both can contain callers' texts of any length.
 const TEXT_BYTES_MAX: usize = 1024;
 
@@ -52,6 +54,10 @@ crate::listed::listed! {
         InvalidId,
         /// A payload above the limit.
         PayloadTooLarge,
+        /// A payload with more nested arrays and objects than the limit.
+        PayloadTooDeep,
+        /// A payload with a number of more digits than the limit.
+        NumberTooLong,
         /// A type that would exceed the limit on event types.
         TooManyTypes,
     }
@@ -72,6 +78,8 @@ impl FaultCode {
             Self::InvalidTimestamp => "invalid_timestamp",
             Self::InvalidId => "invalid_id",
             Self::PayloadTooLarge => "payload_too_large",
+            Self::PayloadTooDeep => "payload_too_deep",
+            Self::NumberTooLong => "number_too_long",
             Self::TooManyTypes => "too_many_types",
         }
     }
@@ -100,6 +108,16 @@ pub(crate) fn too_many_types(types_max: u64) -> String {
         "at most {types_max} different event types are stored (--max-event-types), and this would be one more; values \
          that differ between events, for example URLs and ids, belong in the payload"
     )
+}
+
+/// The detail of [`FaultCode::PayloadTooDeep`].
+pub(super) fn payload_too_deep(depth: usize, depth_max: usize) -> String {
+    format!("the payload is {depth} levels deep, more than {depth_max} (--max-depth)")
+}
+
+/// The detail of [`FaultCode::NumberTooLong`].
+pub(super) fn number_too_long() -> String {
+    format!("the payload has a number of more than {LONG_NUMBER_DIGITS} digits; send it as a string")
 }
 
 #[cfg(test)]

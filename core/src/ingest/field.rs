@@ -70,7 +70,7 @@ pub(super) fn read_id(text: &str) -> Result<ClientId<'_>, FieldFault> {
 pub(super) fn read_time(raw: &str, scratch: &mut Vec<u8>) -> Result<Timestamp, FieldFault> {
     let read = match Value::of(raw) {
         Value::Number(token) => Timestamp::parse_number(token),
-        Value::String(_) => Timestamp::parse_rfc3339(read_string(raw, "the timestamp", scratch)?),
+        Value::String(_) => Timestamp::parse(read_string(raw, "the timestamp", scratch)?),
         Value::Bool(_) | Value::Null | Value::Object | Value::Array => {
             let detail = format!("a timestamp is a string or a number, not {}", type_name(raw));
             return Err((FaultCode::WrongType, detail));

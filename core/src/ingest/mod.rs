@@ -42,6 +42,8 @@ pub struct ParseOptions {
     pub handling: Handling,
     /// Longest payload, in bytes of compact JSON.
     pub payload_bytes_max: usize,
+    /// Deepest payload: how many arrays and objects it may have within each other.
+    pub depth_max: usize,
     /// Most event types in one body. An event of one more type is a fault.
     pub types_max: usize,
 }

@@ -36,12 +36,7 @@ impl<'a> Record<'a> {
     fn read(scanner: &mut Scanner<'a>, mapping: &Mapping) -> Result<Self, SyntaxError> {
         let (timestamp, id) = (vec![None; mapping.timestamp.from.len()], vec![None; mapping.id.len()]);
         let mut fields = Fields { event_type: None, timestamp, id, payload: None };
-        let whole = scanner.span(|scanner| {
-            scanner.object(|name, scanner| {
-                fields.follow(mapping, name, scanner.value()?);
-                Ok(())
-            })
-        })?;
+        let whole = scanner.members(|name, value| fields.follow(mapping, name, value))?;
         Ok(Self { whole, fields })
     }
 }

@@ -36,6 +36,11 @@ impl OpenContainers {
         }
     }
 
+    /// How many containers are open.
+    pub(super) const fn len(&self) -> usize {
+        self.depth
+    }
+
     /// The innermost container.
     pub(super) fn last(&self) -> Option<Container> {
         let container = if self.top & 1 == 1 { Container::Object } else { Container::Array };

@@ -1,9 +1,12 @@
 //! The JSON scanner: validates a text and yields its tokens.
 
+use core::mem::take;
+
 use thiserror::Error;
 
 use super::containers::{Container, OpenContainers};
-use super::string::RawString;
+use super::span::{LONG_NUMBER_DIGITS, Span};
+use super::string::{RawString, ordinary_len};
 
 /// Reads a JSON text once from start to end, and accepts exactly the grammar of RFC 8259.
 ///
@@ -13,6 +16,7 @@ pub struct Scanner<'a> {
     text: &'a str,
     at: usize,
     first_white_space: Option<usize>,
+    has_long_number: bool,
 }
 
 /// Where a text violates the grammar, and how.
@@ -25,20 +29,11 @@ pub struct SyntaxError {
     pub offset: usize,
 }
 
-/// A valid value, unchanged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span<'a> {
-    /// The text of the value.
-    pub raw: &'a str,
-    /// Whether it contains insignificant white space.
-    pub has_white_space: bool,
-}
-
 impl<'a> Scanner<'a> {
     /// A scanner at the start of `text`.
     #[must_use]
     pub const fn new(text: &'a str) -> Self {
-        Self { text, at: 0, first_white_space: None }
+        Self { text, at: 0, first_white_space: None, has_long_number: false }
     }
 
     /// How many bytes were read.
@@ -90,19 +85,22 @@ impl<'a> Scanner<'a> {
         self.span(Self::skip_value)
     }
 
-    /// Calls `read`, and returns what it read as one span.
+    /// Reads an object like [`object`](Self::object), with its values. Calls `member` with each name and value.
     ///
     /// # Errors
     ///
-    /// Those of `read`.
-    pub fn span(&mut self, read: impl FnOnce(&mut Self) -> Result<(), SyntaxError>) -> Result<Span<'a>, SyntaxError> {
-        self.skip_white_space();
-        let start = self.at;
-        let outer = self.first_white_space.take();
-        read(self)?;
-        let has_white_space = self.first_white_space.is_some();
-        self.first_white_space = outer.or(self.first_white_space);
-        Ok(Span { raw: self.slice(start, self.at), has_white_space })
+    /// Those of `object`.
+    pub fn members(&mut self, mut member: impl FnMut(RawString<'a>, Span<'a>)) -> Result<Span<'a>, SyntaxError> {
+        self.span(|scanner| {
+            let mut depth = 1;
+            scanner.object(|name, scanner| {
+                let value = scanner.value()?;
+                depth = depth.max(value.depth() + 1);
+                member(name, value);
+                Ok(())
+            })?;
+            Ok(depth)
+        })
     }
 
     /// Reads an object. Calls `member` with each name; `member` must read exactly one value.
@@ -169,12 +167,29 @@ impl<'a> Scanner<'a> {
         scanner.number().is_ok() && scanner.at == text.len()
     }
 
-    fn skip_value(&mut self) -> Result<(), SyntaxError> {
+    /// Calls `read`, and returns what it read as one span. `read` returns its depth.
+    fn span(&mut self, read: impl FnOnce(&mut Self) -> Result<usize, SyntaxError>) -> Result<Span<'a>, SyntaxError> {
+        self.skip_white_space();
+        let start = self.at;
+        let outer_white_space = self.first_white_space.take();
+        let outer_long_number = take(&mut self.has_long_number);
+        let depth = read(self)?;
+        let has_white_space = self.first_white_space.is_some();
+        let span = Span::new(self.slice(start, self.at), depth, has_white_space, self.has_long_number);
+        self.first_white_space = outer_white_space.or(self.first_white_space);
+        self.has_long_number |= outer_long_number;
+        Ok(span)
+    }
+
+    /// Reads a value, and returns its depth.
+    fn skip_value(&mut self) -> Result<usize, SyntaxError> {
         let mut open = OpenContainers::default();
+        let mut depth = 0;
         loop {
             match self.peek() {
                 Some(b'{') => {
                     self.at += 1;
+                    depth = depth.max(open.len() + 1);
                     if self.peek() == Some(b'}') {
                         self.at += 1;
                     } else {
@@ -185,6 +200,7 @@ impl<'a> Scanner<'a> {
                 }
                 Some(b'[') => {
                     self.at += 1;
+                    depth = depth.max(open.len() + 1);
                     if self.peek() == Some(b']') {
                         self.at += 1;
                     } else {
@@ -195,7 +211,13 @@ impl<'a> Scanner<'a> {
                 Some(b'"') => {
                     self.string()?;
                 }
-                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(b'-' | b'0'..=b'9') => {
+                    let start = self.at;
+                    self.number()?;
+                    if self.at - start > LONG_NUMBER_DIGITS {
+                        self.note_number(start);
+                    }
+                }
                 Some(b't') => self.literal("true")?,
                 Some(b'f') => self.literal("false")?,
                 Some(b'n') => self.literal("null")?,
@@ -207,7 +229,9 @@ impl<'a> Scanner<'a> {
             }
             // A value has ended, and perhaps containers with it.
             loop {
-                let Some(kind) = open.last() else { return Ok(()) };
+                let Some(kind) = open.last() else {
+                    return Ok(depth);
+                };
                 match (kind, self.peek()) {
                     (Container::Object, Some(b',')) => {
                         self.at += 1;
@@ -309,6 +333,13 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    /// Remembers that the number from `start` on is long, if it is.
+    #[cold]
+    fn note_number(&mut self, start: usize) {
+        let digits = self.slice(start, self.at).bytes().filter(u8::is_ascii_digit).count();
+        self.has_long_number |= digits > LONG_NUMBER_DIGITS;
+    }
+
     fn digits(&mut self) -> Result<(), SyntaxError> {
         let start = self.at;
         while self.byte().is_some_and(|digit| digit.is_ascii_digit()) {
@@ -349,31 +380,6 @@ impl<'a> Scanner<'a> {
     fn error(&self, reason: &'static str) -> SyntaxError {
         SyntaxError { reason, offset: self.at }
     }
-}
-
-/// How many bytes precede the first quote, backslash or control character: bytes that need no escape in a string.
-///
-/// Tests eight bytes at a time: `(word - LOW) & !word & HIGH` marks zero bytes. A false mark can occur only above a
-/// true one, so the lowest mark is always true (Henry S. Warren, "Hacker's Delight", section 6-1).
-pub(crate) fn ordinary_len(bytes: &[u8]) -> usize {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let mut rest = bytes;
-    while let Some((chunk, tail)) = rest.split_first_chunk() {
-        let word = u64::from_le_bytes(*chunk);
-        let quote = word ^ (LOW * 0x22);
-        let backslash = word ^ (LOW * 0x5c);
-        let marks = (word.wrapping_sub(LOW * 0x20) & !word)
-            | (quote.wrapping_sub(LOW) & !quote)
-            | (backslash.wrapping_sub(LOW) & !backslash);
-        let marks = marks & HIGH;
-        if marks != 0 {
-            return bytes.len() - rest.len() + marks.trailing_zeros() as usize / 8;
-        }
-        rest = tail;
-    }
-    let plain = rest.iter().take_while(|&&byte| byte >= 0x20 && byte != b'"' && byte != b'\\').count();
-    bytes.len() - rest.len() + plain
 }
 
 #[cfg(test)]

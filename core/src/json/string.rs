@@ -186,9 +186,34 @@ fn read_unit(text: &str) -> (u32, &str) {
     (u32::from_str_radix(digits, 16).unwrap_or_default(), rest)
 }
 
+/// How many bytes precede the first quote, backslash or control character: bytes that need no escape in a string.
+///
+/// Tests eight bytes at a time: `(word - LOW) & !word & HIGH` marks zero bytes. A false mark can occur only above a
+/// true one, so the lowest mark is always true (Henry S. Warren, "Hacker's Delight", section 6-1).
+pub(crate) fn ordinary_len(bytes: &[u8]) -> usize {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let mut rest = bytes;
+    while let Some((chunk, tail)) = rest.split_first_chunk() {
+        let word = u64::from_le_bytes(*chunk);
+        let quote = word ^ (LOW * 0x22);
+        let backslash = word ^ (LOW * 0x5c);
+        let marks = (word.wrapping_sub(LOW * 0x20) & !word)
+            | (quote.wrapping_sub(LOW) & !quote)
+            | (backslash.wrapping_sub(LOW) & !backslash);
+        let marks = marks & HIGH;
+        if marks != 0 {
+            return bytes.len() - rest.len() + marks.trailing_zeros() as usize / 8;
+        }
+        rest = tail;
+    }
+    let plain = rest.iter().take_while(|&&byte| byte >= 0x20 && byte != b'"' && byte != b'\\').count();
+    bytes.len() - rest.len() + plain
+}
+
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
     use std::string::{String, ToString};
 
@@ -231,6 +256,18 @@ mod tests {
             out.clear();
             write_u64(number, &mut out);
             assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn every_byte_that_needs_an_escape_is_found_anywhere() {
+        for place in 0..20 {
+            for byte in 0..=255_u8 {
+                let mut bytes = [b'x'; 20];
+                bytes[place] = byte;
+                let special = byte < 0x20 || byte == b'"' || byte == b'\\';
+                assert_eq!(ordinary_len(&bytes), if special { place } else { 20 }, "{byte} at {place}");
+            }
         }
     }
 }

@@ -51,6 +51,7 @@ use argus_core::engine::{TYPES_MAX_DEFAULT, Tuning};
 pub const LIMITS: Limits = Limits {
     body_bytes_max: 1 << 20,
     payload_bytes_max: 1 << 20,
+    depth_max: 1 << 20,
     types_max: 1_000,
     read_time: Duration::from_secs(1 << 20),
 };

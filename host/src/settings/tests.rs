@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use argus_core::engine::{Retention, TYPES_MAX_DEFAULT};
+use argus_core::event::PAYLOAD_DEPTH_DEFAULT;
 
 use super::*;
 use crate::backend::Durability;
@@ -29,6 +30,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(settings.backend.engine.retention(), Retention::default());
     assert_eq!(settings.max_body_bytes, 64 << 20);
     assert_eq!(settings.max_payload_bytes, 256 << 10);
+    assert_eq!(settings.max_depth.get(), PAYLOAD_DEPTH_DEFAULT);
     assert_eq!(settings.max_inflight_bytes, 256 << 20);
     assert_eq!(settings.max_answer_bytes, 256 << 20);
     assert_eq!(settings.backend.engine.max_event_types.get(), TYPES_MAX_DEFAULT);
@@ -75,6 +77,7 @@ fn wrong_values_name_the_setting_and_what_was_expected() {
         (["--durability", "never"], "`sync`"),
         (["--retain-age", "30"], "s, m, h, d, w, y"),
         (["--retain-bytes", "0"], "must be more than zero"),
+        (["--max-depth", "0"], "must be at least 1"),
         (["--threads", "0"], "must be at least 1"),
         (["--threads", "-1"], "expected a whole number of at least 1"),
         (["--threads", "many"], "expected a whole number of at least 1"),

@@ -17,8 +17,13 @@ use serde_json::Value;
 
 use super::*;
 
-const LIMITS: Limits =
-    Limits { body_bytes_max: 1000, payload_bytes_max: 100, types_max: 3, read_time: Duration::from_secs(10) };
+const LIMITS: Limits = Limits {
+    body_bytes_max: 1000,
+    payload_bytes_max: 100,
+    depth_max: 10,
+    types_max: 3,
+    read_time: Duration::from_secs(10),
+};
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 fn act_when(state: &ServiceState<'_>, method: &str, target: &str, fields: &[(&str, &str)]) -> Action {

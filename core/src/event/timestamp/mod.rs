@@ -1,5 +1,6 @@
 //! Timestamps.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -20,21 +21,26 @@ const SECONDS_PER_DAY: i64 = 86_400;
 ///
 /// The range is that of `i64`: 1677-09-21T00:12:43.145224192Z to 2262-04-11T23:47:16.854775807Z.
 ///
-/// Serializes to the string of [`Display`](fmt::Display), and deserializes with
-/// [`parse_rfc3339`](Self::parse_rfc3339).
+/// Serializes to the string of [`Display`](fmt::Display), and deserializes from a string with [`parse`](Self::parse).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 /// Why a text is not a valid [`Timestamp`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TimestampError {
-    /// The text violates the grammar of RFC 3339, section 5.6.
-    #[error("not RFC 3339: {reason} at byte {at}")]
+    /// The text is neither a date and time nor a number.
+    #[error("not RFC 3339 or Unix time: {reason} at byte {at}")]
     Grammar {
         /// What was expected.
         reason: &'static str,
         /// Offset in bytes.
         at: usize,
+    },
+    /// A date and time without an offset.
+    #[error("a time needs an offset: 'Z' for UTC, as in {local}Z, or one such as -05:00")]
+    NoOffset {
+        /// The text up to the second, with `T` between date and time.
+        local: Box<str>,
     },
     /// A field is out of range, for example month 13, February 30 or hour 24.
     #[error("{field} is out of range")]
@@ -72,8 +78,11 @@ impl Timestamp {
         self.0
     }
 
-    /// Parses exactly `date-time` of RFC 3339, section 5.6: an offset is required, `T` and `Z` may be in lower case, a
-    /// space cannot replace `T`. `-00:00` means UTC.
+    /// Parses a date and time of RFC 3339, section 5.6, or Unix time in digits with
+    /// [`parse_number`](Self::parse_number).
+    ///
+    /// An offset is required. Beside `+02:00` and `Z`, it may be `+0200` or `+02`; `-00:00` means UTC. A space may
+    /// replace `T`, and precede the offset. `T` and `Z` may be in lower case.
     ///
     /// Second 60 is a leap second, so it is valid only at 23:59:60 UTC. It counts as the first second of the next day,
     /// as in Unix time. Fraction digits after the ninth must be zeros.
@@ -81,18 +90,24 @@ impl Timestamp {
     /// ```
     /// use argus_core::event::{Timestamp, TimestampError};
     ///
-    /// let noon = Timestamp::parse_rfc3339("2026-03-07T12:00:00+01:00")?;
+    /// let noon = Timestamp::parse("2026-03-07T12:00:00+01:00")?;
     /// assert_eq!(noon.to_string(), "2026-03-07T11:00:00Z");
-    /// assert!(Timestamp::parse_rfc3339("2026-03-07T12:00:00").is_err(), "there is no offset");
+    /// assert_eq!(noon, Timestamp::parse("2026-03-07 12:00:00+01")?, "the same, as PostgreSQL prints it");
+    /// assert_eq!(noon, Timestamp::parse("1772881200")?, "the same in Unix time");
+    /// assert!(Timestamp::parse("2026-03-07T12:00:00").is_err(), "there is no offset");
     /// # Ok::<(), TimestampError>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`TimestampError::Grammar`], [`TimestampError::Field`], [`TimestampError::OutOfRange`],
-    /// [`TimestampError::TooFine`].
-    pub fn parse_rfc3339(text: &str) -> Result<Self, TimestampError> {
-        rfc3339::parse(text)
+    /// [`TimestampError::Grammar`], [`TimestampError::NoOffset`], [`TimestampError::Field`],
+    /// [`TimestampError::OutOfRange`], [`TimestampError::TooFine`].
+    pub fn parse(text: &str) -> Result<Self, TimestampError> {
+        // No text is both a date and a number. The common form comes first, since it must be fast.
+        rfc3339::parse(text).or_else(|error| match (error, Decimal::parse(text)) {
+            (TimestampError::Grammar { .. }, Some(number)) => Self::from_number(number),
+            (error, _) => Err(error),
+        })
     }
 
     /// Parses a JSON number as Unix time. The absolute value determines the unit: seconds below 1e11, milliseconds
@@ -112,7 +127,10 @@ impl Timestamp {
     /// [`TimestampError::NotANumber`] if `token` is not a number (RFC 8259, section 6);
     /// [`TimestampError::TooFine`]; [`TimestampError::OutOfRange`].
     pub fn parse_number(token: &str) -> Result<Self, TimestampError> {
-        let number = Decimal::parse(token).ok_or(TimestampError::NotANumber)?;
+        Self::from_number(Decimal::parse(token).ok_or(TimestampError::NotANumber)?)
+    }
+
+    fn from_number(number: Decimal<'_>) -> Result<Self, TimestampError> {
         // The power of ten from the unit to nanoseconds.
         let shift = match number.scale() {
             ..=11 => 9,
@@ -128,26 +146,6 @@ impl Timestamp {
             None => return Err(TimestampError::TooFine),
         };
         i64::try_from(nanos).map(Self).map_err(|_| TimestampError::OutOfRange)
-    }
-
-    /// Parses the time of a query parameter: a number with [`parse_number`](Self::parse_number), any other text with
-    /// [`parse_rfc3339`](Self::parse_rfc3339).
-    ///
-    /// ```
-    /// use argus_core::event::{Timestamp, TimestampError};
-    ///
-    /// assert_eq!(Timestamp::parse_param("1772884800")?, Timestamp::parse_param("2026-03-07T12:00:00Z")?);
-    /// # Ok::<(), TimestampError>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of either function.
-    pub fn parse_param(text: &str) -> Result<Self, TimestampError> {
-        match Self::parse_number(text) {
-            Err(TimestampError::NotANumber) => Self::parse_rfc3339(text),
-            outcome => outcome,
-        }
     }
 
     /// Appends the text of [`Display`](fmt::Display).
@@ -171,7 +169,7 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse_rfc3339(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
@@ -250,13 +248,21 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_is_a_number_or_a_date() {
-        assert_eq!(Timestamp::parse_param("1.5"), Ok(Timestamp(1_500_000_000)));
-        assert_eq!(Timestamp::parse_param("1970-01-01T00:00:01.5Z"), Ok(Timestamp(1_500_000_000)));
-        assert_eq!(Timestamp::parse_param("1e400"), Err(TimestampError::OutOfRange));
-        assert_eq!(
-            Timestamp::parse_param("yesterday"),
-            Err(TimestampError::Grammar { reason: "expected a digit of the year", at: 0 })
-        );
+    fn a_text_is_a_number_or_a_date() {
+        for (text, expected) in [
+            ("1.5", Ok(Timestamp(1_500_000_000))),
+            ("-1", Ok(Timestamp(-1_000_000_000))),
+            ("1700000000", Ok(Timestamp(1_700_000_000_000_000_000))),
+            ("1700000000.000100", Ok(Timestamp(1_700_000_000_000_100_000))),
+            ("1700000000123456", Ok(Timestamp(1_700_000_000_123_456_000))),
+            ("1970-01-01T00:00:01.5Z", Ok(Timestamp(1_500_000_000))),
+            ("1e400", Err(TimestampError::OutOfRange)),
+            ("1.0000000001", Err(TimestampError::TooFine)),
+            ("yesterday", Err(TimestampError::Grammar { reason: "expected a digit of the year", at: 0 })),
+            ("+1", Err(TimestampError::Grammar { reason: "expected a digit of the year", at: 0 })),
+            ("1700000000 ", Err(TimestampError::Grammar { reason: "expected '-' after the year", at: 4 })),
+        ] {
+            assert_eq!(Timestamp::parse(text), expected, "{text}");
+        }
     }
 }

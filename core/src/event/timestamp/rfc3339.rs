@@ -1,11 +1,13 @@
-//! Parses and formats `date-time` of RFC 3339, section 5.6. Written by hand, since general date parsers accept more
-//! than the grammar and are slower.
+//! Parses and formats `date-time` of RFC 3339, section 5.6, and parses the variants of it that other products write.
+//! Written by hand, since general date parsers accept more and are slower.
 
 use super::calendar::Date;
 use super::{NANOS_PER_SECOND, SECONDS_PER_DAY, Timestamp, TimestampError};
 
 /// Longest text of [`format`], in bytes.
 const TEXT_BYTES_MAX: usize = 30;
+/// Length of date and time without fraction and offset, in bytes.
+const LOCAL_BYTES: usize = 19;
 
 pub(super) fn parse(text: &str) -> Result<Timestamp, TimestampError> {
     let mut reader = Reader { bytes: text.as_bytes(), at: 0 };
@@ -14,14 +16,14 @@ pub(super) fn parse(text: &str) -> Result<Timestamp, TimestampError> {
     let month = reader.digits::<2>("expected a digit of the month")?;
     reader.byte(b"-", "expected '-' after the month")?;
     let day = reader.digits::<2>("expected a digit of the day")?;
-    reader.byte(b"Tt", "expected 'T' between date and time")?;
+    reader.byte(b"Tt ", "expected 'T' and a time such as 12:00:00Z")?;
     let hour = reader.digits::<2>("expected a digit of the hour")?;
     reader.byte(b":", "expected ':' after the hour")?;
     let minute = reader.digits::<2>("expected a digit of the minute")?;
     reader.byte(b":", "expected ':' after the minute")?;
     let second = reader.digits::<2>("expected a digit of the second")?;
     let nanos = reader.fraction()?;
-    let offset_seconds = reader.offset()?;
+    let offset = reader.offset()?;
     if reader.peek().is_some() {
         return Err(reader.error("expected the end"));
     }
@@ -32,6 +34,10 @@ pub(super) fn parse(text: &str) -> Result<Timestamp, TimestampError> {
     in_range(hour, 0, 23, "hour")?;
     in_range(minute, 0, 59, "minute")?;
     in_range(second, 0, 60, "second")?;
+    let Some(offset_seconds) = offset else {
+        let local = text.get(..LOCAL_BYTES).unwrap_or(text).replace(' ', "T");
+        return Err(TimestampError::NoOffset { local: local.into() });
+    };
     let seconds = date.to_days() * SECONDS_PER_DAY + hour * 3_600 + minute * 60 + second - offset_seconds;
     // The sum counts 23:59:60 as 00:00:00 of the next day.
     if second == 60 && seconds.rem_euclid(SECONDS_PER_DAY) != 0 {
@@ -151,19 +157,29 @@ impl Reader<'_> {
         Ok(exact.then_some(nanos))
     }
 
-    /// Reads the offset in seconds east of UTC.
-    fn offset(&mut self) -> Result<i64, TimestampError> {
+    /// Reads the offset in seconds east of UTC; `None` if there is none.
+    fn offset(&mut self) -> Result<Option<i64>, TimestampError> {
+        match self.peek() {
+            None => return Ok(None),
+            Some(b' ') => self.at += 1,
+            Some(_) => {}
+        }
         let sign = match self.byte(b"Zz+-", "expected 'Z', '+' or '-'")? {
             b'+' => 1,
             b'-' => -1,
-            _ => return Ok(0),
+            _ => return Ok(Some(0)),
         };
         let hour = self.digits::<2>("expected a digit of the offset's hour")?;
-        self.byte(b":", "expected ':' in the offset")?;
-        let minute = self.digits::<2>("expected a digit of the offset's minute")?;
+        let minute = match self.peek() {
+            None => 0,
+            Some(byte) => {
+                self.at += usize::from(byte == b':');
+                self.digits::<2>("expected a digit of the offset's minute")?
+            }
+        };
         in_range(hour, 0, 23, "offset hour")?;
         in_range(minute, 0, 59, "offset minute")?;
-        Ok(sign * (hour * 3_600 + minute * 60))
+        Ok(Some(sign * (hour * 3_600 + minute * 60)))
     }
 }
 
@@ -178,6 +194,7 @@ const fn two_digits(value: i64) -> [u8; 2] {
 
 #[cfg(test)]
 mod tests {
+    use std::format;
     use std::string::ToString;
 
     use super::*;
@@ -200,16 +217,56 @@ mod tests {
     }
 
     #[test]
-    fn only_the_exact_grammar_is_accepted() {
+    fn variants_of_the_separator_and_the_offset_are_parsed() {
+        for (text, shown) in [
+            ("2015-02-03T04:05:06+0130", "2015-02-03T02:35:06Z"),
+            ("2015-02-03T04:05:06-0330", "2015-02-03T07:35:06Z"),
+            ("2015-02-03T04:05:06+01", "2015-02-03T03:05:06Z"),
+            ("2015-02-03T04:05:06.5-03", "2015-02-03T07:05:06.500Z"),
+            ("2015-02-03T04:05:06-00", "2015-02-03T04:05:06Z"),
+            ("2015-02-03T04:05:06-0000", "2015-02-03T04:05:06Z"),
+            ("2015-02-03 04:05:06Z", "2015-02-03T04:05:06Z"),
+            ("2015-02-03 04:05:06.25+00", "2015-02-03T04:05:06.250Z"),
+            ("2015-02-03 04:05:06 +0200", "2015-02-03T02:05:06Z"),
+            ("2015-02-03 04:05:06 z", "2015-02-03T04:05:06Z"),
+            ("2015-02-03T04:05:06 -02:00", "2015-02-03T06:05:06Z"),
+        ] {
+            assert_eq!(parse(text).map(|time| time.to_string()), Ok(shown.to_string()), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_error_about_a_missing_offset_has_the_time_with_one() {
+        for (text, example) in [
+            ("2015-02-03T04:05:06", "2015-02-03T04:05:06Z"),
+            ("2015-02-03 04:05:06", "2015-02-03T04:05:06Z"),
+            ("2015-02-03t04:05:06.1234567890123", "2015-02-03t04:05:06Z"),
+        ] {
+            let error = parse(text).map_err(|error| error.to_string());
+            let expected = format!("a time needs an offset: 'Z' for UTC, as in {example}, or one such as -05:00");
+            assert_eq!(error, Err(expected), "{text}");
+            assert!(parse(example).is_ok());
+        }
+    }
+
+    #[test]
+    fn errors_of_the_grammar_have_the_offset() {
         for (text, at) in [
             ("", 0),
             ("2015", 4),
             ("2015-02-03", 10),
-            ("2015-02-03 04:05:06Z", 10),
+            ("2015-02-03  04:05:06Z", 11),
+            ("2015-02-03T 04:05:06Z", 11),
             ("2015-02-03T04:05Z", 16),
-            ("2015-02-03T04:05:06", 19),
-            ("2015-02-03T04:05:06+0100", 22),
-            ("2015-02-03T04:05:06+01", 22),
+            ("2015-02-03T04:05:06 ", 20),
+            ("2015-02-03T04:05:06  Z", 20),
+            ("2015-02-03T04:05:06 01:00", 20),
+            ("2015-02-03T04:05:06+", 20),
+            ("2015-02-03T04:05:06+1", 21),
+            ("2015-02-03T04:05:06+01:", 23),
+            ("2015-02-03T04:05:06+010", 23),
+            ("2015-02-03T04:05:06+01:000", 25),
+            ("2015-02-03T04:05:06+01Z", 22),
             ("2015-02-03T04:05:06.Z", 20),
             ("2015-02-03T04:05:06,5Z", 19),
             ("2015-02-03T04:05:06Z ", 20),
@@ -245,6 +302,9 @@ mod tests {
             ("2015-02-03T04:05:60Z", "second"),
             ("2015-06-30T23:59:60+01:00", "second"),
             ("2015-02-03T04:05:06+24:00", "offset hour"),
+            ("2015-02-03T04:05:06-24", "offset hour"),
+            ("2015-02-03T04:05:06+0160", "offset minute"),
+            ("2015-13-03T04:05:06", "month"),
             ("2015-02-03T04:05:06+01:60", "offset minute"),
         ] {
             assert_eq!(nanos(text), Err(TimestampError::Field { field }), "{text}");

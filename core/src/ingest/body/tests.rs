@@ -20,7 +20,15 @@ fn parse(body: &[u8], options: &ParseOptions) -> Result<Parsed, IngestError> {
 }
 
 fn native(framing: Framing, handling: Handling) -> ParseOptions {
-    ParseOptions { framing, records: None, dialect: Dialect::Native, handling, payload_bytes_max: 64, types_max: 3 }
+    ParseOptions {
+        framing,
+        records: None,
+        dialect: Dialect::Native,
+        handling,
+        payload_bytes_max: 64,
+        depth_max: 3,
+        types_max: 3,
+    }
 }
 
 fn foreign(event_type: &str, timestamp: &str, id: Option<&str>) -> ParseOptions {
@@ -304,14 +312,54 @@ fn faults_of_foreign_records_point_into_the_record() {
 }
 
 #[test]
-fn payloads_of_any_depth_are_parsed() {
+fn the_depth_of_payloads_is_limited() {
     let mut options = native(Framing::Document, Handling::Strict);
     options.payload_bytes_max = 1 << 20;
-    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
-    let body = format!(r#"[{{"event_type":"t","timestamp":0,"payload":{deep}}}]"#);
-    assert_eq!(many(&body, &options).0.len(), 1);
-    let brackets: Box<str> = "[".repeat(100_000).into();
-    assert_eq!(syntax_offset(brackets.as_bytes(), &options), 100_000);
+    let brackets = |count: usize| "[".repeat(count) + &"]".repeat(count);
+    let body = |payload: &str| format!(r#"[{{"event_type":"t","timestamp":0,"payload":{payload}}}]"#);
+    for payload in ["[[[]]]", r#"[[],[{}],[{"a":1}]]"#, r#""[[[[[[[[""#, " [ [ [ 1 ] ] ] "] {
+        assert_eq!(many(&body(payload), &options).0.len(), 1, "{payload}");
+    }
+    for payload in ["[[[[]]]]", r#"[[],[{}],[{"a":[1]}]]"#, &brackets(100_000)] {
+        assert_eq!(refused(&body(payload), &options), ["0 #/0/payload payload_too_deep"]);
+    }
+    let unclosed: Box<str> = "[".repeat(100_000).into();
+    assert_eq!(syntax_offset(unclosed.as_bytes(), &options), 100_000);
+    options.depth_max = 100_000;
+    assert_eq!(many(&body(&brackets(100_000)), &options).0.len(), 1);
+    // Only the payload counts.
+    let deep_id = format!(r#"[{{"event_type":"t","timestamp":0,"payload":1,"id":{}}}]"#, brackets(100));
+    assert_eq!(refused(&deep_id, &native(Framing::Document, Handling::Strict)), ["0 #/0/id wrong_type"]);
+    let records = "{\"t\":1,\"a\":[[1]]}\n{\"t\":2,\"a\":[[[1]]]}\n";
+    assert_eq!(many(records, &foreign("r", "/t", None)).1, ["1 #/1 payload_too_deep"]);
+}
+
+#[test]
+fn the_digits_of_numbers_in_payloads_are_limited() {
+    let mut options = native(Framing::Lines, Handling::Lenient);
+    options.payload_bytes_max = 1 << 20;
+    let digits = |count: usize| "7".repeat(count);
+    let body = |payload: &str| format!(r#"{{"event_type":"t","timestamp":0,"payload":{payload}}}"#);
+    for payload in [
+        digits(1000),
+        format!("-{}.{}e+{}", digits(500), digits(499), digits(1)),
+        format!("[1,{},2]", digits(1000)),
+        format!(r#""{}""#, digits(2000)),
+        format!(r#"{{"{}":1}}"#, digits(2000)),
+    ] {
+        assert_eq!(many(&body(&payload), &options).0.len(), 1, "{payload}");
+    }
+    for payload in [
+        digits(1001),
+        format!("-0.{}", digits(1000)),
+        format!("1e-{}", digits(1000)),
+        format!(r#"[1,{{"a":{}}},2]"#, digits(1001)),
+    ] {
+        assert_eq!(many(&body(&payload), &options).1, ["0 #/0/payload number_too_long"], "{payload}");
+    }
+    let records = format!("{{\"t\":1,\"n\":{}}}\n{{\"t\":2,\"n\":{}}}\n", digits(1000), digits(1001));
+    let options = ParseOptions { payload_bytes_max: 1 << 20, ..foreign("r", "/t", None) };
+    assert_eq!(many(&records, &options).1, ["1 #/1 number_too_long"]);
 }
 
 /// Parsing requests all the memory that it needs, for every kind and order of events.
