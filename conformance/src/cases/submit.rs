@@ -33,7 +33,7 @@ fn single_event(ctx: &Context<'_>) -> Outcome {
     check_eq!(body, json!({"id": id, "seq": 1, "duplicate": false}), "the acknowledgement");
     response.expect_header("location", &format!("/events/{id}"))?;
     check_eq!(
-        server.get("/events")?.text()?,
+        server.get("/events")?.json_text()?,
         format!(
             "[{{\"id\":\"{id}\",\"seq\":1,\"event_type\":\"login\",\"timestamp\":\"2024-05-01T12:00:00Z\",\
              \"payload\":{{\"user\":\"ada\"}}}}]"

@@ -69,7 +69,7 @@ impl Format {
     /// The bytes after the last event.
     pub(super) fn closing(self) -> &'static [u8] {
         match self {
-            Self::Json => b"]",
+            Self::Json => b"]\n",
             Self::Ndjson | Self::Jsonl => b"",
         }
     }

@@ -53,7 +53,7 @@ impl Submission {
         let dialect = read_dialect(&checked.target.params)?;
         let framing = read_framing(head)?;
         let Some(coding) = Coding::of(head) else {
-            let detail = "the supported content codings are gzip and zstd, one at a time";
+            let detail = "Content-Encoding must be gzip or zstd, given once";
             return Err(
                 ProblemReply::new(ProblemKind::UnsupportedMediaType, detail).with_header("accept-encoding", ACCEPTED)
             );
@@ -168,7 +168,10 @@ impl Submission {
 pub(super) fn too_large(bytes_max: usize) -> ProblemReply {
     ProblemReply::new(
         ProblemKind::ContentTooLarge,
-        format!("the body has more than {bytes_max} bytes after decompression"),
+        format!(
+            "the body has more than {bytes_max} bytes after decompression (--max-body-bytes); nothing was stored. Send \
+             it in parts"
+        ),
     )
     .closing()
 }
@@ -228,8 +231,15 @@ fn read_framing(head: &RequestHead<'_>) -> Result<Framing, ProblemReply> {
             .with_header("accept-post", MEDIA_TYPES))
     };
     let mut fields = values(head, "content-type");
-    let (Some(value), None) = (fields.next(), fields.next()) else {
-        return unsupported(format!("there must be one Content-Type, with one of {MEDIA_TYPES}"));
+    let value = match (fields.next(), fields.next()) {
+        (Some(value), None) => value,
+        (None, _) => {
+            let example = "content-type: application/json";
+            return unsupported(format!("Content-Type is missing; send '{example}', or one of {MEDIA_TYPES}"));
+        }
+        (Some(_), Some(_)) => {
+            return unsupported(format!("there is more than one Content-Type; send one of {MEDIA_TYPES}"));
+        }
     };
     // The usual spelling, which needs no parsing.
     if value == b"application/json" {
