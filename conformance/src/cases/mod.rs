@@ -18,6 +18,7 @@ mod folder;
 mod foreign;
 mod health;
 mod http;
+mod import;
 mod lifecycle;
 mod limits;
 mod log;
@@ -54,6 +55,7 @@ const GROUPS: &[&[Case]] = &[
     durability::CASES,
     folder::CASES,
     foreign::CASES,
+    import::CASES,
     encoding::CASES,
     timestamp::CASES,
     query::CASES,

@@ -86,7 +86,7 @@ pub(super) fn openapi() -> Reply {
 
 /// The reply that leads to the `OpenAPI` document, also by the link relation of RFC 8631.
 ///
-/// A redirect, since load balancers take it for a sign of life, which they would not do with a 404.
+/// A redirect, since common probes take it for a sign of life, and a 404 for a failure.
 pub(super) fn root() -> Reply {
     let body = "This is Argus Events. GET /openapi.json describes its interface.\n";
     Reply::new(Route::Root, 307, "text/plain; charset=utf-8", body)
