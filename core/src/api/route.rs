@@ -1,6 +1,8 @@
 //! The routes of the interface.
 
+use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::target::Target;
 
@@ -71,21 +73,13 @@ impl Route {
 
     /// The routes with their methods, for people: `GET/POST /events, …`. Without `HEAD`, which goes with every `GET`.
     pub(super) fn list() -> String {
-        let mut list = String::new();
-        for route in Self::ALL.into_iter().filter(|route| *route != Self::Other) {
-            for (at, method) in route.allow().split(", ").filter(|method| *method != "HEAD").enumerate() {
-                let before = match (at, list.is_empty()) {
-                    (0, true) => "",
-                    (0, false) => ", ",
-                    (_, _) => "/",
-                };
-                list.push_str(before);
-                list.push_str(method);
-            }
-            list.push(' ');
-            list.push_str(route.as_str());
-        }
-        list
+        let methods = |route: Self| {
+            let methods: Vec<_> = route.allow().split(", ").filter(|method| *method != "HEAD").collect();
+            methods.join("/")
+        };
+        let routes = Self::ALL.into_iter().filter(|route| *route != Self::Other);
+        let routes: Vec<_> = routes.map(|route| format!("{} {}", methods(route), route.as_str())).collect();
+        routes.join(", ")
     }
 }
 
@@ -130,8 +124,6 @@ impl Resource {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use alloc::format;
 
     use super::*;
 

@@ -88,7 +88,9 @@ fn head_is_get_without_a_body() {
 fn only_health_and_metrics_are_served_while_draining() {
     let failure = Failure::Failed("disk".into());
     let draining = ServiceState { draining: true, repository: Some(&failure), ..ServiceState::default() };
-    for (method, target) in [("POST", "/events"), ("GET", "/events"), ("GET", "/openapi.json"), ("GET", "/nothing")] {
+    for (method, target) in
+        [("POST", "/events"), ("GET", "/events"), ("GET", "/openapi.json"), ("GET", "/"), ("GET", "/nothing")]
+    {
         let reply = replied(act_when(&draining, method, target, &[JSON]));
         assert_eq!((reply.status, reply.close, reply.problem), (503, true, Some(ProblemKind::Draining)));
         assert!(reply.header("retry-after").is_some());
