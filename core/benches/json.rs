@@ -83,6 +83,7 @@ fn bodies(c: &mut Criterion) {
         }
         let options = ParseOptions {
             framing: Framing::Lines,
+            records: None,
             dialect: Dialect::Native,
             handling: Handling::Strict,
             payload_bytes_max: 256 * 1024,
@@ -90,7 +91,7 @@ fn bodies(c: &mut Criterion) {
         };
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::new("by hand", lines), &body, |b, body| {
-            b.iter(|| ingest::parse(body, &options).expect("the body is valid"));
+            b.iter(|| ingest::parse(body, &options, Timestamp::from_nanos(0)).expect("the body is valid"));
         });
         group.bench_with_input(BenchmarkId::new("serde_json", lines), &body, |b, body| {
             b.iter(|| {

@@ -36,12 +36,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Parse bytes into a batch. Any number of threads may do this at once.
     let options = ParseOptions {
         framing: Framing::Lines,
+        records: None,
         dialect: Dialect::Native,
         handling: Handling::Strict,
         payload_bytes_max: PAYLOAD_BYTES_DEFAULT,
         types_max: TYPES_MAX_DEFAULT,
     };
-    let (Parsed::One(batch) | Parsed::Many { batch, .. }) = ingest::parse(EVENTS.as_bytes(), &options)?;
+    let (Parsed::One(batch) | Parsed::Many { batch, .. }) = ingest::parse(EVENTS.as_bytes(), &options, now()?)?;
 
     // One writer commits. When this returns, the events are stored, and later snapshots contain them.
     for receipt in engine.commit(now()?, &[batch])? {

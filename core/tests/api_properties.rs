@@ -20,6 +20,7 @@ use proptest::option;
 use proptest::prelude::*;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
+const ARRIVAL: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 const BODY_BYTES_MAX: usize = 10_000;
 
 fn api() -> Api {
@@ -62,7 +63,8 @@ fn submission(fields: &[(&str, &[u8])]) -> Submission {
 }
 
 fn submit(coding: &str, body: &[u8]) -> Submitted {
-    submission(&[("content-type", b"application/x-ndjson"), ("content-encoding", coding.as_bytes())]).handle_body(body)
+    submission(&[("content-type", b"application/x-ndjson"), ("content-encoding", coding.as_bytes())])
+        .handle_body(body, ARRIVAL)
 }
 
 /// Blank lines, which contain no events, so that the result depends only on the content coding.
@@ -228,7 +230,7 @@ proptest! {
                 }
                 Action::Submit(submission) => {
                     prop_assert!(!draining && !failed && method == "POST");
-                    if let Submitted::Reply(reply) = submission.handle_body(&body) {
+                    if let Submitted::Reply(reply) = submission.handle_body(&body, ARRIVAL) {
                         check_reply(&reply);
                     }
                 }
@@ -257,7 +259,7 @@ proptest! {
             for body in [&body, &coded] {
                 let media_type = ("content-type", media_type.as_bytes());
                 let fields = [media_type, ("content-encoding", coding.as_bytes()), ("prefer", prefer)];
-                if let Submitted::Reply(reply) = submission(&fields).handle_body(body) {
+                if let Submitted::Reply(reply) = submission(&fields).handle_body(body, ARRIVAL) {
                     check_reply(&reply);
                 }
             }

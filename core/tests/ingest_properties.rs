@@ -5,21 +5,24 @@ use argus_core::batch::Batch;
 use argus_core::event::{ClientId, Payload, Timestamp};
 use argus_core::ingest::{
     self, Dialect, FAULTS_LISTED_MAX, Framing, Handling, IngestError, Mapping, ParseOptions, Parsed, Pointer,
-    TypeSource,
+    TimeSource, TypeSource,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+const ARRIVAL: Timestamp = Timestamp::from_nanos(7);
+
 fn options(framing: Framing, handling: Handling, dialect: Dialect) -> ParseOptions {
-    ParseOptions { framing, dialect, handling, payload_bytes_max: 1 << 16, types_max: 1000 }
+    ParseOptions { framing, records: None, dialect, handling, payload_bytes_max: 1 << 16, types_max: 1000 }
 }
 
 fn all_options() -> Vec<ParseOptions> {
     let pointer = |text: &str| Pointer::parse(text).unwrap();
     let mapping = Mapping {
         event_type: TypeSource::Pointer(pointer("/event_type")),
-        timestamp: pointer("/timestamp"),
-        id: Some(pointer("/payload/0")),
+        timestamp: TimeSource { from: [pointer("/timestamp")].into(), or_arrival: false },
+        id: [pointer("/payload/0")].into(),
+        payload: None,
     };
     let mut all_options = Vec::new();
     for framing in [Framing::Document, Framing::Lines] {
@@ -109,7 +112,7 @@ fn almost_valid_events() -> impl Strategy<Value = String> {
 
 fn check(body: &[u8]) -> Result<(), TestCaseError> {
     for options in all_options() {
-        match ingest::parse(body, &options) {
+        match ingest::parse(body, &options, ARRIVAL) {
             Ok(Parsed::One(batch)) => prop_assert_eq!(batch.events().count(), 1),
             Ok(Parsed::Many { batch, rejected, rejected_count, .. }) => {
                 prop_assert_eq!(batch.events().count(), batch.len());
@@ -143,7 +146,7 @@ proptest! {
         let lines: String = objects.iter().map(|object| format!("{object}\n\n")).collect();
         for (framing, body) in [(Framing::Document, document), (Framing::Lines, lines)] {
             for handling in [Handling::Strict, Handling::Lenient] {
-                match ingest::parse(body.as_bytes(), &options(framing, handling, Dialect::Native)) {
+                match ingest::parse(body.as_bytes(), &options(framing, handling, Dialect::Native), ARRIVAL) {
                     Ok(Parsed::Many { batch, rejected_count: 0, .. }) => prop_assert_eq!(&received(&batch), &events),
                     other => return Err(TestCaseError::fail(format!("{other:?}"))),
                 }
@@ -162,7 +165,8 @@ proptest! {
             .collect();
         let good: Vec<Sent> = events.iter().filter(|(_, good)| *good).map(|(event, _)| event.clone()).collect();
         let bad: Vec<usize> = (0..events.len()).filter(|index| !events[*index].1).collect();
-        match ingest::parse(lines.join("\n").as_bytes(), &options(Framing::Lines, Handling::Lenient, Dialect::Native)) {
+        let options = options(Framing::Lines, Handling::Lenient, Dialect::Native);
+        match ingest::parse(lines.join("\n").as_bytes(), &options, ARRIVAL) {
             Ok(Parsed::Many { batch, rejected, rejected_count, .. }) => {
                 prop_assert_eq!(received(&batch), good);
                 prop_assert_eq!(rejected_count, bad.len());

@@ -13,7 +13,8 @@ pub(super) const CASES: &[Case] = cases!["encoding";
     "POST /events": [
         gzip_body, zstd_body, coding_in_capitals, gzip_of_many_members, identity_body, no_coding, empty_elements,
         unknown_coding, two_codings, gzip_cut_short, zstd_cut_short, damaged_gzip, gzip_with_trailing_bytes, not_gzip,
-        not_zstd, empty_compressed_body, gzip_of_many_events,
+        not_zstd, empty_compressed_body, coding_that_is_not_declared, byte_order_mark_after_decompression,
+        gzip_of_many_events,
     ],
 ];
 
@@ -156,6 +157,31 @@ fn empty_compressed_body(ctx: &Context<'_>) -> Outcome {
     server.send(&post("gzip", compress::gzip(b"")))?.problem(400)?;
     server.send(&post("zstd", compress::zstd(b"")))?.problem(400)?;
     server.expect_empty()
+}
+
+fn coding_that_is_not_declared(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for (coding, body) in [("gzip", compress::gzip(EVENT.as_bytes())), ("zstd", compress::zstd(EVENT.as_bytes()))] {
+        for (media_type, handling) in
+            [("application/json", "strict"), ("application/x-ndjson", "strict"), ("application/x-ndjson", "lenient")]
+        {
+            let request = Request::post("/events", media_type, body.clone());
+            let response = server.send(&request.header("prefer", &format!("handling={handling}")))?;
+            response
+                .problem_naming(400, &format!("the body is {coding}: send content-encoding: {coding}"))
+                .map_err(|failure| failure.within(&format!("{media_type}, {handling}")))?;
+            check_eq!(response.member("errors")?[0]["pointer"], json!("#"), "the pointer of the fault");
+        }
+    }
+    server.expect_empty()
+}
+
+fn byte_order_mark_after_decompression(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let body = format!("\u{feff}{EVENT}");
+    server.send(&post("gzip", compress::gzip(body.as_bytes())))?.expect(201)?;
+    expect_stored(&server)?;
+    server.send(&post("zstd", compress::zstd("\u{feff}?".as_bytes())))?.problem_naming(400, "byte 3")
 }
 
 fn gzip_of_many_events(ctx: &Context<'_>) -> Outcome {

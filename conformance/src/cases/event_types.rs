@@ -14,7 +14,8 @@ use crate::{check, check_eq};
 pub(super) const CASES: &[Case] = cases!["event_types";
     "POST /events": [
         one_type_too_many_is_refused, known_types_are_still_accepted, all_or_nothing,
-        lenient_stores_events_of_other_types, pointers_into_mapped_records, one_body_with_too_many_types,
+        lenient_stores_events_of_other_types, pointers_into_mapped_records, pointers_into_envelopes,
+        one_body_with_too_many_types,
         concurrent_writers_share_the_limit,
     ],
     "Routes": [event_types_are_counted],
@@ -133,6 +134,31 @@ fn pointers_into_mapped_records(ctx: &Context<'_>) -> Outcome {
     expect_refused(&post("type_from=/what/kind&time_from=/t", record("b"))?, &["#/what/kind"])?;
     expect_refused(&post("type=b&time_from=/t", json!([record("a")]))?, &["#/0"])?;
     post("type=a&time_from=/t", record("b"))?.expect(201)
+}
+
+/// The repository rejects these types, not the parser: each body has only one.
+fn pointers_into_envelopes(ctx: &Context<'_>) -> Outcome {
+    let server = limited(ctx, "1")?;
+    server.store(&event("a"))?;
+    let post = |media_type: &str, body: &str| {
+        server.send(&Request::post("/events?type_from=/k&time=now&records_from=/r/s", media_type, body))
+    };
+    let b = r#"{"k":"b"}"#;
+    let body = format!(r#"{{"r":[{{"s":[]}},{{"s":[{b},{b}]}},{{"s":[{b}]}}]}}"#);
+    let faults = ["/r/1/s/0/k", "/r/1/s/1/k", "/r/2/s/0/k"];
+    let at = |prefix: &str| faults.map(|fault| format!("#{prefix}{fault}"));
+    let expect =
+        |response: &Response, pointers: [String; 3]| expect_refused(response, &pointers.each_ref().map(String::as_str));
+    expect(&post("application/json", &body)?, at(""))?;
+    expect(&post("application/json", &format!("[{{\"r\":[]}},{body}]"))?, at("/1"))?;
+    let response = post("application/x-ndjson", &format!("\n{{\"r\":[]}}\n\n{body}\n"))?;
+    expect(&response, at("/1"))?;
+    check_eq!(response.member("errors")?[2]["line"], json!(4), "the line of the last fault");
+    let lines = server.submit_lines(format!("\n{0}\n\n{0}\n{0}\n", event("b")))?;
+    let errors = lines.problem(422)?["errors"].clone();
+    let numbers: Vec<_> = errors.as_array().into_iter().flatten().map(|fault| fault["line"].clone()).collect();
+    check_eq!(numbers, [2, 4, 5], "the lines of events");
+    Ok(())
 }
 
 fn one_body_with_too_many_types(ctx: &Context<'_>) -> Outcome {

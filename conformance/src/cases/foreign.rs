@@ -1,20 +1,21 @@
 //! `POST /events`: records of other products, mapped to events by pointers.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
-use crate::check_eq;
 use crate::client::Request;
-use crate::context::Context;
-use crate::failure::Outcome;
+use crate::context::{Context, Server};
+use crate::failure::{Failure, Outcome};
+use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["foreign";
     "POST /events": [
-        type_and_time_from_the_record, type_as_a_literal, id_from_the_record, record_is_the_payload, nested_pointers,
-        escaped_pointers, numbers_as_time, array_of_records, single_record, native_fields_are_ignored,
-        missing_value_is_a_fault, value_of_the_wrong_type_is_a_fault, lenient_records, type_without_time,
-        time_without_type, type_together_with_type_from, not_a_pointer, empty_type, repeated_pointer,
-        payload_of_mapped_records_can_be_queried,
+        type_and_time_from_the_record, type_as_a_literal, id_from_the_record, id_of_several_values,
+        record_without_an_id, invalid_ids, record_is_the_payload, nested_pointers, escaped_pointers, numbers_as_time,
+        first_time_counts, time_of_arrival, array_of_records, single_record, native_fields_are_ignored,
+        missing_value_is_a_fault, value_of_the_wrong_type_is_a_fault, lenient_records, payload_from_the_record,
+        type_without_time, time_without_type, type_together_with_type_from, not_a_pointer, empty_type,
+        repeated_pointer, payload_of_mapped_records_can_be_queried, events_go_in_again,
     ],
 ];
 
@@ -65,6 +66,68 @@ fn id_from_the_record(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
+fn id_of_several_values(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let body = [
+        r#"{"source":"a","id":"100"}"#,
+        r#"{"source":"b","id":"100"}"#,
+        r#"{"id":"10\u0030","source":"\u0061"}"#,
+        r#"{"source":"a","id":100}"#,
+        r#"{"source":"ü\/\"\n","id":1.0}"#,
+    ]
+    .join("\n");
+    let response = server.send(&import("type=t&time=now&id_from=/source&id_from=/id", &body))?;
+    response.expect(201)?;
+    check_eq!(response.member("accepted")?, json!(4), "records accepted");
+    check_eq!(response.member("duplicates")?, json!(1), "records with the id of another");
+    let ids: Vec<_> = server.find("order=seq")?.iter().map(|event| event["id"].clone()).collect();
+    let expected = [r#"["a","100"]"#, r#"["b","100"]"#, r#"["a",100]"#, r#"["ü/\"\n",1.0]"#];
+    check_eq!(ids, expected, "the ids");
+    let one = r#"{"source":"a","id":"100"}"#;
+    let target = "/events?type=t&time=now&id_from=/source&id_from=/id";
+    let response = server.send(&Request::post(target, "application/json", one))?;
+    check_eq!(
+        response.acknowledgement()?,
+        json!({"id": r#"["a","100"]"#, "seq": 1, "duplicate": true}),
+        "the acknowledgement of a single record"
+    );
+    let location = "/events/%5B%22a%22%2C%22100%22%5D";
+    response.expect_header("location", location)?;
+    check_eq!(server.get(location)?.member("seq")?, json!(1), "the event at the Location");
+    Ok(())
+}
+
+fn record_without_an_id(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for record in [r#"{"b":"x"}"#, r#"{"a":null,"b":"x"}"#] {
+        for ids in ["id_from=/a", "id_from=/a&id_from=/b", "id_from=/b&id_from=/a"] {
+            let response = server.send(&import(&format!("type=t&time=now&{ids}"), record))?;
+            response.expect(201)?;
+            check_eq!(response.member("accepted")?, json!(1), "whether {record} with {ids} is new");
+        }
+    }
+    let events = server.find("")?;
+    let are_generated = events.iter().all(|event| event["id"].as_str().is_some_and(|id| id.len() == 36));
+    check_eq!(are_generated, true, "whether all ids are generated");
+    Ok(())
+}
+
+fn invalid_ids(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for value in ["true", "[]", "{}", r#""\ud800""#] {
+        let record = format!(r#"{{"a":"x","b":{value}}}"#);
+        for ids in ["id_from=/b", "id_from=/a&id_from=/b", "id_from=/b&id_from=/c"] {
+            let response = server.send(&import(&format!("type=t&time=now&{ids}"), &record))?;
+            response.fault("#/0/b", "wrong_type").map_err(|failure| failure.within(&format!("{value} with {ids}")))?;
+        }
+    }
+    let record = json!({"a": "x".repeat(200), "b": "y".repeat(200)}).to_string();
+    let response = server.send(&import("type=t&time=now&id_from=/a&id_from=/b", &record))?;
+    response.fault("#/0", "invalid_id")?;
+    response.problem_naming(422, "/a, /b")?;
+    server.expect_empty()
+}
+
 fn record_is_the_payload(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let record = r#"{ "z" : 1.0, "at": 0, "k": "t", "id": "r", "z": [1e400, {"\u0061": null}] }"#;
@@ -108,6 +171,39 @@ fn numbers_as_time(ctx: &Context<'_>) -> Outcome {
         [json!("2015-02-22T21:00:00Z"), json!("2015-02-22T21:00:00.123Z"), json!("2015-02-22T21:00:00.250Z")],
         "the times"
     );
+    Ok(())
+}
+
+fn first_time_counts(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let target = "type=t&time_from=/a&time_from=/b/c&time_from=/d";
+    let body = "{\"a\":1,\"b\":{\"c\":2}}\n{\"a\":null,\"b\":{\"c\":2},\"d\":3}\n{\"b\":{\"c\":null},\"d\":3}\n";
+    server.send(&import(target, body))?.expect(201)?;
+    let times: Vec<_> = server.find("order=seq")?.iter().map(|event| event["timestamp"].clone()).collect();
+    check_eq!(times, ["1970-01-01T00:00:01Z", "1970-01-01T00:00:02Z", "1970-01-01T00:00:03Z"], "the times");
+    // A value that is there but no time is not skipped.
+    for fallback in ["", "&time=now"] {
+        let response = server.send(&import(&format!("{target}{fallback}"), r#"{"a":null,"b":{"c":"never"},"d":3}"#))?;
+        response.fault("#/0/b/c", "invalid_timestamp").map_err(|failure| failure.within(&fallback))?;
+    }
+    let response = server.send(&import(target, r#"{"a":null}"#))?;
+    response.fault("#/0/a", "missing_field")?;
+    response.problem_naming(422, "/a, /b/c, /d")
+}
+
+fn time_of_arrival(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.send(&import("type=first&time=now", "{\"n\":1}\n{\"n\":2}\n"))?.expect(201)?;
+    server.send(&import("type=second&time_from=/t&time=now", "{\"t\":null}\n{\"t\":1}\n{}\n"))?.expect(201)?;
+    let events = server.find("order=seq")?;
+    let times: Vec<&str> = events.iter().filter_map(|event| event["timestamp"].as_str()).collect();
+    let [a, b, c, old, d] = times[..] else { return Err(Failure::unmet("five events")) };
+    check_eq!((a == b, c == d, old), (true, true, "1970-01-01T00:00:01Z"), "whether a body has one time of arrival");
+    check!(("2026-01-01T00:00:00Z"..).contains(&a) && a <= c, "times of arrival in order, not {a} and {c}");
+    for value in ["", "then", "2024-01-01T00:00:00Z", "NOW"] {
+        let response = server.send(&import(&format!("type=t&time={value}"), "{}"))?;
+        response.problem_naming(400, "time: the only value is now").map_err(|failure| failure.within(&value))?;
+    }
     Ok(())
 }
 
@@ -167,6 +263,23 @@ fn lenient_records(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
+fn payload_from_the_record(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let target = "type_from=/k&time_from=/t&payload_from=/p/q";
+    let values = ["null", "false", "1.0", r#""s""#, "[1e2]", r#"{"b":1,"a":2}"#];
+    let body: Vec<_> = values.map(|value| format!(r#"{{"k":"t","t":1,"p":{{"q": {value} }}}}"#)).into();
+    server.send(&import(target, &body.join("\n")))?.expect(201)?;
+    let stored = server.send(&Request::get("/events?order=seq").header("accept", "application/x-ndjson"))?;
+    let payloads: Vec<_> = stored.text()?.lines().filter_map(|line| line.split_once(r#""payload":"#)).collect();
+    let payloads: Vec<_> = payloads.into_iter().map(|(_, rest)| rest.strip_suffix('}').unwrap_or(rest)).collect();
+    check_eq!(payloads, values, "the payloads");
+    let response = server.send(&import(target, r#"{"k":"t","t":1,"p":{}}"#))?;
+    response.fault("#/0/p/q", "missing_field")?;
+    server.send(&import("type=t&time=now&payload_from=", "{\"whole\":1}"))?.expect(201)?;
+    check_eq!(server.payloads("type=t&payload.whole=1")?, [json!({"whole": 1})], "the whole record");
+    Ok(())
+}
+
 fn type_without_time(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     server.send(&import("type_from=/kind", RECORD))?.problem_naming(400, "time_from")?;
@@ -176,8 +289,10 @@ fn type_without_time(ctx: &Context<'_>) -> Outcome {
 
 fn time_without_type(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    server.send(&import("time_from=/at", RECORD))?.problem_naming(400, "type")?;
-    server.send(&import("id_from=/who", RECORD))?.problem(400)?;
+    for query in ["time_from=/at", "time=now", "id_from=/who", "payload_from=/who", "records_from=/a&id_from=/who"] {
+        let response = server.send(&import(query, RECORD))?;
+        response.problem_naming(400, "type").map_err(|failure| failure.within(&query))?;
+    }
     server.expect_empty()
 }
 
@@ -206,7 +321,10 @@ fn empty_type(ctx: &Context<'_>) -> Outcome {
 
 fn repeated_pointer(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    server.send(&import("type=a&time_from=/at&time_from=/who", RECORD))?.problem_naming(400, "time_from")?;
+    for name in ["type_from", "payload_from", "records_from"] {
+        let response = server.send(&import(&format!("time_from=/at&{name}=/a&{name}=/b"), RECORD))?;
+        response.problem_naming(400, name).map_err(|failure| failure.within(&name))?;
+    }
     server.expect_empty()
 }
 
@@ -215,5 +333,30 @@ fn payload_of_mapped_records_can_be_queried(ctx: &Context<'_>) -> Outcome {
     let body = format!("{RECORD}\n{}\n", RECORD.replace("ada", "bob"));
     server.send(&import("type_from=/kind&time_from=/at", &body))?.expect(201)?;
     check_eq!(server.find("payload.who=bob")?.len(), 1, "events of bob");
+    Ok(())
+}
+
+/// The answer to a query is a body that stores the same events elsewhere.
+fn events_go_in_again(ctx: &Context<'_>) -> Outcome {
+    let source = ctx.empty()?;
+    source.store(&json!([
+        {"id": "a \"b\"", "event_type": "ü", "timestamp": "2024-05-01T12:00:00.123456789Z", "payload": {"z": 1}},
+        {"id": "[\"a\",1]", "event_type": "t", "timestamp": -1, "payload": null},
+        {"event_type": "t", "timestamp": 0, "payload": [{"payload": "\u{7f}"}]},
+    ]))?;
+    let target = "/events?type_from=/event_type&time_from=/timestamp&id_from=/id&payload_from=/payload";
+    let shown = |server: &Server| -> Result<Vec<Value>, Failure> {
+        let mut events = server.find("")?;
+        events.iter_mut().for_each(|event| drop(event.as_object_mut().and_then(|members| members.remove("seq"))));
+        Ok(events)
+    };
+    for media_type in ["application/x-ndjson", "application/json"] {
+        let answer = source.send(&Request::get("/events").header("accept", media_type))?;
+        let copy = ctx.empty()?;
+        let response = copy.send(&Request::post(target, media_type, answer.text()?))?;
+        response.expect(201).map_err(|failure| failure.within(&media_type))?;
+        check_eq!(response.member("accepted")?, json!(3), "events accepted as {media_type}");
+        check_eq!(shown(&copy)?, shown(&source)?, "the events stored from {media_type}");
+    }
     Ok(())
 }

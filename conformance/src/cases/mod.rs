@@ -10,6 +10,7 @@ mod capacity;
 mod cursor;
 mod durability;
 mod encoding;
+mod envelope;
 mod event;
 mod event_types;
 mod fetch;
@@ -55,6 +56,7 @@ const GROUPS: &[&[Case]] = &[
     durability::CASES,
     folder::CASES,
     foreign::CASES,
+    envelope::CASES,
     import::CASES,
     encoding::CASES,
     timestamp::CASES,

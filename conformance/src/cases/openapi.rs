@@ -129,7 +129,7 @@ fn parameters_are_declared(ctx: &Context<'_>) -> Outcome {
     let document = document(&ctx.server()?)?;
     for (method, names) in [
         ("get", &["type", "id", "start", "end", "after_seq", "limit", "order", "cursor"][..]),
-        ("post", &["type", "type_from", "time_from", "id_from"]),
+        ("post", &["type", "type_from", "time_from", "time", "id_from", "payload_from", "records_from"]),
     ] {
         let parameters = document["paths"]["/events"][method]["parameters"].as_array().cloned().unwrap_or_default();
         let declared: Vec<Value> = parameters

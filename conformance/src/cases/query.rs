@@ -264,6 +264,11 @@ fn accept_lists(ctx: &Context<'_>) -> Outcome {
         ("application/json;q=0.1, application/x-ndjson", "application/x-ndjson"),
         ("application/x-ndjson;q=0, */*", "application/json"),
         ("APPLICATION/X-NDJSON", "application/x-ndjson"),
+        ("application/ndjson", "application/ndjson"),
+        ("application/jsonl", "application/jsonl"),
+        ("application/jsonlines, text/*", "application/jsonlines"),
+        ("application/x-jsonlines, */*;q=0.1", "application/x-jsonlines"),
+        ("application/ndjson, application/x-ndjson;q=0.9", "application/ndjson"),
     ] {
         let response = server.send(&Request::get("/events?limit=1").header("accept", accept))?;
         response.expect_header("content-type", expected).map_err(|failure| failure.within(&accept))?;

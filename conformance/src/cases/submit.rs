@@ -13,8 +13,9 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["submit";
     "POST /events": [
-        single_event, array, array_of_one, lines, jsonl, blank_lines_and_carriage_returns, last_line_without_line_feed,
-        content_type_parameters, content_type_in_capitals, visible_at_once, sequence_has_no_gaps,
+        single_event, array, array_of_one, lines, media_types_of_lines, blank_lines_and_carriage_returns,
+        last_line_without_line_feed, content_type_parameters, charsets, byte_order_mark, content_type_in_capitals,
+        visible_at_once, sequence_has_no_gaps,
         concurrent_submissions_get_distinct_sequences, all_or_nothing, lenient_stores_the_valid_events,
         lenient_without_faults, lenient_skips_a_line_that_is_not_json, strict_preference,
         unknown_preference_is_ignored,
@@ -81,11 +82,14 @@ fn lines(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn jsonl(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.empty()?;
-    let response = server.send(&Request::post("/events", "application/jsonl", format!("{EVENT}\n")))?;
-    response.expect(201)?;
-    check_eq!(response.member("accepted")?, json!(1), "events accepted");
+fn media_types_of_lines(ctx: &Context<'_>) -> Outcome {
+    for name in ["x-ndjson", "ndjson", "jsonl", "jsonlines", "x-jsonlines", "JSONLines; charset=utf-8"] {
+        let server = ctx.empty()?;
+        let request = Request::post("/events", &format!("application/{name}"), format!("{EVENT}\n{EVENT}\n"));
+        let response = server.send(&request)?;
+        response.expect(201).map_err(|failure| failure.within(&name))?;
+        check_eq!(response.member("accepted")?, json!(2), "events accepted as {name}");
+    }
     Ok(())
 }
 
@@ -107,6 +111,51 @@ fn last_line_without_line_feed(ctx: &Context<'_>) -> Outcome {
 
 fn content_type_parameters(ctx: &Context<'_>) -> Outcome {
     ctx.server()?.send(&Request::post("/events", "application/json; charset=utf-8", EVENT))?.expect(201)
+}
+
+fn charsets(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for (charset, status) in [
+        ("utf-8", 201),
+        ("UTF8", 201),
+        ("unicode-1-1-utf-8", 201),
+        ("unicode11utf8", 201),
+        ("unicode20utf8", 201),
+        ("x-unicode20utf8", 201),
+        ("us-ascii", 201),
+        ("\"US-ASCII\"", 201),
+        ("ascii", 201),
+        ("ansi_x3.4-1968", 201),
+        ("iso646-us", 201),
+        ("\"iso_646.irv:1991\"", 201),
+        ("latin1", 415),
+        ("iso-8859-1", 415),
+        ("windows-1252", 415),
+        ("utf-16", 415),
+        ("utf-8x", 415),
+    ] {
+        for media_type in ["application/json", "application/x-ndjson"] {
+            let request = Request::post("/events", &format!("{media_type}; charset={charset}"), EVENT);
+            server.send(&request)?.expect(status).map_err(|failure| failure.within(&charset))?;
+        }
+    }
+    // The label changes nothing: the body is UTF-8.
+    let body = EVENT.replace("ada", "ü");
+    server.send(&Request::post("/events", "application/json; charset=us-ascii", body))?.expect(201)?;
+    let body = [&EVENT.as_bytes()[..EVENT.len() - 3], b"\xfc\"}}"].concat();
+    server.send(&Request::post("/events", "application/json; charset=us-ascii", body))?.expect(400)
+}
+
+fn byte_order_mark(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.submit(format!("\u{feff}{EVENT}"))?.expect(201)?;
+    server.submit(format!("\u{feff}[{EVENT}]"))?.expect(201)?;
+    server.submit_lines(format!("\u{feff}{EVENT}\n{EVENT}\n"))?.expect(201)?;
+    check_eq!(server.find("")?.len(), 4, "how many events are stored");
+    // Offsets count it, and it has a meaning only at the start of the body.
+    server.submit("\u{feff}{?")?.problem_naming(400, "byte 4")?;
+    server.submit_lines(format!("{EVENT}\n\u{feff}{EVENT}\n"))?.problem_naming(400, "byte order mark")?;
+    server.submit(format!("\u{feff}\u{feff}{EVENT}"))?.problem_naming(400, "byte order mark")
 }
 
 fn content_type_in_capitals(ctx: &Context<'_>) -> Outcome {

@@ -15,7 +15,7 @@ use httpdate::HttpDate;
 use crate::answers::AnswerMemory;
 use crate::body::Body;
 use crate::budget::Pace;
-use crate::clock::moment;
+use crate::clock::{moment, now};
 use crate::head::{Framing, HeadError, ReceivedHead};
 use crate::presence::{Next, Presence};
 use crate::server::Server;
@@ -207,7 +207,7 @@ fn submit(
     let body = Body::read(stream, head.framing(), submission.wire_bytes_max(), &server.budget, pace)?;
     *body_is_read = true;
     let deadline = Instant::now() + server.settings.request_timeout;
-    match submission.handle_body(&body.bytes) {
+    match submission.handle_body(&body.bytes, now()) {
         Submitted::Reply(reply) => Ok(reply),
         Submitted::Commit(batch, acknowledgement) => {
             let outcome = server.committer.commit(batch, deadline)?;

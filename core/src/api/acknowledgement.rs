@@ -1,6 +1,6 @@
 //! The reply to `POST /events` once its batch is committed.
 
-use alloc::borrow::Cow;
+use alloc::borrow::{Cow, ToOwned as _};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -15,7 +15,7 @@ use super::text::to_json;
 use super::{Problem, ProblemKind, Reply, Route};
 use crate::cause::Cause;
 use crate::event::{ClientId, EventId, Uuid};
-use crate::ingest::{Dialect, EventFault, FAULTS_LISTED_MAX, FaultCode, Indexes, too_many_types};
+use crate::ingest::{Dialect, EventFault, FAULTS_LISTED_MAX, FaultCode, Places, too_many_types};
 use crate::repository::{CommitError, Failure, Receipt, Surplus};
 
 /// The characters to percent-encode in a path segment: all but the unreserved ones (RFC 3986, section 2.3).
@@ -35,8 +35,8 @@ pub struct Acknowledgement {
 pub(super) enum ReplyForm {
     /// For a single object. `given_id` is the id that the caller chose.
     One { given_id: Option<Box<str>> },
-    /// For an array or lines. `rejected` only with lenient handling.
-    Many { indexes: Indexes, rejected: Option<Rejected> },
+    /// For an array, lines or records. `rejected` only with lenient handling.
+    Many { places: Box<Places>, rejected: Option<Rejected> },
 }
 
 /// Faults of the events that lenient handling skipped.
@@ -66,14 +66,20 @@ impl Acknowledgement {
         let type_pointer = self.type_pointer;
         let reply = match (outcome, self.form) {
             (Ok(Receipt { surplus: Some(surplus), .. }), ReplyForm::One { .. }) => {
-                let faults = surplus_faults(surplus, |_| (0, format!("#{type_pointer}")));
+                let fault = |_, code, detail| EventFault {
+                    index: 0,
+                    pointer: format!("#{type_pointer}"),
+                    line: None,
+                    code,
+                    detail,
+                };
+                let faults = surplus_faults(surplus, fault);
                 ProblemReply::from(invalid_events(faults, surplus.indexes.len())).reply(Route::Events)
             }
             (Ok(receipt), ReplyForm::One { given_id }) => one_reply(receipt, given_id.as_deref()),
-            (Ok(receipt @ Receipt { surplus: Some(surplus), .. }), ReplyForm::Many { indexes, rejected }) => {
+            (Ok(receipt @ Receipt { surplus: Some(surplus), .. }), ReplyForm::Many { places, rejected }) => {
                 let count = surplus.indexes.len();
-                let faults =
-                    surplus_faults(surplus, |at| (indexes.of(at), format!("#/{}{type_pointer}", indexes.of(at))));
+                let faults = surplus_faults(surplus, |at, code, detail| places.fault(at, &type_pointer, code, detail));
                 match rejected {
                     Some(rejected) => many_reply(Some(receipt), Some(&rejected.with(faults, count))),
                     None => ProblemReply::from(invalid_events(faults, count)).reply(Route::Events),
@@ -106,24 +112,26 @@ impl Rejected {
     }
 }
 
-/// The listed faults of events whose types exceeded the limit of the repository. `locate` maps a position in the batch
-/// to the index of the event in the body and a pointer to its type.
-fn surplus_faults(surplus: &Surplus, locate: impl Fn(u32) -> (usize, String)) -> Vec<EventFault> {
+/// The listed faults of events whose types exceeded the limit of the repository. `fault` builds the fault of the event
+/// at a position in the batch.
+fn surplus_faults(surplus: &Surplus, fault: impl Fn(u32, FaultCode, String) -> EventFault) -> Vec<EventFault> {
     let listed = surplus.indexes.iter().take(FAULTS_LISTED_MAX);
-    let fault = |&at: &u32| {
-        let (index, pointer) = locate(at);
-        EventFault { index, pointer, code: FaultCode::TooManyTypes, detail: too_many_types(surplus.types_max) }
-    };
-    listed.map(fault).collect()
+    listed.map(|&at| fault(at, FaultCode::TooManyTypes, too_many_types(surplus.types_max))).collect()
 }
 
 /// 422: there are `count` faults in all; `listed` has the first ones.
 pub(super) fn invalid_events(listed: Vec<EventFault>, count: usize) -> Problem {
-    let detail = if count > listed.len() {
-        format!("{count} faults (the first {} are listed); nothing was stored", listed.len())
-    } else {
-        format!("{count} {}; nothing was stored", if count == 1 { "fault" } else { "faults" })
+    let counted = match count {
+        1 => "1 fault".to_owned(),
+        count if count > listed.len() => format!("{count} faults (the first {} are listed)", listed.len()),
+        count => format!("{count} faults"),
     };
+    // Many tools show only this text.
+    let first = listed.first().map_or_else(String::new, |EventFault { pointer, line, detail, .. }| {
+        let place = line.map_or_else(String::new, |line| format!("line {line}, "));
+        format!("; the first at {place}{pointer}: {detail}")
+    });
+    let detail = format!("{counted}; nothing was stored{first}");
     Problem { kind: ProblemKind::InvalidEvents, detail, errors: listed }
 }
 

@@ -1,4 +1,7 @@
-//! The format of a list of events, and its negotiation.
+//! The format of a list of events, in requests and answers.
+
+use alloc::format;
+use alloc::string::String;
 
 use super::fields::quality;
 use super::problem_reply::ProblemReply;
@@ -7,17 +10,32 @@ use super::{ProblemKind, RequestHead};
 /// The format of a list of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// One array.
+    /// One array. In a request also a single object.
     Json,
-    /// One object per line.
-    Ndjson,
-    /// The same as [`Ndjson`](Self::Ndjson), under another media type.
-    Jsonl,
+    /// One object per line, under this media type.
+    Lines(&'static str),
 }
 
 impl Format {
     /// In the order of the server's preference.
-    const ALL: [Self; 3] = [Self::Json, Self::Ndjson, Self::Jsonl];
+    const ALL: [Self; 6] = [
+        Self::Json,
+        Self::Lines("application/x-ndjson"),
+        Self::Lines("application/ndjson"),
+        Self::Lines("application/jsonl"),
+        Self::Lines("application/jsonlines"),
+        Self::Lines("application/x-jsonlines"),
+    ];
+
+    /// The format with this media type, in lower case.
+    pub(super) fn of(media_type: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.media_type() == media_type)
+    }
+
+    /// The media types of all formats, as a list in a header field.
+    pub(super) fn media_types() -> String {
+        Self::ALL.map(Self::media_type).join(", ")
+    }
 
     /// The format that the client prefers (RFC 9110, section 12.5.1); among several, the first of [`ALL`](Self::ALL).
     pub(super) fn negotiate(head: &RequestHead<'_>) -> Result<Self, ProblemReply> {
@@ -29,7 +47,7 @@ impl Format {
             }
         }
         best.ok_or_else(|| {
-            let detail = "events come as application/json, application/x-ndjson or application/jsonl";
+            let detail = format!("events come as {}", Self::media_types());
             ProblemReply::new(ProblemKind::NotAcceptable, detail).with_header("vary", "accept")
         })
     }
@@ -37,8 +55,7 @@ impl Format {
     pub(super) fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
-            Self::Ndjson => "application/x-ndjson",
-            Self::Jsonl => "application/jsonl",
+            Self::Lines(media_type) => media_type,
         }
     }
 
@@ -46,7 +63,7 @@ impl Format {
     pub(super) fn opening(self) -> &'static [u8] {
         match self {
             Self::Json => b"[",
-            Self::Ndjson | Self::Jsonl => b"",
+            Self::Lines(_) => b"",
         }
     }
 
@@ -54,7 +71,7 @@ impl Format {
     pub(super) fn before(self, has_previous: bool) -> &'static [u8] {
         match self {
             Self::Json if has_previous => b",",
-            Self::Json | Self::Ndjson | Self::Jsonl => b"",
+            Self::Json | Self::Lines(_) => b"",
         }
     }
 
@@ -62,7 +79,7 @@ impl Format {
     pub(super) fn after(self) -> &'static [u8] {
         match self {
             Self::Json => b"",
-            Self::Ndjson | Self::Jsonl => b"\n",
+            Self::Lines(_) => b"\n",
         }
     }
 
@@ -70,7 +87,7 @@ impl Format {
     pub(super) fn closing(self) -> &'static [u8] {
         match self {
             Self::Json => b"]\n",
-            Self::Ndjson | Self::Jsonl => b"",
+            Self::Lines(_) => b"",
         }
     }
 }

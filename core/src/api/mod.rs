@@ -6,12 +6,14 @@
 
 mod acknowledgement;
 mod acknowledgement_body;
+mod charset;
 mod content;
 mod fields;
 mod format;
 mod guard;
 mod health;
 mod lookup;
+mod mapping;
 mod params;
 mod problem;
 mod problem_reply;

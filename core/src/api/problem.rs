@@ -212,12 +212,13 @@ mod tests {
         let fault = EventFault {
             index: 7,
             pointer: "#/7/id".into(),
+            line: Some(9),
             code: FaultCode::InvalidId,
             detail: "a \"b\"\n\u{1}\u{7f}\u{85}é".into(),
         };
         let kind = ProblemKind::InvalidEvents;
         let problem = Problem { kind, detail: "1 fault".into(), errors: vec![fault.clone(), fault] };
-        let fault = r##"{"pointer":"#/7/id","code":"invalid_id","detail":"a \"b\"\n\u0001\u007f\u0085é"}"##;
+        let fault = r##"{"pointer":"#/7/id","line":9,"code":"invalid_id","detail":"a \"b\"\n\u0001\u007f\u0085é"}"##;
         let start = r#"{"type":"/problems/invalid-events","title":"Invalid events","status":422,"detail":"1 fault""#;
         assert_eq!(to_json(&problem), alloc::format!("{start},\"errors\":[{fault},{fault}]}}\n"));
         assert_eq!(
@@ -231,6 +232,7 @@ mod tests {
         let fault = EventFault {
             index: 3,
             pointer: "#/3/time\"stamp".into(),
+            line: None,
             code: FaultCode::InvalidTimestamp,
             detail: "\u{0}\u{1b}[31m".into(),
         };

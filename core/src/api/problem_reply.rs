@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_reply_carries_the_status_and_counts_faults_by_code() {
-        let fault = |code| EventFault { index: 0, pointer: "#/0".into(), code, detail: "wrong".into() };
+        let fault = |code| EventFault { index: 0, pointer: "#/0".into(), line: None, code, detail: "wrong".into() };
         let errors = [FaultCode::InvalidTimestamp, FaultCode::InvalidId, FaultCode::InvalidTimestamp];
         let problem = Problem {
             kind: ProblemKind::InvalidEvents,

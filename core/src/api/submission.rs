@@ -1,6 +1,6 @@
 //! `POST /events`: from the head through the body to the batch.
 
-use alloc::borrow::Cow;
+use alloc::borrow::{Cow, ToOwned as _};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -8,22 +8,16 @@ use alloc::string::{String, ToString as _};
 use super::acknowledgement::{Acknowledgement, Rejected, ReplyForm, invalid_events, many_reply};
 use super::content::{ACCEPTED, Coding, DecodeError};
 use super::fields::{MediaType, preference, values};
+use super::format::Format;
 use super::guard::CheckedHead;
-use super::params::{invalid, once, unknown};
 use super::problem_reply::ProblemReply;
-use super::target::Param;
 use super::text::Excerpt;
-use super::{Limits, Problem, ProblemKind, Reply, RequestHead, Route};
+use super::{Limits, Problem, ProblemKind, Reply, RequestHead, Route, charset, mapping};
 use crate::batch::Batch;
-use crate::event::EventType;
-use crate::ingest::{
-    self, Dialect, EventFault, FaultCode, Framing, Handling, IngestError, Mapping, ParseOptions, Parsed, Pointer,
-    TypeSource,
-};
+use crate::event::Timestamp;
+use crate::ingest::{self, EventFault, FaultCode, Framing, Handling, IngestError, Line, ParseOptions, Parsed};
+use crate::json::Scanner;
 use crate::room::{NoRoom, Room};
-
-/// The supported media types.
-const MEDIA_TYPES: &str = "application/json, application/x-ndjson, application/jsonl";
 
 /// A `POST /events` with a valid head.
 #[derive(Debug)]
@@ -50,7 +44,7 @@ impl Submission {
         head: &RequestHead<'_>,
         checked: &CheckedHead<'_>,
     ) -> Result<Self, ProblemReply> {
-        let dialect = read_dialect(&checked.target.params)?;
+        let (dialect, records) = mapping::read(&checked.target.params)?;
         let framing = read_framing(head)?;
         let Some(coding) = Coding::of(head) else {
             let detail = "Content-Encoding must be gzip or zstd, given once";
@@ -68,7 +62,7 @@ impl Submission {
         };
         let Limits { payload_bytes_max, types_max, .. } = *limits;
         Ok(Self {
-            options: ParseOptions { framing, dialect, handling, payload_bytes_max, types_max },
+            options: ParseOptions { framing, records, dialect, handling, payload_bytes_max, types_max },
             coding,
             declared_bytes: checked.content_length,
             body_bytes_max: limits.body_bytes_max,
@@ -96,24 +90,24 @@ impl Submission {
         }
     }
 
-    /// Decompresses and parses the body. The time grows with the length of the body after decompression, so large
-    /// bodies do not belong on an executor's worker thread.
+    /// Decompresses and parses the body, which arrived at the time `arrival`. The time that this takes grows with the
+    /// length of the body after decompression, so large bodies do not belong on an executor's worker thread.
     #[must_use]
-    pub fn handle_body(self, body: &[u8]) -> Submitted {
-        self.handle_body_within(body, Room::unlimited())
+    pub fn handle_body(self, body: &[u8], arrival: Timestamp) -> Submitted {
+        self.handle_body_within(body, arrival, Room::unlimited())
     }
 
     /// Like [`handle_body`](Self::handle_body), but with a limit on memory: for the decompressed body and the batch,
     /// not for `body` itself. The reply is 503 if there is not enough memory, or 413 if the body can never fit.
     #[must_use]
-    pub fn handle_body_within(self, body: &[u8], mut room: Room<'_>) -> Submitted {
+    pub fn handle_body_within(self, body: &[u8], arrival: Timestamp, mut room: Room<'_>) -> Submitted {
         let mut decoded_bytes = 0;
         let parsed = match self.coding.decode(body, self.body_bytes_max, &mut room) {
             Ok(decoded) => {
                 decoded_bytes = decoded.len();
                 match decoded {
-                    Cow::Borrowed(plain) => self.parse(plain, "", room),
-                    Cow::Owned(decoded) => self.parse(&decoded, " of the decompressed body", room),
+                    Cow::Borrowed(plain) => self.parse(plain, "", arrival, room),
+                    Cow::Owned(decoded) => self.parse(&decoded, " of the decompressed body", arrival, room),
                 }
             }
             Err(error @ DecodeError::Malformed { .. }) => {
@@ -129,7 +123,7 @@ impl Submission {
                 let form = ReplyForm::One { given_id };
                 Submitted::Commit(batch, Acknowledgement::new(form, &self.options.dialect, decoded_bytes))
             }
-            Ok(Parsed::Many { batch, indexes, rejected: listed, rejected_count: count }) => {
+            Ok(Parsed::Many { batch, places, rejected: listed, rejected_count: count }) => {
                 let rejected = match self.options.handling {
                     Handling::Strict => None,
                     Handling::Lenient => Some(Rejected { listed, count }),
@@ -137,7 +131,7 @@ impl Submission {
                 if batch.is_empty() {
                     Submitted::Reply(Reply { decoded_bytes, ..many_reply(None, rejected.as_ref()) })
                 } else {
-                    let form = ReplyForm::Many { indexes, rejected };
+                    let form = ReplyForm::Many { places: Box::new(places), rejected };
                     Submitted::Commit(batch, Acknowledgement::new(form, &self.options.dialect, decoded_bytes))
                 }
             }
@@ -145,17 +139,21 @@ impl Submission {
     }
 
     /// `of_what` completes "at byte N" in error texts: it says which bytes the offset counts.
-    fn parse(&self, decoded: &[u8], of_what: &str, room: Room<'_>) -> Result<Parsed, ProblemReply> {
-        ingest::parse_within(decoded, &self.options, room).map_err(|error| match error {
-            IngestError::Syntax { reason, offset, index } => {
-                let detail = format!("{reason} at byte {offset}{of_what}");
-                let fault = EventFault {
-                    index: index.unwrap_or_default(),
-                    pointer: index.map_or_else(|| String::from("#"), |index| format!("#/{index}")),
-                    code: FaultCode::InvalidJson,
-                    detail: detail.clone(),
-                };
-                Problem { kind: ProblemKind::InvalidJson, detail, errors: [fault].into() }.into()
+    fn parse(&self, decoded: &[u8], of_what: &str, arrival: Timestamp, room: Room<'_>) -> Result<Parsed, ProblemReply> {
+        // No JSON begins like this. With lenient handling, its lines would be skipped one by one.
+        if self.coding == Coding::Identity
+            && let Some(coding) = Coding::detect(decoded)
+        {
+            return Err(not_json(format!("the body is {coding}: send content-encoding: {coding}"), None));
+        }
+        ingest::parse_within(decoded, &self.options, arrival, room).map_err(|error| match error {
+            IngestError::Syntax { reason, offset, line } => {
+                let line_number = line.map_or_else(String::new, |Line { number, .. }| format!(", line {number}"));
+                let mut detail = format!("{reason} at byte {offset}{line_number}{of_what}");
+                if self.options.framing == Framing::Document && is_lines(decoded, offset) {
+                    detail.push_str("; several JSON texts: send them as content-type application/x-ndjson");
+                }
+                not_json(detail, line)
             }
             IngestError::TooLarge(error) => Problem::new(ProblemKind::ContentTooLarge, error.to_string()).into(),
             IngestError::NoRoom(no_room) => out_of_memory(no_room),
@@ -187,38 +185,30 @@ fn out_of_memory(no_room: NoRoom) -> ProblemReply {
     }
 }
 
-/// The format of each event, which the query parameters describe.
-fn read_dialect(params: &[Param<'_>]) -> Result<Dialect, ProblemReply> {
-    let (mut literal, mut type_from, mut time_from, mut id_from) = (None, None, None, None);
-    for Param { name, value } in params {
-        match name.as_ref() {
-            "type" => {
-                let event_type = EventType::parse(value).map_err(|error| invalid(format!("type: {error}")))?;
-                once(&mut literal, name, Box::from(event_type.as_str()))?;
-            }
-            "type_from" => once(&mut type_from, name, parse_pointer(name, value)?)?,
-            "time_from" => once(&mut time_from, name, parse_pointer(name, value)?)?,
-            "id_from" => once(&mut id_from, name, parse_pointer(name, value)?)?,
-            _ => return Err(unknown(name)),
-        }
-    }
-    let event_type = match (literal, type_from) {
-        (Some(_), Some(_)) => return Err(invalid("type_from: cannot be combined with type")),
-        (Some(literal), None) => Some(TypeSource::Literal(literal)),
-        (None, Some(pointer)) => Some(TypeSource::Pointer(pointer)),
-        (None, None) => None,
+/// 400: the body is not JSON.
+fn not_json(detail: String, line: Option<Line>) -> ProblemReply {
+    let fault = EventFault {
+        index: line.map_or(0, |line| line.index),
+        pointer: line.map_or_else(|| "#".to_owned(), |line| format!("#/{}", line.index)),
+        line: line.map(|line| line.number),
+        code: FaultCode::InvalidJson,
+        detail: detail.clone(),
     };
-    match (event_type, time_from) {
-        (Some(event_type), Some(timestamp)) => Ok(Dialect::Foreign(Mapping { event_type, timestamp, id: id_from })),
-        (Some(_), None) => Err(invalid("time_from: missing; it is required with type or type_from")),
-        (None, Some(_)) => Err(invalid("type_from: missing; time_from requires type_from or type")),
-        (None, None) if id_from.is_some() => Err(invalid("id_from: requires time_from, and type or type_from")),
-        (None, None) => Ok(Dialect::Native),
-    }
+    Problem { kind: ProblemKind::InvalidJson, detail, errors: [fault].into() }.into()
 }
 
-fn parse_pointer(name: &str, value: &str) -> Result<Pointer, ProblemReply> {
-    Pointer::parse(value).map_err(|error| invalid(format!("{name}: {error}: {}", Excerpt(value))))
+/// Whether the document is a JSON text on one line, and an object begins at this offset on a later line.
+fn is_lines(document: &[u8], offset: usize) -> bool {
+    let Some((before, after)) = document.split_at_checked(offset) else { return false };
+    let Ok(before) = core::str::from_utf8(before) else { return false };
+    let first = before.trim_start_matches('\u{feff}').trim_ascii();
+    let (_, gap) = before.split_at(before.trim_ascii_end().len());
+    let mut scanner = Scanner::new(first);
+    after.starts_with(b"{")
+        && gap.contains('\n')
+        && !first.contains('\n')
+        && scanner.value().is_ok()
+        && scanner.end().is_ok()
 }
 
 /// How events are separated, which the media type says.
@@ -227,18 +217,19 @@ fn read_framing(head: &RequestHead<'_>) -> Result<Framing, ProblemReply> {
         // `Accept` in a reply says what the next request may send (RFC 9110, section 12.5.1). Some clients know
         // `Accept-Post` instead.
         Err(ProblemReply::new(ProblemKind::UnsupportedMediaType, detail)
-            .with_header("accept", MEDIA_TYPES)
-            .with_header("accept-post", MEDIA_TYPES))
+            .with_header("accept", Format::media_types())
+            .with_header("accept-post", Format::media_types()))
     };
     let mut fields = values(head, "content-type");
     let value = match (fields.next(), fields.next()) {
         (Some(value), None) => value,
         (None, _) => {
-            let example = "content-type: application/json";
-            return unsupported(format!("Content-Type is missing; send '{example}', or one of {MEDIA_TYPES}"));
+            let example = "'content-type: application/json'";
+            let types = Format::media_types();
+            return unsupported(format!("Content-Type is missing; send one of {types}, as in {example}"));
         }
         (Some(_), Some(_)) => {
-            return unsupported(format!("there is more than one Content-Type; send one of {MEDIA_TYPES}"));
+            return unsupported(format!("there is more than one Content-Type; send one of {}", Format::media_types()));
         }
     };
     // The usual spelling, which needs no parsing.
@@ -246,14 +237,19 @@ fn read_framing(head: &RequestHead<'_>) -> Result<Framing, ProblemReply> {
         return Ok(Framing::Document);
     }
     let Some(media_type) = MediaType::parse(value) else {
-        return unsupported(format!("Content-Type is not a media type; it must be one of {MEDIA_TYPES}"));
+        let detail = format!("Content-Type is not a media type; it must be one of {}", Format::media_types());
+        return unsupported(detail);
     };
-    if media_type.charset.as_deref().is_some_and(|charset| charset != "utf-8") {
+    if media_type.charset.as_deref().is_some_and(|charset| !charset::is_utf8(charset)) {
         return unsupported("the only supported charset is UTF-8".to_string());
     }
-    match media_type.essence.as_str() {
-        "application/json" => Ok(Framing::Document),
-        "application/x-ndjson" | "application/jsonl" => Ok(Framing::Lines),
-        other => unsupported(format!("Content-Type must be one of {MEDIA_TYPES}, not {}", Excerpt(other))),
+    match Format::of(&media_type.essence) {
+        Some(Format::Json) => Ok(Framing::Document),
+        Some(Format::Lines(_)) => Ok(Framing::Lines),
+        None => unsupported(format!(
+            "Content-Type must be one of {}, not {}",
+            Format::media_types(),
+            Excerpt(&media_type.essence)
+        )),
     }
 }

@@ -3,43 +3,71 @@
 use alloc::format;
 
 use super::collector::{Collector, Last};
-use super::{Framing, Handling, IngestError, ParseOptions, Parsed};
+use super::{Framing, Handling, IngestError, Line, ParseOptions, Parsed};
+use crate::event::Timestamp;
 use crate::json::{Scanner, SyntaxError};
 use crate::room::Room;
 
-pub(super) fn parse(body: &[u8], options: &ParseOptions, room: Room<'_>) -> Result<Parsed, IngestError> {
+/// The character U+FEFF in UTF-8. Some programs write it at the start of a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+pub(super) fn parse(
+    body: &[u8],
+    options: &ParseOptions,
+    arrival: Timestamp,
+    room: Room<'_>,
+) -> Result<Parsed, IngestError> {
+    let start = if body.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let texts = body.get(start..).unwrap_or_default();
     match options.framing {
-        Framing::Document => parse_document(body, options, room),
-        Framing::Lines => parse_lines(body, options, room),
+        Framing::Document => parse_document(texts, start, options, arrival, room),
+        Framing::Lines => parse_lines(body, start, options, arrival, room),
     }
 }
 
-fn parse_document(body: &[u8], options: &ParseOptions, room: Room<'_>) -> Result<Parsed, IngestError> {
-    let mut scanner = Scanner::new(utf8(body).map_err(|error| syntax(error, 0, None))?);
-    let many = scanner.peek() == Some(b'[');
-    let mut collector = Collector::new(options, !many, body.len(), room);
-    let read = if many {
+/// `start` is the offset of the document in the body.
+fn parse_document(
+    document: &[u8],
+    start: usize,
+    options: &ParseOptions,
+    arrival: Timestamp,
+    room: Room<'_>,
+) -> Result<Parsed, IngestError> {
+    let syntax = |error| syntax(error, start, None);
+    let mut scanner = Scanner::new(utf8(document).map_err(syntax)?);
+    let is_list = scanner.peek() == Some(b'[');
+    let mut collector = Collector::new(options, is_list, document.len(), arrival, room);
+    let read = if is_list {
         scanner.array(|scanner| collector.read(scanner, Last::No)).and_then(|()| scanner.end())
     } else {
         collector.read(&mut scanner, Last::Yes)
     };
-    read.map_err(|error| syntax(error, 0, None))?;
-    finish(collector, if many { options.handling } else { Handling::Strict })
+    read.map_err(syntax)?;
+    finish(collector, options)
 }
 
-fn parse_lines(body: &[u8], options: &ParseOptions, room: Room<'_>) -> Result<Parsed, IngestError> {
-    let mut collector = Collector::new(options, false, body.len(), room);
-    let mut start = 0;
-    let mut number = 0_usize;
+/// `start` is the offset of the first line in the body.
+fn parse_lines(
+    body: &[u8],
+    mut start: usize,
+    options: &ParseOptions,
+    arrival: Timestamp,
+    room: Room<'_>,
+) -> Result<Parsed, IngestError> {
+    let mut collector = Collector::new(options, true, body.len(), arrival, room);
+    let mut number = 0;
     while let Some(rest) = body.get(start..).filter(|rest| !rest.is_empty()) {
         let len = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
         number += 1;
+        collector.place.line = Some(number);
         let (line, _) = rest.split_at(len);
         match (parse_line(line, &mut collector), options.handling) {
             (Ok(()), _) => {}
-            (Err(error), Handling::Strict) => return Err(syntax(error, start, Some(collector.index))),
+            (Err(error), Handling::Strict) => {
+                return Err(syntax(error, start, Some(Line { index: collector.place.text, number })));
+            }
             (Err(SyntaxError { reason, offset }), Handling::Lenient) => {
-                collector.reject(|| {
+                collector.reject_line(|| {
                     format!(
                         "line {number} is not JSON: {reason} at its byte {offset}, byte {} of the body",
                         start + offset
@@ -49,7 +77,7 @@ fn parse_lines(body: &[u8], options: &ParseOptions, room: Room<'_>) -> Result<Pa
         }
         start += len + 1;
     }
-    finish(collector, options.handling)
+    finish(collector, options)
 }
 
 fn parse_line(line: &[u8], collector: &mut Collector<'_, '_>) -> Result<(), SyntaxError> {
@@ -60,8 +88,9 @@ fn parse_line(line: &[u8], collector: &mut Collector<'_, '_>) -> Result<(), Synt
     collector.read(&mut scanner, Last::Yes)
 }
 
-fn finish(collector: Collector<'_, '_>, handling: Handling) -> Result<Parsed, IngestError> {
-    if handling == Handling::Strict && collector.fault_count > 0 {
+fn finish(collector: Collector<'_, '_>, options: &ParseOptions) -> Result<Parsed, IngestError> {
+    let is_strict = collector.is_single || options.handling == Handling::Strict;
+    if is_strict && collector.fault_count > 0 {
         return Err(IngestError::Faults { count: collector.fault_count, listed: collector.listed });
     }
     collector.finish()
@@ -72,8 +101,8 @@ fn utf8(bytes: &[u8]) -> Result<&str, SyntaxError> {
         .map_err(|error| SyntaxError { reason: "bytes that are not UTF-8", offset: error.valid_up_to() })
 }
 
-fn syntax(error: SyntaxError, start: usize, index: Option<usize>) -> IngestError {
-    IngestError::Syntax { reason: error.reason, offset: start + error.offset, index }
+fn syntax(error: SyntaxError, start: usize, line: Option<Line>) -> IngestError {
+    IngestError::Syntax { reason: error.reason, offset: start + error.offset, line }
 }
 
 #[cfg(test)]

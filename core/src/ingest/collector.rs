@@ -2,17 +2,16 @@
 
 use alloc::borrow::ToOwned as _;
 use alloc::format;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::fault::too_many_types;
-use super::field::{Field, FieldFault, read_id, read_name, read_string, read_time, read_type};
-use super::pointer::{Pointer, Resolution, write_token};
-use super::{
-    Dialect, EventFault, FAULTS_LISTED_MAX, FaultCode, Indexes, IngestError, Mapping, ParseOptions, Parsed, TypeSource,
-};
+use super::field::{Field, FieldFault, read_id, read_string, read_time, read_type};
+use super::place::{Place, Step};
+use super::pointer::write_token;
+use super::{Dialect, EventFault, FAULTS_LISTED_MAX, FaultCode, IngestError, ParseOptions, Parsed, Places};
 use crate::batch::{BatchBuilder, NewEvent};
-use crate::event::Payload;
+use crate::event::{Payload, Timestamp};
 use crate::json::{self, RawString, Scanner, Span, SyntaxError};
 use crate::room::Room;
 
@@ -20,30 +19,35 @@ use crate::room::Room;
 #[derive(Debug)]
 pub(super) struct Collector<'m, 'r> {
     options: &'m ParseOptions,
-    /// Whether the body is a single object, so that pointers have no index.
-    is_single: bool,
+    /// The time of arrival.
+    pub(super) arrival: Timestamp,
+    /// Whether the body is a single event.
+    pub(super) is_single: bool,
     batch: BatchBuilder,
-    indexes: Indexes,
+    places: Places,
     room: Room<'r>,
     /// Why no more events can be added. The events so far have been dropped.
     full: Option<IngestError>,
-    /// Events so far, including invalid ones.
-    pub(super) index: usize,
+    /// The place of the current event.
+    pub(super) place: Place,
+    /// The steps from the JSON text to the array of the current record.
+    pub(super) steps: Vec<Step>,
     /// Invalid events so far.
     rejected: usize,
     /// Faults so far, listed or not.
     pub(super) fault_count: usize,
     pub(super) listed: Vec<EventFault>,
-    scratch: Scratch,
+    pub(super) scratch: Scratch,
 }
 
 /// Buffers that all events share, so that most need no allocation.
 #[derive(Debug, Default)]
-struct Scratch {
-    payload: String,
-    event_type: Vec<u8>,
-    timestamp: Vec<u8>,
-    id: Vec<u8>,
+pub(super) struct Scratch {
+    pub(super) payload: String,
+    pub(super) event_type: Vec<u8>,
+    pub(super) timestamp: Vec<u8>,
+    pub(super) id: Vec<u8>,
+    pub(super) id_part: Vec<u8>,
 }
 
 /// Whether an event is the last one of its JSON text, so that only white space may follow.
@@ -54,20 +58,29 @@ pub(super) enum Last {
 }
 
 impl<'m, 'r> Collector<'m, 'r> {
-    /// A collector for a body of this length.
-    pub(super) fn new(options: &'m ParseOptions, is_single: bool, body_bytes: usize, mut room: Room<'r>) -> Self {
+    /// A collector for a body of this length. `is_list`: whether it is a list of JSON texts.
+    pub(super) fn new(
+        options: &'m ParseOptions,
+        is_list: bool,
+        body_bytes: usize,
+        arrival: Timestamp,
+        mut room: Room<'r>,
+    ) -> Self {
+        let is_single = !is_list && options.records.is_none();
         // A batch is seldom larger than the body. For a single event, the batch allocates what it needs.
         let text_bytes = if is_single { 0 } else { body_bytes };
         let full = room.need(text_bytes).err().map(IngestError::from);
         let batch = BatchBuilder::with_text_capacity(if full.is_none() { text_bytes } else { 0 });
         Self {
             options,
+            arrival,
             is_single,
             batch,
-            indexes: Indexes::default(),
+            places: Places::new(is_list, options.records.as_ref()),
             room,
             full,
-            index: 0,
+            place: Place::default(),
+            steps: Vec::new(),
             rejected: 0,
             fault_count: 0,
             listed: Vec::new(),
@@ -75,12 +88,26 @@ impl<'m, 'r> Collector<'m, 'r> {
         }
     }
 
-    /// Parses the next value of the body as an event.
+    /// Parses the next JSON text of the body.
     ///
     /// # Errors
     ///
     /// [`SyntaxError`]. No event and no fault was added.
     pub(super) fn read(&mut self, scanner: &mut Scanner<'_>, last: Last) -> Result<(), SyntaxError> {
+        match &self.options.records {
+            Some(records) => self.read_envelope(scanner, last, records)?,
+            None => self.read_event(scanner, last)?,
+        }
+        self.place.text += 1;
+        Ok(())
+    }
+
+    /// Parses the next value as an event.
+    ///
+    /// # Errors
+    ///
+    /// [`SyntaxError`]. No event and no fault was added.
+    pub(super) fn read_event(&mut self, scanner: &mut Scanner<'_>, last: Last) -> Result<(), SyntaxError> {
         let (faults_before, listed_before) = (self.fault_count, self.listed.len());
         let read = if scanner.peek() == Some(b'{') {
             match &self.options.dialect {
@@ -100,10 +127,21 @@ impl<'m, 'r> Collector<'m, 'r> {
         read
     }
 
-    /// Adds a fault for an event that is not JSON.
-    pub(super) fn reject(&mut self, detail: impl FnOnce() -> String) {
+    /// Adds a fault for a line that is not JSON.
+    pub(super) fn reject_line(&mut self, detail: impl FnOnce() -> String) {
+        self.reject(|_| {}, FaultCode::InvalidJson, detail);
+        self.place.text += 1;
+    }
+
+    /// Adds an event that is only a fault.
+    pub(super) fn reject(
+        &mut self,
+        write_pointer: impl FnOnce(&mut String),
+        code: FaultCode,
+        detail: impl FnOnce() -> String,
+    ) {
         let faults_before = self.fault_count;
-        self.fault(|_| {}, FaultCode::InvalidJson, detail);
+        self.fault(write_pointer, code, detail);
         self.count_event(faults_before);
     }
 
@@ -113,7 +151,7 @@ impl<'m, 'r> Collector<'m, 'r> {
             None if self.is_single => Ok(Parsed::One(self.batch.finish())),
             None => Ok(Parsed::Many {
                 batch: self.batch.finish().handled(self.options.handling),
-                indexes: self.indexes,
+                places: self.places,
                 rejected: self.listed,
                 rejected_count: self.rejected,
             }),
@@ -123,7 +161,7 @@ impl<'m, 'r> Collector<'m, 'r> {
     /// Ends an event. `faults_before` is the number of faults before it.
     fn count_event(&mut self, faults_before: usize) {
         self.rejected += usize::from(self.fault_count > faults_before);
-        self.index += 1;
+        self.place.index += 1;
     }
 
     fn read_other(&mut self, scanner: &mut Scanner<'_>, last: Last) -> Result<(), SyntaxError> {
@@ -193,58 +231,8 @@ impl<'m, 'r> Collector<'m, 'r> {
         Ok(())
     }
 
-    fn read_foreign(&mut self, scanner: &mut Scanner<'_>, last: Last, mapping: &Mapping) -> Result<(), SyntaxError> {
-        let mut members = Vec::new();
-        let faults_before = self.fault_count;
-        let whole = scanner.span(|scanner| {
-            scanner.object(|name, scanner| {
-                members.push((name, scanner.value()?));
-                Ok(())
-            })
-        })?;
-        last.check(scanner)?;
-
-        let mut scratch = core::mem::take(&mut self.scratch);
-        let event_type = match &mapping.event_type {
-            TypeSource::Literal(literal) => self.accept(Some(read_type(literal)), |_| {}),
-            TypeSource::Pointer(pointer) => self.follow(pointer, &members).and_then(|raw| {
-                let read = read_name(raw, "the type", &mut scratch.event_type).and_then(read_type);
-                self.accept(Some(read), |out| pointer.write_fragment(out))
-            }),
-        };
-        let timestamp = self.follow(&mapping.timestamp, &members).and_then(|raw| {
-            let read = read_time(raw, &mut scratch.timestamp);
-            self.accept(Some(read), |out| mapping.timestamp.write_fragment(out))
-        });
-        let id = mapping.id.as_ref().and_then(|pointer| {
-            let raw = self.follow(pointer, &members)?;
-            let read = read_name(raw, "the id", &mut scratch.id).and_then(read_id);
-            self.accept(Some(read), |out| pointer.write_fragment(out))
-        });
-        let payload = Some(self.read_payload(whole, &mut scratch.payload));
-        let payload = self.accept(payload, |_| {});
-        if self.fault_count == faults_before
-            && let (Some(event_type), Some(timestamp), Some(payload)) = (event_type, timestamp, payload)
-        {
-            self.push(NewEvent { event_type, timestamp, payload, id });
-        }
-        self.scratch = scratch;
-        Ok(())
-    }
-
-    /// The value that a pointer locates. Adds a fault if there is no such value, or more than one.
-    fn follow<'a>(&mut self, pointer: &Pointer, members: &[(RawString<'a>, Span<'a>)]) -> Option<&'a str> {
-        let (code, detail) = match pointer.resolve(members) {
-            Resolution::Found(raw) => return Some(raw),
-            Resolution::Missing => (FaultCode::MissingField, "there is no value here"),
-            Resolution::Ambiguous => (FaultCode::DuplicateField, "there is more than one member with this name"),
-        };
-        self.fault(|out| pointer.write_fragment(out), code, || detail.to_owned());
-        None
-    }
-
     /// Makes a payload compact, and checks its length.
-    fn read_payload<'a>(&self, span: Span<'a>, scratch: &'a mut String) -> Result<Payload<'a>, FieldFault> {
+    pub(super) fn read_payload<'a>(&self, span: Span<'a>, scratch: &'a mut String) -> Result<Payload<'a>, FieldFault> {
         let text = if span.has_white_space {
             scratch.clear();
             json::compact(span.raw, scratch);
@@ -261,7 +249,11 @@ impl<'m, 'r> Collector<'m, 'r> {
     }
 
     /// The value of a field. Adds a fault if it is invalid.
-    fn accept<T>(&mut self, read: Option<Result<T, FieldFault>>, write_pointer: impl FnOnce(&mut String)) -> Option<T> {
+    pub(super) fn accept<T>(
+        &mut self,
+        read: Option<Result<T, FieldFault>>,
+        write_pointer: impl FnOnce(&mut String),
+    ) -> Option<T> {
         match read? {
             Ok(value) => Some(value),
             Err((code, detail)) => {
@@ -284,22 +276,24 @@ impl<'m, 'r> Collector<'m, 'r> {
     }
 
     /// Adds a fault of the current event. `write_pointer` appends the pointer from the event to the fault.
-    fn fault(&mut self, write_pointer: impl FnOnce(&mut String), code: FaultCode, detail: impl FnOnce() -> String) {
+    pub(super) fn fault(
+        &mut self,
+        write_pointer: impl FnOnce(&mut String),
+        code: FaultCode,
+        detail: impl FnOnce() -> String,
+    ) {
         self.fault_count += 1;
         if self.listed.len() >= FAULTS_LISTED_MAX {
             return;
         }
-        let mut pointer = "#".to_owned();
-        if !self.is_single {
-            pointer.push('/');
-            pointer.push_str(&self.index.to_string());
-        }
+        let mut pointer = self.places.pointer(self.place, &self.steps);
         write_pointer(&mut pointer);
-        self.listed.push(EventFault { index: self.index, pointer, code, detail: detail() });
+        let Place { index, line, .. } = self.place;
+        self.listed.push(EventFault { index, pointer, line, code, detail: detail() });
     }
 
     /// Adds a valid event, or a fault if its type exceeds the limit.
-    fn push(&mut self, event: NewEvent<'_>) {
+    pub(super) fn push(&mut self, event: NewEvent<'_>) {
         let ParseOptions { types_max, dialect, .. } = self.options;
         if self.batch.type_count() >= *types_max && !self.batch.has_type(event.event_type) {
             let detail = || too_many_types(*types_max as u64);
@@ -308,18 +302,23 @@ impl<'m, 'r> Collector<'m, 'r> {
         if self.full.is_some() {
             return;
         }
-        let room = self.room.need(self.batch.work_bytes(&event)).map_err(IngestError::from);
-        self.indexes.push(self.batch.len(), self.index);
+        let bytes = self.batch.work_bytes(&event).saturating_add(self.places.work_bytes(&self.steps));
+        let room = self.room.need(bytes).map_err(IngestError::from);
+        let position = self.batch.len();
         let pushed = room.and_then(|()| self.batch.push(event).map_err(IngestError::from));
-        if let Err(error) = pushed {
-            self.full = Some(error);
-            self.batch = BatchBuilder::new();
+        match pushed {
+            Ok(()) if self.is_single => {}
+            Ok(()) => self.places.push(position, self.place, &self.steps),
+            Err(error) => {
+                self.full = Some(error);
+                self.batch = BatchBuilder::new();
+            }
         }
     }
 }
 
 impl Last {
-    fn check(self, scanner: &mut Scanner<'_>) -> Result<(), SyntaxError> {
+    pub(super) fn check(self, scanner: &mut Scanner<'_>) -> Result<(), SyntaxError> {
         match self {
             Self::Yes => scanner.end(),
             Self::No => Ok(()),

@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 /// Longest serialized `pointer` or `detail`, in bytes. Both can contain callers' texts of any length.
 const TEXT_BYTES_MAX: usize = 1024;
 
-/// What is wrong with an event of a body, and where. Serializes to `{"pointer","code","detail"}`, with each text cut to
-/// 1,024 bytes.
+/// What is wrong with an event of a body, and where. Serializes to `{"pointer","line"?,"code","detail"}`, with each
+/// text cut to 1,024 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EventFault {
     /// Index of the event in the body; 0 for a single object.
@@ -18,6 +18,9 @@ pub struct EventFault {
     /// JSON pointer as a URI fragment (RFC 6901, section 6): `#/3/timestamp`, or `#/timestamp` for a single object.
     #[serde(serialize_with = "serialize_truncated")]
     pub pointer: String,
+    /// The number of its line, from 1, if the body has lines. Blank lines count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
     /// The kind of fault, for programs.
     pub code: FaultCode,
     /// What is wrong, for people.

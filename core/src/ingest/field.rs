@@ -80,7 +80,7 @@ pub(super) fn read_time(raw: &str, scratch: &mut Vec<u8>) -> Result<Timestamp, F
 }
 
 /// The JSON type of a value, for errors.
-fn type_name(raw: &str) -> &'static str {
+pub(super) fn type_name(raw: &str) -> &'static str {
     match Value::of(raw) {
         Value::String(_) => "a string",
         Value::Number(_) => "a number",

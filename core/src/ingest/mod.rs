@@ -2,24 +2,27 @@
 
 mod body;
 mod collector;
+mod envelope;
 mod fault;
 mod field;
-mod indexes;
+mod mapping;
+mod place;
 mod pointer;
+mod record;
 
 pub use fault::{EventFault, FaultCode};
 pub(crate) use fault::{serialize_truncated, too_many_types};
-pub use indexes::Indexes;
+pub use mapping::{Dialect, Mapping, TimeSource, TypeSource};
+pub use place::Places;
 pub use pointer::{Pointer, PointerError};
 
-use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use thiserror::Error;
 
 pub use crate::batch::Handling;
 use crate::batch::{Batch, BatchFull};
+use crate::event::Timestamp;
 use crate::room::{NoRoom, Room};
 
 /// Most faults listed for one body.
@@ -30,6 +33,9 @@ pub const FAULTS_LISTED_MAX: usize = 100;
 pub struct ParseOptions {
     /// How events are separated.
     pub framing: Framing,
+    /// Where the array of events is within each JSON text of the body; `None` if each is an event. A token of the
+    /// pointer that meets an array, and is not an index, goes on in each element.
+    pub records: Option<Pointer>,
     /// The format of each event.
     pub dialect: Dialect,
     /// Whether a fault rejects the whole body or only its event.
@@ -49,67 +55,17 @@ pub enum Framing {
     Lines,
 }
 
-/// The format of each event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// `{"event_type", "timestamp", "payload", "id"?}`. Unknown and repeated members are faults.
-    Native,
-    /// Any object. The whole object becomes the payload, and pointers locate the other fields in it. A type or id may
-    /// be a string, or a number, whose token is used. A pointer to nothing, or to one of two members with the same
-    /// name, is a fault.
-    Foreign(Mapping),
-}
-
-/// Where to find the fields of an event in a foreign record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mapping {
-    /// The type, or where it is.
-    pub event_type: TypeSource,
-    /// Where the time is.
-    pub timestamp: Pointer,
-    /// Where the id is, if the records have one.
-    pub id: Option<Pointer>,
-}
-
-/// Where the type of a foreign record comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TypeSource {
-    /// The same type for all records: a valid [`EventType`](crate::event::EventType).
-    Literal(Box<str>),
-    /// The value in the record that this points to.
-    Pointer(Pointer),
-}
-
-impl Dialect {
-    /// Appends the pointer from an event to its type, in the form of URI fragments.
-    pub(crate) fn write_type_pointer(&self, out: &mut String) {
-        match self {
-            Self::Native => pointer::write_token("event_type", out),
-            Self::Foreign(mapping) => mapping.event_type.write_pointer(out),
-        }
-    }
-}
-
-impl TypeSource {
-    fn write_pointer(&self, out: &mut String) {
-        match self {
-            Self::Literal(_) => {}
-            Self::Pointer(pointer) => pointer.write_fragment(out),
-        }
-    }
-}
-
 /// A parsed body.
 #[derive(Clone, Debug)]
 pub enum Parsed {
     /// A single object. Always handled strictly.
     One(Batch),
-    /// An array or lines.
+    /// An array, lines, or records within the body.
     Many {
         /// The valid events.
         batch: Batch,
-        /// Their indexes in the body.
-        indexes: Indexes,
+        /// Where they are in the body.
+        places: Places,
         /// Faults of the invalid events, at most [`FAULTS_LISTED_MAX`]. Empty with [`Handling::Strict`].
         rejected: Vec<EventFault>,
         /// The number of invalid events, including those with faults that are not listed.
@@ -127,8 +83,8 @@ pub enum IngestError {
         reason: &'static str,
         /// Offset in bytes from the start of the body.
         offset: usize,
-        /// Index of the event on the line with the error; `None` if the body is one JSON text.
-        index: Option<usize>,
+        /// The line with the error; `None` if the body is one JSON text.
+        line: Option<Line>,
     },
     /// The body is JSON, but has invalid events.
     #[error("{count} faults in the events of the body")]
@@ -146,17 +102,27 @@ pub enum IngestError {
     NoRoom(#[from] NoRoom),
 }
 
-/// Parses a body.
+/// A line of a body with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its index among the lines that are not blank.
+    pub index: usize,
+    /// Its number among all lines, from 1.
+    pub number: usize,
+}
+
+/// Parses a body. `arrival` is the time of the events that have it from their [`TimeSource`].
 ///
-/// Events are numbered from 0 in order. Invalid events count, blank lines do not. A line that is not JSON is one
-/// invalid event with [`Handling::Lenient`], and an error with [`Handling::Strict`]. An empty array and a body without
-/// lines give an empty batch.
+/// A byte order mark at the start of the body is skipped. Events are numbered from 0 in order. Invalid events count,
+/// blank lines do not. A line that is not JSON, and a JSON text without the array of records that there should be, is
+/// one invalid event. With [`Handling::Strict`], such a line is an error. An empty array and a body without lines give
+/// an empty batch.
 ///
 /// # Errors
 ///
 /// [`IngestError`]. The caller must not store any event of the body.
-pub fn parse(body: &[u8], options: &ParseOptions) -> Result<Parsed, IngestError> {
-    body::parse(body, options, Room::unlimited())
+pub fn parse(body: &[u8], options: &ParseOptions, arrival: Timestamp) -> Result<Parsed, IngestError> {
+    body::parse(body, options, arrival, Room::unlimited())
 }
 
 /// Like [`parse`], but with a limit on memory. The body itself does not count towards it.
@@ -164,6 +130,11 @@ pub fn parse(body: &[u8], options: &ParseOptions) -> Result<Parsed, IngestError>
 /// # Errors
 ///
 /// Like [`parse`], and [`IngestError::NoRoom`].
-pub fn parse_within(body: &[u8], options: &ParseOptions, room: Room<'_>) -> Result<Parsed, IngestError> {
-    body::parse(body, options, room)
+pub fn parse_within(
+    body: &[u8],
+    options: &ParseOptions,
+    arrival: Timestamp,
+    room: Room<'_>,
+) -> Result<Parsed, IngestError> {
+    body::parse(body, options, arrival, room)
 }

@@ -2,13 +2,12 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 
-use crate::json::{RawString, Scanner, Span};
+use crate::json::{RawString, Scanner, Span, SyntaxError};
 
 /// The characters to percent-encode in a token: those that a fragment may not contain (RFC 3986, section 3.5), and the
 /// slash, which separates tokens.
@@ -32,7 +31,10 @@ const ENCODED_IN_FRAGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'@')
     .remove(b'?');
 
-/// A JSON pointer (RFC 6901) as its unescaped reference tokens. Without tokens, it is the whole document.
+/// Most reference tokens of a pointer. Following one takes stack for each token.
+const TOKENS_MAX: usize = 64;
+
+/// A JSON pointer (RFC 6901) as its unescaped reference tokens: at most 64. Without tokens, it is the whole document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer(Box<[Box<str>]>);
 
@@ -45,13 +47,16 @@ pub enum PointerError {
     /// A tilde that is not `~0` or `~1`.
     #[error("'~' must be followed by 0 or 1")]
     Tilde,
+    /// More tokens than are followed.
+    #[error("a JSON pointer has at most {TOKENS_MAX} tokens")]
+    TooLong,
 }
 
 /// The result of following a pointer in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resolution<'a> {
     Missing,
-    Found(&'a str),
+    Found(Span<'a>),
     /// Two members have the same name.
     Ambiguous,
 }
@@ -67,18 +72,34 @@ impl Pointer {
             return Ok(Self(Box::default()));
         }
         let tokens = text.strip_prefix('/').ok_or(PointerError::NoSlash)?;
+        if tokens.split('/').count() > TOKENS_MAX {
+            return Err(PointerError::TooLong);
+        }
         tokens.split('/').map(unescape).collect::<Result<Box<[_]>, _>>().map(Self)
     }
 
-    /// Follows the pointer in an object with these members, whose values are valid JSON.
-    pub(super) fn resolve<'a>(&self, members: &[(RawString<'a>, Span<'a>)]) -> Resolution<'a> {
-        let Some((first, rest)) = self.0.split_first() else { return Resolution::Missing };
-        let mut resolution = pick(members.iter().filter(|(name, _)| name.equals(first)).map(|(_, value)| value.raw));
-        for token in rest {
-            let Resolution::Found(raw) = resolution else { return resolution };
-            resolution = step(raw, token);
+    /// Whether the pointer has no tokens.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The unescaped reference tokens.
+    pub(super) fn tokens(&self) -> &[Box<str>] {
+        &self.0
+    }
+
+    /// Follows the pointer into a member of a record. `slot` has the result of the earlier members, if any of them had
+    /// the name that the pointer begins with. `value` is valid JSON.
+    pub(super) fn follow<'a>(&self, name: RawString<'a>, value: Span<'a>, slot: &mut Option<Resolution<'a>>) {
+        if let Some((first, rest)) = self.0.split_first()
+            && name.equals(first)
+        {
+            *slot = Some(match slot {
+                None => find(value, rest),
+                Some(_) => Resolution::Ambiguous,
+            });
         }
-        resolution
     }
 
     /// Appends the pointer in the form for URI fragments, without the `#`.
@@ -125,51 +146,51 @@ fn unescape(token: &str) -> Result<Box<str>, PointerError> {
     Ok(text.into())
 }
 
-/// Follows one reference token of a pointer in a valid JSON value.
-fn step<'a>(raw: &'a str, token: &str) -> Resolution<'a> {
-    let mut scanner = Scanner::new(raw);
-    let mut found = Vec::new();
-    let scanned = match scanner.peek() {
+/// Follows tokens in a valid JSON value.
+fn find<'a>(value: Span<'a>, tokens: &[Box<str>]) -> Resolution<'a> {
+    match tokens {
+        [] => Resolution::Found(value),
+        tokens => descend(&mut Scanner::new(value.raw), tokens).unwrap_or(Resolution::Missing),
+    }
+}
+
+/// Reads the next value, and follows tokens in it: one pass, and one level of the stack for each token.
+fn descend<'a>(scanner: &mut Scanner<'a>, tokens: &[Box<str>]) -> Result<Resolution<'a>, SyntaxError> {
+    let Some((token, rest)) = tokens.split_first() else { return scanner.value().map(Resolution::Found) };
+    let mut found = None;
+    match scanner.peek() {
         Some(b'{') => scanner.object(|name, scanner| {
-            let value = scanner.value()?;
-            if name.equals(token) {
-                found.push(value.raw);
+            if !name.equals(token) {
+                return scanner.value().map(drop);
             }
+            let value = descend(scanner, rest)?;
+            found = Some(if found.is_none() { value } else { Resolution::Ambiguous });
             Ok(())
-        }),
+        })?,
         Some(b'[') => {
-            let mut index = 0_usize;
             let wanted = array_index(token);
+            let mut index = 0_usize;
             scanner.array(|scanner| {
-                let value = scanner.value()?;
                 if wanted == Some(index) {
-                    found.push(value.raw);
+                    found = Some(descend(scanner, rest)?);
+                } else {
+                    scanner.value()?;
                 }
                 index += 1;
                 Ok(())
-            })
+            })?;
         }
-        _ => Ok(()),
-    };
-    match scanned {
-        Ok(()) => pick(found.into_iter()),
-        Err(_) => Resolution::Missing,
+        _ => {
+            scanner.value()?;
+        }
     }
+    Ok(found.unwrap_or(Resolution::Missing))
 }
 
 /// An array index: digits without leading zeros (RFC 6901, section 4).
-fn array_index(token: &str) -> Option<usize> {
+pub(super) fn array_index(token: &str) -> Option<usize> {
     let plain = token == "0" || !token.starts_with(['0', '+']);
     if plain { token.parse().ok() } else { None }
-}
-
-/// The only one of the values with a name.
-fn pick<'a>(mut found: impl Iterator<Item = &'a str>) -> Resolution<'a> {
-    match (found.next(), found.next()) {
-        (None, _) => Resolution::Missing,
-        (Some(raw), None) => Resolution::Found(raw),
-        (Some(_), Some(_)) => Resolution::Ambiguous,
-    }
 }
 
 #[cfg(test)]
@@ -180,15 +201,21 @@ mod tests {
 
     use super::*;
 
-    fn resolve<'a>(pointer: &str, record: &'a str) -> Resolution<'a> {
-        let mut members = Vec::new();
+    /// The text that a pointer locates in a record, `Err` if there are two.
+    fn resolve<'a>(pointer: &str, record: &'a str) -> Result<Option<&'a str>, ()> {
+        let pointer = Pointer::parse(pointer).unwrap();
+        let mut slot = None;
         Scanner::new(record)
             .object(|name, scanner| {
-                members.push((name, scanner.value()?));
+                pointer.follow(name, scanner.value()?, &mut slot);
                 Ok(())
             })
             .unwrap();
-        Pointer::parse(pointer).unwrap().resolve(&members)
+        match slot {
+            None | Some(Resolution::Missing) => Ok(None),
+            Some(Resolution::Found(span)) => Ok(Some(span.raw)),
+            Some(Resolution::Ambiguous) => Err(()),
+        }
     }
 
     #[test]
@@ -217,25 +244,34 @@ mod tests {
     #[test]
     fn pointers_are_followed_into_objects_and_arrays() {
         let record = r#"{"a": {"b": [10, {"c/d": "x"}], "\u0065": 1}, "": 5, "0": {"1": 2},
-            "t": 1, "t": 2, "u": {"v": 1, "v": 2}}"#;
+            "t": 1, "t": 2, "u": {"v": 1, "v": 2}, "w": {}, "w": {"x": 1}}"#;
         for (pointer, target) in [
-            ("/a/b/0", Resolution::Found("10")),
-            ("/a/b/1/c~1d", Resolution::Found("\"x\"")),
-            ("/a/e", Resolution::Found("1")),
-            ("/", Resolution::Found("5")),
-            ("/0/1", Resolution::Found("2")),
-            ("/t", Resolution::Ambiguous),
-            ("/u/v", Resolution::Ambiguous),
-            ("", Resolution::Missing),
-            ("/x", Resolution::Missing),
-            ("/a/b/2", Resolution::Missing),
-            ("/a/b/00", Resolution::Missing),
-            ("/a/b/+0", Resolution::Missing),
-            ("/a/b/-", Resolution::Missing),
-            ("/a/b/99999999999999999999999", Resolution::Missing),
-            ("/a/b/0/x", Resolution::Missing),
+            ("/a/b/0", Ok(Some("10"))),
+            ("/a/b/1/c~1d", Ok(Some("\"x\""))),
+            ("/a/e", Ok(Some("1"))),
+            ("/", Ok(Some("5"))),
+            ("/0/1", Ok(Some("2"))),
+            ("/t", Err(())),
+            ("/u/v", Err(())),
+            ("/w/x", Err(())),
+            ("", Ok(None)),
+            ("/x", Ok(None)),
+            ("/a/b/2", Ok(None)),
+            ("/a/b/00", Ok(None)),
+            ("/a/b/+0", Ok(None)),
+            ("/a/b/-", Ok(None)),
+            ("/a/b/99999999999999999999999", Ok(None)),
+            ("/a/b/0/x", Ok(None)),
         ] {
             assert_eq!(resolve(pointer, record), target, "{pointer}");
         }
+    }
+
+    #[test]
+    fn the_number_of_tokens_is_limited() {
+        let pointer = |tokens: usize| Pointer::parse(&"/a".repeat(tokens)).map(drop);
+        assert_eq!((pointer(TOKENS_MAX), pointer(TOKENS_MAX + 1)), (Ok(()), Err(PointerError::TooLong)));
+        let record = "{\"a\":".repeat(TOKENS_MAX) + "1" + &"}".repeat(TOKENS_MAX);
+        assert_eq!(resolve(&"/a".repeat(TOKENS_MAX), &record), Ok(Some("1")));
     }
 }

@@ -76,6 +76,7 @@ impl<'a> RawString<'a> {
 
     /// Whether the unescaped string equals `text`.
     #[must_use]
+    #[inline]
     pub fn equals(&self, text: &str) -> bool {
         // An escape is longer than the character it encodes.
         match self.raw.len().cmp(&text.len()) {
@@ -86,7 +87,8 @@ impl<'a> RawString<'a> {
     }
 }
 
-/// Appends `text` as a JSON string with its quotes. Escapes quotes, backslashes and control characters only.
+/// Appends `text` as a JSON string with its quotes. Escapes quotes, backslashes and control characters only,
+/// each in its shortest way.
 ///
 /// ```
 /// let mut out = Vec::new();
@@ -102,6 +104,8 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
         let Some((&byte, tail)) = tail.split_first() else { break };
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            8 => out.extend_from_slice(b"\\b"),
+            12 => out.extend_from_slice(b"\\f"),
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
@@ -221,8 +225,8 @@ mod tests {
     #[test]
     fn strings_and_numbers_are_written_as_json() {
         let mut out = Vec::new();
-        write_string("a\"b\\c\n\u{1}\u{7f}ü", &mut out);
-        assert_eq!(out, "\"a\\\"b\\\\c\\n\\u0001\u{7f}ü\"".as_bytes());
+        write_string("a\"b\\c\n\u{8}\u{c}\u{1}\u{7f}ü", &mut out);
+        assert_eq!(out, "\"a\\\"b\\\\c\\n\\b\\f\\u0001\u{7f}ü\"".as_bytes());
         for number in [0, 9, 10, 12_345, u64::MAX] {
             out.clear();
             write_u64(number, &mut out);

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use argus_core::api::{Refusal, Submission, Submitted};
+use argus_core::event::Timestamp;
 use argus_core::room::Room;
 use bytes::Bytes;
 use http_body::Body;
@@ -14,6 +15,7 @@ use http_body::Body;
 use super::{Answer, Elapsed, Session};
 use crate::body::Reading;
 use crate::budget::Reservation;
+use crate::clock;
 use crate::committer::SubmitError;
 use crate::pace::Pace;
 use crate::runtime::Runtime;
@@ -37,15 +39,16 @@ impl<R: Runtime> Session<R> {
     {
         let node = &*self.service.node;
         let (bytes, reservation) = self.read(&submission, body, begun).await?;
+        let arrival = clock::now();
         node.metrics.body_arrived(bytes.len());
         // Starts only now, since the client decides how long the body takes.
         let deadline = self.connection.now() + node.settings.request_timeout;
         let (submitted, work) = if bytes.len() <= INLINE_BODY_BYTES_MAX && !submission.is_compressed() {
-            let submitted = submission.handle_body(&bytes);
+            let submitted = submission.handle_body(&bytes, arrival);
             drop((bytes, reservation));
             (submitted, None)
         } else {
-            let reading = Box::pin(self.parse_on_blocking_thread(submission, bytes, reservation));
+            let reading = Box::pin(self.parse_on_blocking_thread(submission, bytes, arrival, reservation));
             let (submitted, work) = self.within(deadline, reading).await.map_err(|Elapsed| Refusal::Timeout)?;
             (submitted, Some(work))
         };
@@ -102,6 +105,7 @@ impl<R: Runtime> Session<R> {
         &self,
         submission: Submission,
         bytes: Bytes,
+        arrival: Timestamp,
         reservation: Reservation,
     ) -> (Submitted, WorkingReservation) {
         let service = &self.service;
@@ -113,7 +117,7 @@ impl<R: Runtime> Session<R> {
         let submitted = service.runtime.unblock(move || {
             let submitted = {
                 let mut grow = |bytes| work.grow_to(bytes);
-                submission.handle_body_within(&bytes, Room::new(&mut grow))
+                submission.handle_body_within(&bytes, arrival, Room::new(&mut grow))
             };
             drop((bytes, held));
             (submitted, work)

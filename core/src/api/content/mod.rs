@@ -61,6 +61,18 @@ impl Coding {
         Some(coding)
     }
 
+    /// The name of the coding whose first bytes a body has: those of a gzip member (RFC 1952, section 2.3.1) or a zstd
+    /// frame (RFC 8878, section 3.1.1).
+    pub(super) fn detect(body: &[u8]) -> Option<&'static str> {
+        if body.starts_with(b"\x1f\x8b") {
+            Some("gzip")
+        } else if body.starts_with(b"\x28\xb5\x2f\xfd") {
+            Some("zstd")
+        } else {
+            None
+        }
+    }
+
     /// Decodes a body to at most `bytes_max` bytes, and counts the result against `room`.
     ///
     /// A compressed body must have at least one member or frame. An empty one was lost on the way: it does not mean an

@@ -11,12 +11,13 @@ use super::{JSON, act, body, line, replied};
 use crate::api::{Acknowledgement, Action, ProblemKind, Reply, Submission, Submitted};
 use crate::batch::{Batch, Handling};
 use crate::cause::{Cause, NamedPlace};
-use crate::event::Uuid;
-use crate::ingest::FaultCode;
+use crate::event::{Timestamp, Uuid};
+use crate::ingest::{FaultCode, too_many_types};
 use crate::repository::{CommitError, Duplicate, Receipt, Surplus};
 use crate::room::{NoRoom, Room};
 
 const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
+const ARRIVAL: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 const EVENT: &str = r#"{"event_type":"a","timestamp":1,"payload":{},"id":"x/ü"}"#;
 
 fn submission(target: &str, fields: &[(&str, &str)]) -> Submission {
@@ -27,14 +28,14 @@ fn submission(target: &str, fields: &[(&str, &str)]) -> Submission {
 }
 
 fn committed(submission: Submission, body: &str) -> (Batch, Acknowledgement) {
-    match submission.handle_body(body.as_bytes()) {
+    match submission.handle_body(body.as_bytes(), ARRIVAL) {
         Submitted::Commit(batch, acknowledgement) => (batch, acknowledgement),
         Submitted::Reply(reply) => panic!("{reply:?}"),
     }
 }
 
 fn answered(submission: Submission, body: &[u8]) -> Reply {
-    match submission.handle_body(body) {
+    match submission.handle_body(body, ARRIVAL) {
         Submitted::Reply(reply) => reply,
         Submitted::Commit(batch, _) => panic!("{batch:?}"),
     }
@@ -80,7 +81,18 @@ fn invalid_parameters_are_refused_by_name() {
         ("type=%0A&time_from=/a", "type"),
         ("type_from=a&time_from=/a", "type_from"),
         ("type_from=/a&time_from=/~2", "time_from"),
-        ("type=a&time_from=/a&time_from=/a", "time_from"),
+        ("type=a&time=then", "time"),
+        ("type=a&time=", "time"),
+        ("type=a&time=now&time=now", "time"),
+        ("time=now", "type_from"),
+        ("payload_from=/a", "payload_from"),
+        ("records_from=/a&payload_from=/a", "payload_from"),
+        ("records_from=a", "records_from"),
+        ("records_from=/a&records_from=/a", "records_from"),
+        ("type=a&time=now&payload_from=/a&payload_from=/a", "payload_from"),
+        (&format!("type=a{}", "&time_from=/a".repeat(17)), "time_from"),
+        (&format!("type=a&time=now{}", "&id_from=/a".repeat(17)), "id_from"),
+        (&format!("type=a&time_from={}", "/a".repeat(65)), "time_from"),
         ("type=a&type=a&time_from=/a", "type"),
     ] {
         let reply = replied(act("POST", &format!("/events?{query}"), &[JSON]));
@@ -88,6 +100,8 @@ fn invalid_parameters_are_refused_by_name() {
         let detail = body(&reply)["detail"].as_str().unwrap().to_string();
         assert!(detail.starts_with(&format!("{name}: ")), "{query}: {detail}");
     }
+    let most = format!("/events?type=a{}{}", "&time_from=/a".repeat(16), "&id_from=/a".repeat(16));
+    submission(&most, &[JSON]);
     let target = "/events?type=a&time_from=/t&id_from=/i";
     let (batch, _) = committed(submission(target, &[JSON]), r#"{"t":1,"i":"x"}"#);
     let event = batch.events().next().unwrap();
@@ -188,8 +202,9 @@ fn lenient_handling_stores_the_valid_events() {
     assert_eq!(body_of["accepted"], 1);
     assert_eq!(body_of["rejected"][0]["code"], "missing_field");
     assert!(!reply.rejected.is_empty());
-    let rejected =
-        |field: &str| format!(r##"{{"pointer":"#/1/{field}","code":"missing_field","detail":"{field} is required"}}"##);
+    let rejected = |field: &str| {
+        format!(r##"{{"pointer":"#/1/{field}","line":2,"code":"missing_field","detail":"{field} is required"}}"##)
+    };
     let expected = ["event_type", "timestamp", "payload"].map(rejected).join(",");
     let expected =
         format!(r#"{{"accepted":1,"duplicates":0,"first_seq":1,"last_seq":1,"durable":true,"rejected":[{expected}]}}"#);
@@ -240,7 +255,8 @@ fn events_with_too_many_types_are_rejected() {
     let (batch, acknowledgement) = committed(submission("/events", &[JSON]), &array);
     assert_eq!(batch.handling(), Handling::Strict);
     let reply = acknowledgement.reply(&outcome(0, &[0, 2]));
-    assert_eq!((reply.status, &body(&reply)["detail"]), (422, &json!("2 faults; nothing was stored")));
+    let detail = format!("2 faults; nothing was stored; the first at #/0/event_type: {}", too_many_types(5));
+    assert_eq!((reply.status, &body(&reply)["detail"]), (422, &json!(detail)));
     assert_eq!(pointers(&body(&reply), "errors"), [fault("#/0/event_type"), fault("#/2/event_type")]);
 
     // Pointers count the events that parsing rejected, and the list is in the order of the body.
@@ -283,7 +299,7 @@ fn bodies_that_exceed_the_memory_limit_are_refused() {
     {
         let answered = |room_bytes: usize| {
             let mut ask = |bytes| if bytes > room_bytes { Err(no_room) } else { Ok(()) };
-            submission("/events", &[NDJSON]).handle_body_within(lines.as_bytes(), Room::new(&mut ask))
+            submission("/events", &[NDJSON]).handle_body_within(lines.as_bytes(), ARRIVAL, Room::new(&mut ask))
         };
         assert!(matches!(answered(20_000), Submitted::Commit(..)));
         for room_bytes in [0, 100, lines.len()] {

@@ -1,0 +1,73 @@
+//! The query parameters of `POST /events`: where records have the fields of an event.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::params::{invalid, once, unknown};
+use super::problem_reply::ProblemReply;
+use super::target::Param;
+use super::text::Excerpt;
+use crate::event::EventType;
+use crate::ingest::{Dialect, Mapping, Pointer, TimeSource, TypeSource};
+
+/// Most pointers of one repeatable parameter. Each takes time for each record.
+const POINTERS_MAX: usize = 16;
+
+/// The format of each event, and the pointer to the array of events in each JSON text of the body.
+pub(super) fn read(params: &[Param<'_>]) -> Result<(Dialect, Option<Pointer>), ProblemReply> {
+    let (mut literal, mut type_from, mut now, mut payload, mut records) = (None, None, None, None, None);
+    let (mut time_from, mut id_from) = (Vec::new(), Vec::new());
+    for Param { name, value } in params {
+        match name.as_ref() {
+            "type" => {
+                let event_type = EventType::parse(value).map_err(|error| invalid(format!("type: {error}")))?;
+                once(&mut literal, name, Box::from(event_type.as_str()))?;
+            }
+            "type_from" => once(&mut type_from, name, parse_pointer(name, value)?)?,
+            "time" if value == "now" => once(&mut now, name, ())?,
+            "time" => return Err(invalid(format!("time: the only value is now, not {}", Excerpt(value)))),
+            "time_from" => add(&mut time_from, name, parse_pointer(name, value)?)?,
+            "id_from" => add(&mut id_from, name, parse_pointer(name, value)?)?,
+            "payload_from" => once(&mut payload, name, parse_pointer(name, value)?)?,
+            "records_from" => once(&mut records, name, parse_pointer(name, value)?)?,
+            _ => return Err(unknown(name)),
+        }
+    }
+    let event_type = match (literal, type_from) {
+        (Some(_), Some(_)) => return Err(invalid("type_from: cannot be combined with type")),
+        (Some(literal), None) => Some(TypeSource::Literal(literal)),
+        (None, Some(pointer)) => Some(TypeSource::Pointer(pointer)),
+        (None, None) => None,
+    };
+    let timestamp = TimeSource { from: time_from.into(), or_arrival: now.is_some() };
+    let has_time = timestamp.or_arrival || !timestamp.from.is_empty();
+    let dialect = match (event_type, has_time) {
+        (Some(event_type), true) => Dialect::Foreign(Mapping { event_type, timestamp, id: id_from.into(), payload }),
+        (Some(_), false) => {
+            return Err(invalid("time_from: missing; type and type_from require time_from or time=now"));
+        }
+        (None, true) => return Err(invalid("type_from: missing; time_from and time require type_from or type")),
+        (None, false) => {
+            for (name, is_given) in [("id_from", !id_from.is_empty()), ("payload_from", payload.is_some())] {
+                if is_given {
+                    return Err(invalid(format!("{name}: requires type_from or type, and time_from or time=now")));
+                }
+            }
+            Dialect::Native
+        }
+    };
+    Ok((dialect, records))
+}
+
+fn parse_pointer(name: &str, value: &str) -> Result<Pointer, ProblemReply> {
+    Pointer::parse(value).map_err(|error| invalid(format!("{name}: {error}: {}", Excerpt(value))))
+}
+
+fn add(pointers: &mut Vec<Pointer>, name: &str, pointer: Pointer) -> Result<(), ProblemReply> {
+    if pointers.len() >= POINTERS_MAX {
+        return Err(invalid(format!("{name}: given more than {POINTERS_MAX} times")));
+    }
+    pointers.push(pointer);
+    Ok(())
+}
