@@ -240,8 +240,8 @@ fn read_framing(head: &RequestHead<'_>) -> Result<Framing, ProblemReply> {
         let detail = format!("Content-Type is not a media type; it must be one of {}", Format::media_types());
         return unsupported(detail);
     };
-    if media_type.charset.as_deref().is_some_and(|charset| !charset::is_utf8(charset)) {
-        return unsupported("the only supported charset is UTF-8".to_string());
+    if let Some(charset) = media_type.charset.as_deref().filter(|charset| !charset::is_utf8(charset)) {
+        return unsupported(format!("the charset in Content-Type must be UTF-8, not {}", Excerpt(charset)));
     }
     match Format::of(&media_type.essence) {
         Some(Format::Json) => Ok(Framing::Document),
