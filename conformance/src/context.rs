@@ -287,7 +287,7 @@ impl Server {
     ///
     /// [`Failure`] if there are events.
     pub fn expect_empty(&self) -> Outcome {
-        check_eq!(self.get("/events")?.text()?, "[]", "the events stored");
+        check_eq!(self.get("/events")?.json_text()?, "[]", "the events stored");
         Ok(())
     }
 

@@ -22,7 +22,7 @@ pub struct Room<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NoRoom {
     /// Other work uses the memory now. A later try may succeed.
-    #[error("there is no room for this at the moment")]
+    #[error("there is not enough memory at the moment")]
     Now,
     /// The budget is smaller than the request. No try will succeed.
     #[error("this takes more memory than there is for it")]

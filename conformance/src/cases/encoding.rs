@@ -83,7 +83,8 @@ fn empty_elements(ctx: &Context<'_>) -> Outcome {
 fn unknown_coding(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     for coding in ["br", "deflate", "compress", "gzipped", "none", "gzip;q=1"] {
-        server.send(&post(coding, EVENT.into()))?.problem(415).map_err(|failure| failure.within(&coding))?;
+        let response = server.send(&post(coding, EVENT.into()))?;
+        response.problem_naming(415, "Content-Encoding must be").map_err(|failure| failure.within(&coding))?;
     }
     server.expect_empty()
 }

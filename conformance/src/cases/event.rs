@@ -98,7 +98,7 @@ fn duplicate_keeps_the_first_payload(ctx: &Context<'_>) -> Outcome {
     check_eq!(second.get("duplicate"), Some(&json!(true)), "whether the second is a duplicate");
     let event = server.get("/events/k")?;
     check_eq!(
-        event.text()?,
+        event.json_text()?,
         r#"{"id":"k","seq":1,"event_type":"a","timestamp":"1970-01-01T00:00:00Z","payload":"first"}"#,
         "the event"
     );
@@ -109,7 +109,7 @@ fn members_in_order(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     server.submit(r#"{"payload":[1],"timestamp":1714564800,"id":"i","event_type":"t"}"#)?.expect(201)?;
     check_eq!(
-        server.get("/events")?.text()?,
+        server.get("/events")?.json_text()?,
         r#"[{"id":"i","seq":1,"event_type":"t","timestamp":"2024-05-01T12:00:00Z","payload":[1]}]"#,
         "the answer, byte for byte"
     );
@@ -139,7 +139,7 @@ fn payload_tokens_are_kept(ctx: &Context<'_>) -> Outcome {
         let fresh = ctx.empty()?;
         fresh.submit(body)?.expect(201).map_err(|failure| failure.within(&payload))?;
         check_eq!(
-            fresh.get("/events/p")?.text()?,
+            fresh.get("/events/p")?.json_text()?,
             format!(r#"{{"id":"p","seq":1,"event_type":"t","timestamp":"1970-01-01T00:00:00Z","payload":{payload}}}"#),
             "the event"
         );
@@ -166,7 +166,7 @@ fn insignificant_space_is_removed(ctx: &Context<'_>) -> Outcome {
         )?
         .expect(201)?;
     check_eq!(
-        server.get("/events/s")?.text()?,
+        server.get("/events/s")?.json_text()?,
         r#"{"id":"s","seq":1,"event_type":"t","timestamp":"1970-01-01T00:00:00Z","payload":{"a":[1," b "],"c":{}}}"#,
         "the event"
     );
@@ -210,7 +210,7 @@ fn escaped_names_and_values(ctx: &Context<'_>) -> Outcome {
     );
     server.submit(event)?.expect(201)?;
     check_eq!(
-        server.get("/events?type=login")?.text()?,
+        server.get("/events?type=login")?.json_text()?,
         r#"[{"id":"i","seq":1,"event_type":"login","timestamp":"2024-05-01T12:00:00Z","payload":1}]"#,
         "the events stored"
     );

@@ -133,7 +133,7 @@ fn record_is_the_payload(ctx: &Context<'_>) -> Outcome {
     let record = r#"{ "z" : 1.0, "at": 0, "k": "t", "id": "r", "z": [1e400, {"\u0061": null}] }"#;
     server.send(&import("type_from=/k&time_from=/at&id_from=/id", record))?.expect(201)?;
     check_eq!(
-        server.get("/events/r")?.text()?,
+        server.get("/events/r")?.json_text()?,
         concat!(
             r#"{"id":"r","seq":1,"event_type":"t","timestamp":"1970-01-01T00:00:00Z","#,
             r#""payload":{"z":1.0,"at":0,"k":"t","id":"r","z":[1e400,{"\u0061":null}]}}"#

@@ -10,23 +10,51 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["http";
     "Routes": [
-        unknown_paths, paths_are_case_sensitive, paths_are_not_normalised, encoded_path, other_methods, unknown_method,
+        unknown_paths_name_the_routes, root_leads_to_the_description, paths_are_case_sensitive,
+        paths_are_not_normalised, encoded_path, other_methods, unknown_method,
         lower_case_method, head_of_unknown_path, problem_of_head_has_no_body, problems_have_known_types,
         request_id_of_the_caller, request_id_is_generated, invalid_request_id_is_replaced, request_id_of_errors,
         answers_carry_a_date, connection_is_kept_alive, connection_close_is_obeyed, http10_is_answered,
-        http10_keep_alive, long_head_is_accepted, answers_are_not_cached,
+        http10_keep_alive, long_head_is_accepted, answers_are_not_cached, json_ends_with_a_line_end,
     ],
     "Order of checks": [method_before_headers_of_the_body, path_before_body, headers_before_body],
 ];
 
 const EVENT: &str = r#"{"event_type":"login","timestamp":0,"payload":1}"#;
 
-fn unknown_paths(ctx: &Context<'_>) -> Outcome {
+fn unknown_paths_name_the_routes(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
-    for target in ["/", "/event", "/eventsx", "/events.json", "/api/events", "/?x=1", "/openapi.yaml", "/metrics/"] {
+    let targets = [
+        "/event",
+        "/events/",
+        "/eventsx",
+        "/events.json",
+        "/v1/events",
+        "//",
+        "/openapi.yaml",
+        "/metrics/",
+        "/a/b?x=1",
+    ];
+    for target in targets {
         for method in ["GET", "POST", "DELETE"] {
             let response = server.send(&Request::new(method, target))?;
-            response.problem(404).map_err(|failure| failure.within(&format!("{method} {target}")))?;
+            for route in ["GET/POST /events", "GET /events/{id}", "GET /health", "GET /metrics", "GET /openapi.json"] {
+                response.problem_naming(404, route).map_err(|failure| failure.within(&format!("{method} {target}")))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn root_leads_to_the_description(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for method in ["GET", "HEAD"] {
+        for target in ["/", "/?x=1", "http://any-host"] {
+            let response = server.connect()?.request(&Request::new(method, target))?;
+            response.expect(307).map_err(|failure| failure.within(&format!("{method} {target}")))?;
+            response.expect_header("location", "/openapi.json")?;
+            response.expect_header("link", "</openapi.json>; rel=\"service-desc\"")?;
+            check_eq!(response.text()?.contains("/openapi.json"), method == "GET", "the path in the body of {method}");
         }
     }
     Ok(())
@@ -58,6 +86,7 @@ fn encoded_path(ctx: &Context<'_>) -> Outcome {
 fn other_methods(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     for (target, allowed) in [
+        ("/", "GET, HEAD"),
         ("/events", "GET, HEAD, POST"),
         ("/events/some-id", "GET, HEAD"),
         ("/health", "GET, HEAD"),
@@ -71,7 +100,7 @@ fn other_methods(ctx: &Context<'_>) -> Outcome {
                 continue;
             }
             let response = server.send(&Request::new(method, target))?;
-            response.problem(405).map_err(|failure| failure.within(&format!("{method} {target}")))?;
+            response.problem_naming(405, method).map_err(|failure| failure.within(&format!("{method} {target}")))?;
             let allow: BTreeSet<&str> = response.header("allow").unwrap_or_default().split(", ").collect();
             check_eq!(allow, allowed.split(", ").collect(), "Allow of {method} {target}");
         }
@@ -122,17 +151,18 @@ fn problem_of_head_has_no_body(ctx: &Context<'_>) -> Outcome {
 
 fn problems_have_known_types(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
-    for (request, status, kind) in [
-        (Request::get("/nowhere"), 404, "/problems/not-found"),
-        (Request::new("DELETE", "/events"), 405, "/problems/method-not-allowed"),
-        (Request::get("/events?limit=x"), 400, "/problems/invalid-parameter"),
-        (Request::post("/events", "application/json", "{"), 400, "/problems/invalid-json"),
-        (Request::post("/events", "application/json", "{}"), 422, "/problems/invalid-events"),
-        (Request::post("/events", "text/plain", EVENT), 415, "/problems/unsupported-media-type"),
-        (Request::get("/events").header("expect", "the-unexpected"), 417, "/problems/expectation-failed"),
+    for (request, status, kind, title) in [
+        (Request::get("/nowhere"), 404, "not-found", "Not found"),
+        (Request::new("DELETE", "/events"), 405, "method-not-allowed", "Method not allowed"),
+        (Request::get("/events?limit=x"), 400, "invalid-parameter", "Invalid query parameter"),
+        (Request::post("/events", "application/json", "{"), 400, "invalid-json", "The body is not JSON"),
+        (Request::post("/events", "application/json", "{}"), 422, "invalid-events", "Invalid events"),
+        (Request::post("/events", "text/plain", EVENT), 415, "unsupported-media-type", "Unsupported media type"),
+        (Request::get("/events").header("expect", "it"), 417, "expectation-failed", "Expectation failed"),
     ] {
         let problem = server.send(&request)?.problem(status)?;
-        check_eq!(problem["type"].as_str(), Some(kind), "the type of the problem");
+        check_eq!(problem["type"], format!("/problems/{kind}"), "the type of the problem");
+        check_eq!(problem["title"], title, "the title of the problem");
     }
     Ok(())
 }
@@ -272,6 +302,46 @@ fn answers_are_not_cached(ctx: &Context<'_>) -> Outcome {
     for target in ["/events?limit=1", "/health", "/nowhere"] {
         server.get(target)?.expect_header("cache-control", "no-store").map_err(|failure| failure.within(&target))?;
     }
+    Ok(())
+}
+
+/// A shell prompt begins on a line of its own.
+fn json_ends_with_a_line_end(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let json = |body: &str| Request::post("/events", "application/json", body);
+    let event = EVENT.replace("login", "one").replace('}', r#","id":"a"}"#);
+    for (request, status) in [
+        (Request::get("/events"), 200),
+        (Request::get("/events?limit=1"), 200),
+        (json(&event), 201),
+        (json(&event), 201),
+        (json(&format!("[{EVENT},{EVENT}]")), 201),
+        (json("[]"), 201),
+        (json("[1]").header("prefer", "handling=lenient"), 200),
+        (Request::get("/events"), 200),
+        (Request::get("/events?limit=1"), 200),
+        (Request::get("/events/a"), 200),
+        (Request::get("/health"), 200),
+        (Request::get("/health/live"), 200),
+        (Request::get("/health/ready"), 200),
+        (Request::get("/openapi.json"), 200),
+        (json("{"), 400),
+        (Request::get("/events?limit=0"), 400),
+        (Request::get("/events/none"), 404),
+        (Request::get("/nowhere"), 404),
+        (Request::new("DELETE", "/events"), 405),
+        (Request::get("/events").header("accept", "text/csv"), 406),
+        (Request::post("/events", "text/plain", EVENT), 415),
+        (json("{}"), 422),
+    ] {
+        let what = format!("{} {} with {status}", request.method, request.target);
+        let response = server.send(&request)?;
+        response.expect(status).map_err(|failure| failure.within(&what))?;
+        response.json_text().map_err(|failure| failure.within(&what))?;
+    }
+    // Lines of events end with one each, and no further one follows.
+    let lines = server.send(&Request::get("/events").header("accept", "application/x-ndjson"))?;
+    check_eq!(lines.text()?.matches('\n').count(), 3, "line ends of three events");
     Ok(())
 }
 

@@ -52,7 +52,7 @@ fn body_at_the_limit(ctx: &Context<'_>) -> Outcome {
 
 fn body_beyond_the_limit(ctx: &Context<'_>) -> Outcome {
     let server = small_bodies(ctx)?;
-    server.submit(padded(10_001))?.problem(413)?;
+    server.submit(padded(10_001))?.problem_naming(413, "--max-body-bytes")?;
     server.submit(padded(1_000_000))?.problem(413)?;
     server.expect_empty()
 }

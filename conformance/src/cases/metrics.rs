@@ -130,12 +130,14 @@ fn requests_are_counted(ctx: &Context<'_>) -> Outcome {
     }
     server.get("/events/none")?.expect(404)?;
     server.get("/nowhere")?.expect(404)?;
+    server.get("/")?.expect(307)?;
     let samples = samples(&server)?;
     let count = |labels: &[&str]| sum(&samples, "argus_http_requests_total", labels);
     check_eq!(count(&[r#"method="POST""#, r#"route="/events""#, r#"status="201""#]), 1.0, "POST /events with 201");
     check_eq!(count(&[r#"method="GET""#, r#"route="/events""#, r#"status="200""#]), 3.0, "GET /events with 200");
     check_eq!(count(&[r#"route="/events/{id}""#, r#"status="404""#]), 1.0, "GET /events/{{id}} with 404");
     check_eq!(count(&[r#"route="other""#, r#"status="404""#]), 1.0, "other paths with 404");
+    check_eq!(count(&[r#"route="/""#, r#"status="307""#]), 1.0, "GET / with 307");
     Ok(())
 }
 

@@ -19,6 +19,7 @@ mod folder;
 mod foreign;
 mod health;
 mod http;
+mod import;
 mod lifecycle;
 mod limits;
 mod log;
@@ -57,6 +58,7 @@ const GROUPS: &[&[Case]] = &[
     folder::CASES,
     foreign::CASES,
     envelope::CASES,
+    import::CASES,
     encoding::CASES,
     timestamp::CASES,
     query::CASES,

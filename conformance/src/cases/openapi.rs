@@ -42,7 +42,8 @@ fn every_route_is_declared(ctx: &Context<'_>) -> Outcome {
     let document = document(&ctx.server()?)?;
     let paths: BTreeSet<&str> =
         document["paths"].as_object().into_iter().flatten().map(|(path, _)| path.as_str()).collect();
-    let expected = ["/events", "/events/{id}", "/health", "/health/live", "/health/ready", "/metrics", "/openapi.json"];
+    let expected =
+        ["/", "/events", "/events/{id}", "/health", "/health/live", "/health/ready", "/metrics", "/openapi.json"];
     check_eq!(paths, BTreeSet::from(expected), "the paths of the document");
     Ok(())
 }

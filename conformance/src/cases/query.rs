@@ -51,7 +51,7 @@ fn nothing_stored(ctx: &Context<'_>) -> Outcome {
     let response = ctx.empty()?.get("/events")?;
     response.expect(200)?;
     response.expect_header("content-type", "application/json")?;
-    check_eq!(response.text()?, "[]", "the body");
+    check_eq!(response.json_text()?, "[]", "the body");
     check_eq!(response.header("link"), None, "the Link");
     Ok(())
 }
@@ -127,7 +127,7 @@ fn empty_type_matches_nothing(ctx: &Context<'_>) -> Outcome {
     let server = stored(ctx)?;
     let response = server.get("/events?type=")?;
     response.expect(200)?;
-    check_eq!(response.text()?, "[]", "the body");
+    check_eq!(response.json_text()?, "[]", "the body");
     expect(&server, "type=&type=c", &[3])
 }
 

@@ -1,4 +1,4 @@
-//! The README's examples: its first event, its sample stream, and the results of its queries.
+//! The README's examples: its first event, its sample stream, the results of its queries, and its copy of events.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::binaries;
 use crate::case::{Case, cases};
-use crate::check_eq;
 use crate::client::Request;
-use crate::context::Context;
+use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
+use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["readme";
     "GET /events": [examples_give_the_documented_results],
@@ -18,6 +18,8 @@ pub(super) const CASES: &[Case] = cases!["readme";
 
 /// The start of a URL in the README.
 const BASE: &str = "'http://127.0.0.1:3000";
+/// The start of a URL of another server.
+const OTHER_BASE: &str = "'http://127.0.0.1:3001";
 
 /// The requests in the README, and their documented results.
 struct Readme {
@@ -26,6 +28,8 @@ struct Readme {
     acknowledgement: Value,
     /// Targets of `GET`, and the number of events that they find.
     queries: Vec<(String, usize)>,
+    /// The targets of the `GET` and of the `POST` that copy events to another server.
+    copy: (String, String),
 }
 
 fn examples_give_the_documented_results(ctx: &Context<'_>) -> Outcome {
@@ -44,6 +48,18 @@ fn examples_give_the_documented_results(ctx: &Context<'_>) -> Outcome {
         let found = response.body.iter().filter(|byte| **byte == b'\n').count();
         check_eq!(found, expected, "the number of events for {target}");
     }
+
+    let (from, to) = readme.copy;
+    let export = server.send(&Request::get(&from).header("accept", "application/x-ndjson"))?;
+    let other = ctx.empty()?;
+    other.send(&Request::post(&to, "application/x-ndjson", export.body))?.expect(201)?;
+    let without_seq = |server: &Server| -> Result<Vec<Value>, Failure> {
+        let mut events = server.get(&from)?.events()?;
+        events.iter_mut().for_each(|event| event["seq"] = Value::Null);
+        Ok(events)
+    };
+    let copied = without_seq(&other)?;
+    check!(!copied.is_empty() && copied == without_seq(&server)?, "the same events after the copy of the README");
     Ok(())
 }
 
@@ -62,6 +78,8 @@ impl Readme {
         acknowledgement.as_object_mut().map(|members| members.remove("durable"));
         let queries: Vec<_> = text.lines().filter_map(query).collect();
         check_eq!(queries.len(), 3, "queries in README.md with the number of events that they find");
+        let copy = text.lines().find_map(|line| Some((between(line, BASE, "'")?, between(line, OTHER_BASE, "'")?)));
+        let (from, to) = copy.ok_or_else(|| missing("a copy of events to another server"))?;
         Ok(Self {
             first_event: first.ok_or_else(|| missing("a first event"))?.to_owned(),
             sample_arguments: arguments
@@ -71,6 +89,7 @@ impl Readme {
                 .collect(),
             acknowledgement,
             queries,
+            copy: (from.to_owned(), to.to_owned()),
         })
     }
 }

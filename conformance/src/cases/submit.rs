@@ -34,7 +34,7 @@ fn single_event(ctx: &Context<'_>) -> Outcome {
     check_eq!(body, json!({"id": id, "seq": 1, "duplicate": false}), "the acknowledgement");
     response.expect_header("location", &format!("/events/{id}"))?;
     check_eq!(
-        server.get("/events")?.text()?,
+        server.get("/events")?.json_text()?,
         format!(
             "[{{\"id\":\"{id}\",\"seq\":1,\"event_type\":\"login\",\"timestamp\":\"2024-05-01T12:00:00Z\",\
              \"payload\":{{\"user\":\"ada\"}}}}]"
@@ -136,7 +136,11 @@ fn charsets(ctx: &Context<'_>) -> Outcome {
     ] {
         for media_type in ["application/json", "application/x-ndjson"] {
             let request = Request::post("/events", &format!("{media_type}; charset={charset}"), EVENT);
-            server.send(&request)?.expect(status).map_err(|failure| failure.within(&charset))?;
+            let response = server.send(&request)?;
+            response.expect(status).map_err(|failure| failure.within(&charset))?;
+            if status == 415 {
+                response.problem_naming(415, &format!("the charset in Content-Type must be UTF-8, not '{charset}'"))?;
+            }
         }
     }
     // The label changes nothing: the body is UTF-8.

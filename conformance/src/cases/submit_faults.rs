@@ -196,7 +196,11 @@ fn unknown_content_type(ctx: &Context<'_>) -> Outcome {
 
 fn missing_content_type(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    server.send(&Request::new("POST", "/events").body(EVENT))?.problem(415)?;
+    let request = Request::new("POST", "/events").body(EVENT);
+    server.send(&request)?.problem_naming(415, "Content-Type is missing")?;
+    let json = request.header("content-type", "application/json");
+    let response = server.send(&json.header("content-type", "application/json"))?;
+    response.problem_naming(415, "more than one Content-Type")?;
     server.expect_empty()
 }
 

@@ -210,7 +210,7 @@ fn absolute_form(ctx: &Context<'_>) -> Outcome {
         connection.response_to("GET")?.expect(200).map_err(|failure| failure.within(&target))?;
     }
     connection.write(b"GET http://example.com HTTP/1.1\r\nhost: example.com\r\n\r\n")?;
-    connection.response_to("GET")?.expect(404)
+    connection.response_to("GET")?.expect(307)
 }
 
 fn authority_form(ctx: &Context<'_>) -> Outcome {

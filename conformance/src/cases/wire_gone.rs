@@ -43,7 +43,7 @@ impl Slow {
         let mut slow = Self { server, query, time_an_event: Duration::ZERO };
         slow.store(MEASURED as usize)?;
         let begun = Instant::now();
-        check_eq!(slow.server.get(&format!("/events?limit=1&{}", slow.query))?.text()?, "[]", "events that match");
+        check_eq!(slow.server.get(&format!("/events?limit=1&{}", slow.query))?.json_text()?, "[]", "events that match");
         slow.time_an_event = begun.elapsed() / MEASURED;
         Ok(slow)
     }

@@ -124,13 +124,26 @@ impl Response {
         std::str::from_utf8(&self.body).map_err(|error| Failure::unmet(format!("a body in UTF-8: {error}")))
     }
 
+    /// The text of a JSON body, without the line end after it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it is not UTF-8, or does not end with exactly one line end.
+    pub fn json_text(&self) -> Result<&str, Failure> {
+        let text = self.text()?;
+        match text.strip_suffix('\n') {
+            Some(document) if document.ends_with(|last: char| !last.is_whitespace()) => Ok(document),
+            Some(_) | None => Err(Failure::unmet(format!("a body with one line end after the JSON, not {text:?}"))),
+        }
+    }
+
     /// The body as JSON.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if it is not JSON.
+    /// [`Failure`] if it is not JSON with a line end.
     pub fn json(&self) -> Result<Value, Failure> {
-        serde_json::from_slice(&self.body).map_err(|error| Failure::unmet(format!("a body of JSON: {error}")))
+        serde_json::from_str(self.json_text()?).map_err(|error| Failure::unmet(format!("a body of JSON: {error}")))
     }
 
     /// The body of an answer to a submission, without the member `durable`, whose value depends on the repository.

@@ -166,6 +166,7 @@ fn one_reply(receipt: &Receipt, given_id: Option<&str>) -> Reply {
         Acknowledged { id, seq, duplicate, durable: receipt.durable, expired: NonZeroU32::new(receipt.expired) };
     let mut body = Vec::with_capacity(Acknowledged::BYTES_USUAL);
     acknowledged.write_json(&mut body);
+    body.push(b'\n');
     Reply::new(Route::Events, 201, "application/json", body).with_header("location", location(id))
 }
 

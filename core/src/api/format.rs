@@ -86,7 +86,7 @@ impl Format {
     /// The bytes after the last event.
     pub(super) fn closing(self) -> &'static [u8] {
         match self {
-            Self::Json => b"]",
+            Self::Json => b"]\n",
             Self::Lines(_) => b"",
         }
     }

@@ -84,6 +84,16 @@ pub(super) fn openapi() -> Reply {
     Reply::new(Route::OpenApi, 200, "application/json", OPENAPI)
 }
 
+/// The reply that leads to the `OpenAPI` document, also by the link relation of RFC 8631.
+///
+/// A redirect, since common probes take it for a sign of life, and a 404 for a failure.
+pub(super) fn root() -> Reply {
+    let body = "This is Argus Events. GET /openapi.json describes its interface.\n";
+    Reply::new(Route::Root, 307, "text/plain; charset=utf-8", body)
+        .with_header("location", Route::OpenApi.as_str())
+        .with_header("link", "</openapi.json>; rel=\"service-desc\"")
+}
+
 impl<'a> Health<'a> {
     fn new(status: Status, output: Option<&'a str>) -> Self {
         Self { status, version: VERSION, output }
@@ -136,10 +146,10 @@ mod tests {
     #[test]
     fn documents_have_these_exact_bytes() {
         let pass = alloc::format!(r#"{{"status":"pass","version":"{VERSION}"}}"#);
-        assert_eq!(live(Route::Health).body, pass);
+        assert_eq!(live(Route::Health).body, pass + "\n");
         let warn = alloc::format!(r#"{{"status":"warn","version":"{VERSION}","output":"a \"clock\""}}"#);
         let state = ServiceState { warning: Some("a \"clock\""), ..ServiceState::default() };
-        assert_eq!(ready(&state).body, warn);
+        assert_eq!(ready(&state).body, warn + "\n");
     }
 
     #[test]

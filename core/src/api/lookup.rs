@@ -30,6 +30,7 @@ impl Lookup {
     pub(super) fn reply(self, snapshot: &dyn Snapshot) -> Result<Reply, ReadError> {
         let mut body = Vec::new();
         let reply = if snapshot.get(&self.id, &mut |event| event.write_json(&mut body))? {
+            body.push(b'\n');
             Reply::new(Route::Event, 200, "application/json", body)
         } else {
             let detail = format!("there is no event with the id {}", Excerpt(&self.id));

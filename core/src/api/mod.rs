@@ -50,6 +50,7 @@ use problem_reply::ProblemReply;
 use read::Question;
 use route::Resource;
 use search::Search;
+use text::Excerpt;
 
 use crate::hex;
 use crate::repository::Failure;
@@ -176,12 +177,15 @@ impl Api {
             return Err(refusal::draining());
         }
         let head_only = match (checked.method, route) {
-            (_, Route::Other) => return Err(ProblemReply::new(ProblemKind::NotFound, "there is nothing at this path")),
+            (_, Route::Other) => {
+                let detail = format!("there is nothing at this path; the routes are {}", Route::list());
+                return Err(ProblemReply::new(ProblemKind::NotFound, detail));
+            }
             (Method::Get, _) => false,
             (Method::Head, _) => true,
             (Method::Post, Route::Events) => return self.submit(head, checked, state).map(Action::Submit),
             (Method::Post | Method::Other, _) => {
-                let detail = format!("{} has {}", route.as_str(), route.allow());
+                let detail = format!("{} takes {}, not {}", route.as_str(), route.allow(), Excerpt(head.method));
                 return Err(
                     ProblemReply::new(ProblemKind::MethodNotAllowed, detail).with_header("allow", route.allow())
                 );
@@ -196,6 +200,7 @@ impl Api {
             Resource::Fixed(Route::Metrics) => Ok(Action::Metrics(Metrics { head_only })),
             Resource::Fixed(Route::Ready) => Ok(Action::Reply(health::ready(state))),
             Resource::Fixed(Route::OpenApi) => Ok(Action::Reply(health::openapi())),
+            Resource::Fixed(Route::Root) => Ok(Action::Reply(health::root())),
             Resource::Fixed(Route::Health | Route::Live | Route::Event | Route::Other) => {
                 Ok(Action::Reply(health::live(route)))
             }

@@ -103,7 +103,7 @@ impl ProblemKind {
             Self::ContentTooLarge => ("content-too-large", 413, "Content too large"),
             Self::UnsupportedMediaType => ("unsupported-media-type", 415, "Unsupported media type"),
             Self::ExpectationFailed => ("expectation-failed", 417, "Expectation failed"),
-            Self::InvalidEvents => ("invalid-events", 422, "Events are at fault"),
+            Self::InvalidEvents => ("invalid-events", 422, "Invalid events"),
             Self::HeadTooLarge => ("head-too-large", 431, "Request header fields too large"),
             Self::Internal => ("internal", 500, "Internal error"),
             Self::Damaged => ("damaged", 500, "Stored events are damaged"),
@@ -219,12 +219,11 @@ mod tests {
         let kind = ProblemKind::InvalidEvents;
         let problem = Problem { kind, detail: "1 fault".into(), errors: vec![fault.clone(), fault] };
         let fault = r##"{"pointer":"#/7/id","line":9,"code":"invalid_id","detail":"a \"b\"\n\u0001\u007f\u0085é"}"##;
-        let start =
-            r#"{"type":"/problems/invalid-events","title":"Events are at fault","status":422,"detail":"1 fault""#;
-        assert_eq!(to_json(&problem), alloc::format!("{start},\"errors\":[{fault},{fault}]}}"));
+        let start = r#"{"type":"/problems/invalid-events","title":"Invalid events","status":422,"detail":"1 fault""#;
+        assert_eq!(to_json(&problem), alloc::format!("{start},\"errors\":[{fault},{fault}]}}\n"));
         assert_eq!(
             to_json(&Problem::new(ProblemKind::NotFound, "nothing")),
-            r#"{"type":"/problems/not-found","title":"Not found","status":404,"detail":"nothing"}"#
+            "{\"type\":\"/problems/not-found\",\"title\":\"Not found\",\"status\":404,\"detail\":\"nothing\"}\n"
         );
     }
 

@@ -65,14 +65,18 @@ impl Refusal {
             Self::BodyBroken => {
                 problem(ProblemKind::BadRequest, "the body ended early or was malformed; nothing was stored").closing()
             }
-            Self::Overloaded => problem(ProblemKind::Overloaded, "the server is busy; nothing was stored"),
+            Self::Overloaded => {
+                problem(ProblemKind::Overloaded, "the server is busy; nothing was stored. Send the events again")
+            }
             Self::AnswersFull => problem(
                 ProblemKind::Overloaded,
-                "answers to other requests use all the memory that is allowed for them",
+                "answers to other requests use all the memory that is allowed for them; ask again",
             ),
-            Self::Timeout => {
-                problem(ProblemKind::Timeout, "the request took too long; whether the events were stored is unknown")
-            }
+            Self::Timeout => problem(
+                ProblemKind::Timeout,
+                "the request took too long; whether the events were stored is unknown. Events with an id can be sent \
+                 again, and are not stored twice",
+            ),
             Self::ReadTimeout => {
                 problem(ProblemKind::Timeout, "the request took too long; use more filters, or a shorter time range")
             }

@@ -1,6 +1,8 @@
 //! The routes of the interface.
 
+use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::target::Target;
 
@@ -22,6 +24,8 @@ crate::listed::listed! {
         Metrics,
         /// `/openapi.json`
         OpenApi,
+        /// `/`
+        Root,
         /// Any other path, and requests that are refused before their path is known.
         Other,
     }
@@ -39,6 +43,7 @@ impl Route {
             Self::Ready => "/health/ready",
             Self::Metrics => "/metrics",
             Self::OpenApi => "/openapi.json",
+            Self::Root => "/",
             Self::Other => "other",
         }
     }
@@ -47,7 +52,7 @@ impl Route {
     pub(super) fn is_served_while_draining(self) -> bool {
         match self {
             Self::Health | Self::Live | Self::Ready | Self::Metrics => true,
-            Self::Events | Self::Event | Self::OpenApi | Self::Other => false,
+            Self::Events | Self::Event | Self::OpenApi | Self::Root | Self::Other => false,
         }
     }
 
@@ -55,10 +60,26 @@ impl Route {
     pub(super) fn allow(self) -> &'static str {
         match self {
             Self::Events => "GET, HEAD, POST",
-            Self::Event | Self::Health | Self::Live | Self::Ready | Self::Metrics | Self::OpenApi | Self::Other => {
-                "GET, HEAD"
-            }
+            Self::Event
+            | Self::Health
+            | Self::Live
+            | Self::Ready
+            | Self::Metrics
+            | Self::OpenApi
+            | Self::Root
+            | Self::Other => "GET, HEAD",
         }
+    }
+
+    /// The routes with their methods, for people: `GET/POST /events, …`. Without `HEAD`, which goes with every `GET`.
+    pub(super) fn list() -> String {
+        let methods = |route: Self| {
+            let methods: Vec<_> = route.allow().split(", ").filter(|method| *method != "HEAD").collect();
+            methods.join("/")
+        };
+        let routes = Self::ALL.into_iter().filter(|route| *route != Self::Other);
+        let routes: Vec<_> = routes.map(|route| format!("{} {}", methods(route), route.as_str())).collect();
+        routes.join(", ")
     }
 }
 
@@ -77,6 +98,7 @@ impl Resource {
     pub(super) fn of(target: &Target<'_>) -> Self {
         let mut segments = target.segments.iter().map(AsRef::as_ref);
         let route = match (segments.next(), segments.next(), segments.next()) {
+            (Some(""), None, _) => Route::Root,
             (Some("events"), None, _) => Route::Events,
             // Reserved for routes of later versions, so that these paths never change their meaning.
             (Some("events"), Some("aggregate" | "stream" | ""), None) => Route::Other,
@@ -103,8 +125,6 @@ impl Resource {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use alloc::format;
-
     use super::*;
 
     fn of(target: &str) -> Resource {
@@ -121,6 +141,7 @@ mod tests {
                 | Route::Ready
                 | Route::Metrics
                 | Route::OpenApi
+                | Route::Root
                 | Route::Other => {
                     assert_eq!(of(&format!("/{}", route.as_str().trim_start_matches('/'))), Resource::Fixed(route));
                 }
@@ -128,11 +149,21 @@ mod tests {
             }
         }
         assert_eq!(of("/%65vents?type=a"), Resource::Fixed(Route::Events));
+        assert_eq!(of("http://localhost"), Resource::Fixed(Route::Root));
         for other in
-            ["/", "//", "//events", "/Events", "/events/", "/health/", "/health%2Flive", "/events/a/b", "/metrics/x"]
+            ["//", "//events", "/Events", "/events/", "/health/", "/health%2Flive", "/events/a/b", "/metrics/x"]
         {
             assert_eq!(of(other), Resource::Fixed(Route::Other), "{other}");
         }
+    }
+
+    #[test]
+    fn the_list_has_every_route() {
+        assert_eq!(
+            Route::list(),
+            "GET/POST /events, GET /events/{id}, GET /health, GET /health/live, GET /health/ready, GET /metrics, \
+             GET /openapi.json, GET /"
+        );
     }
 
     #[test]

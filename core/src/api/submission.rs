@@ -47,7 +47,7 @@ impl Submission {
         let (dialect, records) = mapping::read(&checked.target.params)?;
         let framing = read_framing(head)?;
         let Some(coding) = Coding::of(head) else {
-            let detail = "the supported content codings are gzip and zstd, one at a time";
+            let detail = "Content-Encoding must be gzip or zstd, given once";
             return Err(
                 ProblemReply::new(ProblemKind::UnsupportedMediaType, detail).with_header("accept-encoding", ACCEPTED)
             );
@@ -166,7 +166,10 @@ impl Submission {
 pub(super) fn too_large(bytes_max: usize) -> ProblemReply {
     ProblemReply::new(
         ProblemKind::ContentTooLarge,
-        format!("the body has more than {bytes_max} bytes after decompression"),
+        format!(
+            "the body has more than {bytes_max} bytes after decompression (--max-body-bytes); nothing was stored. Send \
+             it in parts"
+        ),
     )
     .closing()
 }
@@ -218,8 +221,16 @@ fn read_framing(head: &RequestHead<'_>) -> Result<Framing, ProblemReply> {
             .with_header("accept-post", Format::media_types()))
     };
     let mut fields = values(head, "content-type");
-    let (Some(value), None) = (fields.next(), fields.next()) else {
-        return unsupported(format!("there must be one Content-Type, with one of {}", Format::media_types()));
+    let value = match (fields.next(), fields.next()) {
+        (Some(value), None) => value,
+        (None, _) => {
+            let example = "'content-type: application/json'";
+            let types = Format::media_types();
+            return unsupported(format!("Content-Type is missing; send one of {types}, as in {example}"));
+        }
+        (Some(_), Some(_)) => {
+            return unsupported(format!("there is more than one Content-Type; send one of {}", Format::media_types()));
+        }
     };
     // The usual spelling, which needs no parsing.
     if value == b"application/json" {
@@ -229,8 +240,8 @@ fn read_framing(head: &RequestHead<'_>) -> Result<Framing, ProblemReply> {
         let detail = format!("Content-Type is not a media type; it must be one of {}", Format::media_types());
         return unsupported(detail);
     };
-    if media_type.charset.as_deref().is_some_and(|charset| !charset::is_utf8(charset)) {
-        return unsupported("the only supported charset is UTF-8".to_string());
+    if let Some(charset) = media_type.charset.as_deref().filter(|charset| !charset::is_utf8(charset)) {
+        return unsupported(format!("the charset in Content-Type must be UTF-8, not {}", Excerpt(charset)));
     }
     match Format::of(&media_type.essence) {
         Some(Format::Json) => Ok(Framing::Document),

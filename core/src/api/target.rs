@@ -36,7 +36,7 @@ pub(super) enum TargetError {
     Authority,
     #[error("the request target has a character at byte {at} that must be percent-encoded")]
     Character { at: usize },
-    #[error("the {part} has '%' without two hexadecimal digits in {}", Excerpt(.text))]
+    #[error("the {part} has '%' without two hexadecimal digits in {}; '%' itself is written '%25'", Excerpt(.text))]
     Percent { part: &'static str, text: String },
     #[error("the {part} is not UTF-8 after percent-decoding of {}", Excerpt(.text))]
     Utf8 { part: &'static str, text: String },
@@ -200,7 +200,7 @@ mod tests {
             assert!(matches!(Target::parse(target), Err(TargetError::Utf8 { .. })), "{target}");
         }
         let error = Target::parse("/events?type=100%").unwrap_err().to_string();
-        assert_eq!(error, "the query has '%' without two hexadecimal digits in '100%'");
+        assert_eq!(error, "the query has '%' without two hexadecimal digits in '100%'; '%' itself is written '%25'");
     }
 
     #[test]

@@ -8,15 +8,22 @@ use serde::Serialize;
 /// Longest excerpt of a caller's text, in characters.
 const EXCERPT_CHARS_MAX: usize = 64;
 
-/// Serializes a document. All control characters are escaped.
+/// Serializes a document, and ends it with a line end, so that the prompt of a shell does not follow on the same line.
+/// All control characters in it are escaped.
 pub(super) fn to_json(document: &impl Serialize) -> String {
-    let json = serde_json::to_string(document)
+    let mut json = serde_json::to_string(document)
         .expect("serialization to memory fails only for map keys that are not strings, and no document has such keys");
     // JSON allows DEL and the C1 controls in strings, but a terminal might interpret them. Most texts have none. 0xc2
     // is the first byte of all C1 controls, and of some other characters.
-    if !json.bytes().any(|byte| matches!(byte, 0x7f | 0xc2)) {
-        return json;
+    if json.bytes().any(|byte| matches!(byte, 0x7f | 0xc2)) {
+        json = escaped(&json);
     }
+    json.push('\n');
+    json
+}
+
+/// JSON without control characters.
+fn escaped(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
         if character.is_control() {
@@ -57,7 +64,8 @@ mod tests {
         let all: String = (0..0x300_u32).chain([0x2028, 0xfffd, 0x1f600]).filter_map(char::from_u32).collect();
         let json = to_json(&all);
         assert_eq!(serde_json::from_str::<String>(&json).ok().as_deref(), Some(all.as_str()));
-        assert!(!json.chars().any(char::is_control));
+        let text = json.strip_suffix('\n').unwrap_or_default();
+        assert!(!text.is_empty() && !text.chars().any(char::is_control));
     }
 
     #[test]

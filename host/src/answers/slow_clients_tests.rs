@@ -45,7 +45,7 @@ fn store(writer: &mut Connected, seed: u64) {
     let body = format!("[{}]", (0..BATCH).map(&mut event).collect::<Vec<_>>().join(","));
     let length = body.len();
     let head = "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nprefer: return=minimal";
-    let answer = writer.ask(&format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}"), "}");
+    let answer = writer.ask(&format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}"), "}\n");
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
 }
 
@@ -169,7 +169,7 @@ fn an_answer_without_room_is_refused_at_its_deadline() {
     assert!(refused.starts_with("HTTP/1.0 503") && refused.contains("retry-after: "), "{refused}");
     assert!(refused.contains("answers to other requests use all the memory"), "{refused}");
     // An event by its id needs no room.
-    let found = server.connect().ask("GET /events/none HTTP/1.1\r\nhost: x\r\n\r\n", "}");
+    let found = server.connect().ask("GET /events/none HTTP/1.1\r\nhost: x\r\n\r\n", "}\n");
     assert!(found.starts_with("HTTP/1.1 404"), "{found}");
     assert_eq!(seqs(&first.read_to_end()).len(), 4_000);
 }

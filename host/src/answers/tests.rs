@@ -61,7 +61,7 @@ fn filled() -> Server {
         let length = body.len();
         let head =
             format!("POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}");
-        writer.ask(&format!("{head}\r\n\r\n{body}"), "}");
+        writer.ask(&format!("{head}\r\n\r\n{body}"), "}\n");
     }
     server
 }

@@ -23,7 +23,7 @@ fn post(content_type: &str, body: &str) -> String {
 /// Enough events for an answer that is streamed.
 fn store(server: &Server, events: usize) {
     let lines = format!("{EVENT}\n").repeat(events);
-    let answer = server.connect().ask(&post("application/x-ndjson", &lines), "}");
+    let answer = server.connect().ask(&post("application/x-ndjson", &lines), "}\n");
     expect_status(&answer, 201);
 }
 
@@ -41,11 +41,11 @@ fn expect_metric(server: &Server, line: &str) {
 fn a_connection_serves_several_requests() {
     let server = Server::start("--keep-alive-timeout 60s");
     let mut connected = server.connect();
-    expect_status(&connected.ask(&post("application/json", EVENT), "}"), 201);
-    let answer = connected.ask(EVENTS, "]");
+    expect_status(&connected.ask(&post("application/json", EVENT), "}\n"), 201);
+    let answer = connected.ask(EVENTS, "]\n");
     assert!(answer.contains("\"event_type\":\"a\""), "{answer}");
     server.time.advance(59 * SECOND);
-    expect_status(&connected.ask(LIVE, "}"), 200);
+    expect_status(&connected.ask(LIVE, "}\n"), 200);
     server.time.advance(59 * SECOND);
     assert_eq!(connected.received(), "");
     assert!(!connected.is_over());
@@ -138,7 +138,7 @@ fn a_stalled_body_is_refused() {
     connected.send(last.as_bytes());
     connected.client.finish();
     connected.expect_end(End::Close);
-    assert!(server.connect().ask(EVENTS, "]").ends_with("[]"));
+    assert!(server.connect().ask(EVENTS, "]\n").ends_with("[]\n"));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_body_that_breaks_off_is_counted_and_not_stored() {
         expect_status(&connected.expect_end(End::Close), 400);
     }
     expect_metric(&server, "argus_connection_incidents_total{kind=\"broken\"} 2");
-    assert!(server.connect().ask(EVENTS, "]").ends_with("[]"));
+    assert!(server.connect().ask(EVENTS, "]\n").ends_with("[]\n"));
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_drain_closes_idle_connections_at_once_and_others_after_their_answers() {
     server.node.lifecycle.drain();
     idle.expect_end(End::Close);
     in_body.send(last.as_bytes());
-    let answer = in_body.wait_for(|received| received.ends_with('}'));
+    let answer = in_body.wait_for(|received| received.ends_with("}\n"));
     expect_status(&answer, 201);
     in_body.expect_end(End::Close);
     in_head.run_until_idle();
@@ -235,8 +235,8 @@ fn a_panic_in_the_framework_only_fails_its_request() {
             panic!("as told")
         }
     });
-    expect_status(&connected.ask("GET /x HTTP/1.1\r\nhost: x\r\n\r\n", "}"), 500);
-    expect_status(&connected.ask(LIVE, "}"), 200);
+    expect_status(&connected.ask("GET /x HTTP/1.1\r\nhost: x\r\n\r\n", "}\n"), 500);
+    expect_status(&connected.ask(LIVE, "}\n"), 200);
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn an_exchange_is_run_once() {
         assert_eq!(first.status(), 200);
         exchange.run().await
     });
-    expect_status(&connected.ask(LIVE, "}"), 500);
+    expect_status(&connected.ask(LIVE, "}\n"), 500);
 }
 
 /// A connection whose request waits for a blocking thread.
@@ -290,7 +290,7 @@ fn a_submission_is_stored_even_if_its_client_is_gone() {
     assert!(!connected.is_over());
     server.runtime.release();
     connected.wait_for_end();
-    assert!(server.connect().ask(EVENTS, "]").contains("\"seq\":1"));
+    assert!(server.connect().ask(EVENTS, "]\n").contains("\"seq\":1"));
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn a_half_closed_client_gets_the_same_answer() {
         server.runtime.release();
         received += &connected.expect_end(End::Close);
         let version = if request.contains("HTTP/1.1") { "HTTP/1.1" } else { "HTTP/1.0" };
-        assert!(received.starts_with(&format!("{version} 200 OK\r\n")) && received.ends_with(']'), "{received}");
+        assert!(received.starts_with(&format!("{version} 200 OK\r\n")) && received.ends_with("]\n"), "{received}");
     }
     expect_metric(&server, "argus_connection_incidents_total{kind=\"broken\"} 0");
 }

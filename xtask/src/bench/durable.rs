@@ -197,7 +197,7 @@ fn ask(server: &Server, scale: &Scale, events: u64) -> Result<()> {
     }
     let (response, latency) = client.get("/events?payload.country=none&limit=1")?;
     response.expect(200)?;
-    ensure!(response.body == b"[]", "an event that cannot exist was found");
+    ensure!(response.body == b"[]\n", "an event that cannot exist was found");
     eprintln!("  a payload without a match: {} events/s examined", rounded(rate(events, latency)));
     Ok(())
 }

@@ -92,7 +92,7 @@ fn beside_scans<T>(address: SocketAddr, events: u64, act: impl FnOnce(&Receiver<
         while !is_over.load(Ordering::Relaxed) {
             let (response, _) = client.get(SCAN)?;
             response.expect(200)?;
-            ensure!(response.body == b"[]", "an event that cannot be there was found");
+            ensure!(response.body == b"[]\n", "an event that cannot be there was found");
             scans.fetch_add(1, Ordering::Relaxed);
             finish.send(()).context("nobody waits for scans")?;
         }

@@ -44,6 +44,11 @@ fn replied(action: Action) -> Reply {
     }
 }
 
+/// The JSON of a body, without the line end after it.
+fn line(reply: &Reply) -> &str {
+    core::str::from_utf8(&reply.body).unwrap().strip_suffix('\n').unwrap()
+}
+
 fn body(reply: &Reply) -> Value {
     serde_json::from_slice(&reply.body).unwrap()
 }
@@ -51,7 +56,8 @@ fn body(reply: &Reply) -> Value {
 #[test]
 fn unknown_paths_give_404_and_unsupported_methods_405() {
     for (method, target, status, allow) in [
-        ("GET", "/", 404, None),
+        ("POST", "/", 405, Some("GET, HEAD")),
+        ("GET", "/event", 404, None),
         ("BREW", "/nothing", 404, None),
         ("GET", "/events/aggregate", 404, None),
         ("GET", "/events/stream", 404, None),
@@ -75,7 +81,7 @@ fn unknown_paths_give_404_and_unsupported_methods_405() {
 
 #[test]
 fn head_is_get_without_a_body() {
-    for target in ["/health", "/health/live", "/health/ready", "/openapi.json", "/nothing", "/events?x=1"] {
+    for target in ["/health", "/health/live", "/health/ready", "/openapi.json", "/", "/nothing", "/events?x=1"] {
         let (get, head) = (replied(act("GET", target, &[])), replied(act("HEAD", target, &[])));
         assert!(head.body.is_empty() && !get.body.is_empty());
         assert_eq!(head.header("content-length"), Some(get.body.len().to_string().as_str()), "{target}");
@@ -87,7 +93,9 @@ fn head_is_get_without_a_body() {
 fn only_health_and_metrics_are_served_while_draining() {
     let failure = Failure::Failed("disk".into());
     let draining = ServiceState { draining: true, repository: Some(&failure), ..ServiceState::default() };
-    for (method, target) in [("POST", "/events"), ("GET", "/events"), ("GET", "/openapi.json"), ("GET", "/nothing")] {
+    for (method, target) in
+        [("POST", "/events"), ("GET", "/events"), ("GET", "/openapi.json"), ("GET", "/"), ("GET", "/nothing")]
+    {
         let reply = replied(act_when(&draining, method, target, &[JSON]));
         assert_eq!((reply.status, reply.close, reply.problem), (503, true, Some(ProblemKind::Draining)));
         assert!(reply.header("retry-after").is_some());

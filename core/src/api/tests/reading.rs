@@ -203,7 +203,7 @@ fn run(read: Read, numbers: Numbers) -> (Reply, Vec<u8>, Vec<usize>) {
 #[test]
 fn small_replies_come_in_one_piece() {
     let (reply, text, _) = run(read("GET", "/events", None), numbers(0));
-    assert_eq!((reply.status, text.as_slice()), (200, &b"[]"[..]));
+    assert_eq!((reply.status, text.as_slice()), (200, &b"[]\n"[..]));
     assert_eq!((reply.header("content-type"), reply.header("vary")), (Some("application/json"), Some("accept")));
     assert_eq!(reply.header("link"), None);
     let (reply, text, _) = run(read("GET", "/events", Some("application/x-ndjson")), numbers(0));

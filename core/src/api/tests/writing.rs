@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use serde_json::{Value, json};
 
-use super::{JSON, act, body, replied};
+use super::{JSON, act, body, line, replied};
 use crate::api::{Acknowledgement, Action, ProblemKind, Reply, Submission, Submitted};
 use crate::batch::{Batch, Handling};
 use crate::cause::{Cause, NamedPlace};
@@ -123,10 +123,7 @@ fn a_single_event_is_acknowledged_with_its_id() {
     };
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
     let reply = acknowledgement.reply(&receipt(1, &[], None));
-    assert_eq!(
-        (reply.status, &reply.body[..]),
-        (201, r#"{"id":"x/ü","seq":7,"duplicate":false,"durable":true}"#.as_bytes())
-    );
+    assert_eq!((reply.status, line(&reply)), (201, r#"{"id":"x/ü","seq":7,"duplicate":false,"durable":true}"#));
     assert_eq!(reply.header("location"), Some("/events/x%2F%C3%BC"));
 
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
@@ -135,10 +132,7 @@ fn a_single_event_is_acknowledged_with_its_id() {
 
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
     let reply = acknowledgement.reply(&receipt(0, &[Duplicate { index: 0, seq: 3 }], None));
-    assert_eq!(
-        (reply.status, &reply.body[..]),
-        (201, r#"{"id":"x/ü","seq":3,"duplicate":true,"durable":true}"#.as_bytes())
-    );
+    assert_eq!((reply.status, line(&reply)), (201, r#"{"id":"x/ü","seq":3,"duplicate":true,"durable":true}"#));
 
     let without_id = r#"{"event_type":"a","timestamp":1,"payload":{}}"#;
     let lenient = [JSON, ("prefer", "handling=lenient")];
@@ -167,23 +161,23 @@ fn many_events_are_acknowledged_with_a_summary() {
     let (batch, acknowledgement) = committed(submission("/events", &[JSON]), &array);
     assert_eq!(batch.len(), 3);
     let reply = acknowledgement.reply(&outcome(2, &[Duplicate { index: 0, seq: 3 }]));
-    assert_eq!(&reply.body[..], br#"{"accepted":2,"duplicates":1,"first_seq":7,"last_seq":8,"durable":true}"#);
+    assert_eq!(line(&reply), r#"{"accepted":2,"duplicates":1,"first_seq":7,"last_seq":8,"durable":true}"#);
     assert_eq!((reply.status, reply.header("location")), (201, None));
 
     let (_, acknowledgement) = committed(submission("/events", &[NDJSON]), &format!("\n{EVENT}\n\n"));
     let reply = acknowledgement.reply(&outcome(0, &[Duplicate { index: 0, seq: 3 }]));
-    assert_eq!(&reply.body[..], br#"{"accepted":0,"duplicates":1,"first_seq":null,"last_seq":null,"durable":true}"#);
+    assert_eq!(line(&reply), r#"{"accepted":0,"duplicates":1,"first_seq":null,"last_seq":null,"durable":true}"#);
 
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), &array);
     let reply = acknowledgement.reply(&outcome(3, &[]).map(|receipt| Receipt { expired: 2, ..receipt }));
-    let expected = br#"{"accepted":3,"duplicates":0,"first_seq":7,"last_seq":9,"durable":true,"expired":2}"#;
-    assert_eq!(&reply.body[..], expected);
+    let expected = r#"{"accepted":3,"duplicates":0,"first_seq":7,"last_seq":9,"durable":true,"expired":2}"#;
+    assert_eq!(line(&reply), expected);
 
     for (fields, text) in [(JSON, "[]"), (NDJSON, ""), (NDJSON, "\n\n")] {
         let reply = answered(submission("/events", &[fields]), text.as_bytes());
         assert_eq!(
-            (reply.status, &reply.body[..]),
-            (201, &br#"{"accepted":0,"duplicates":0,"first_seq":null,"last_seq":null}"#[..])
+            (reply.status, line(&reply)),
+            (201, r#"{"accepted":0,"duplicates":0,"first_seq":null,"last_seq":null}"#)
         );
     }
 }
@@ -214,13 +208,13 @@ fn lenient_handling_stores_the_valid_events() {
     let expected = ["event_type", "timestamp", "payload"].map(rejected).join(",");
     let expected =
         format!(r#"{{"accepted":1,"duplicates":0,"first_seq":1,"last_seq":1,"durable":true,"rejected":[{expected}]}}"#);
-    assert_eq!(reply.body, expected);
+    assert_eq!(line(&reply), expected);
 
     // There is nothing to store, and more events are rejected than listed.
     let reply = answered(submission("/events", &lenient), "1\n".repeat(101).as_bytes());
-    let start = br##"{"accepted":0,"duplicates":0,"first_seq":null,"last_seq":null,"rejected":[{"pointer":"#/0","##;
-    assert!(reply.body.starts_with(start), "{:?}", reply.body);
-    assert!(reply.body.ends_with(br#"}],"rejected_count":101}"#), "{:?}", reply.body);
+    let start = r##"{"accepted":0,"duplicates":0,"first_seq":null,"last_seq":null,"rejected":[{"pointer":"#/0","##;
+    assert!(line(&reply).starts_with(start), "{:?}", reply.body);
+    assert!(line(&reply).ends_with(r#"}],"rejected_count":101}"#), "{:?}", reply.body);
 
     let reply = answered(submission("/events", &lenient), b"{}\n");
     assert_eq!((reply.status, &body(&reply)["first_seq"]), (200, &Value::Null));
