@@ -50,8 +50,14 @@ impl<'a> Scanner<'a> {
 
     /// The first byte of the next token, without reading it.
     pub fn peek(&mut self) -> Option<u8> {
-        self.skip_white_space();
-        self.byte()
+        match self.byte() {
+            // Nearly always. No white space is above the space.
+            Some(byte) if byte > b' ' => Some(byte),
+            Some(_) | None => {
+                self.skip_white_space();
+                self.byte()
+            }
+        }
     }
 
     /// Checks that only white space is left.
