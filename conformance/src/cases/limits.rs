@@ -135,7 +135,9 @@ fn payload(bytes: usize) -> String {
 fn payload_at_the_limit(ctx: &Context<'_>) -> Outcome {
     for (server, limit) in [(ctx.empty()?, 256 << 10), (small_bodies(ctx)?, 1000)] {
         let event = |bytes| format!(r#"{{"event_type":"p","timestamp":0,"payload":{}}}"#, payload(bytes));
-        server.submit(event(limit + 1))?.fault("#/payload", "payload_too_large")?;
+        let refused = server.submit(event(limit + 1))?;
+        refused.fault("#/payload", "payload_too_large")?;
+        refused.problem_naming(422, "--max-payload-bytes")?;
         server.expect_empty()?;
         server.submit(event(limit))?.expect(201)?;
         check_eq!(server.find("")?.len(), 1, "events stored");

@@ -248,7 +248,7 @@ impl<'m, 'r> Collector<'m, 'r> {
         };
         let limit = self.options.payload_bytes_max;
         if text.len() > limit {
-            let detail = format!("the payload has {} bytes, more than {limit}", text.len());
+            let detail = format!("the payload has {} bytes, more than {limit} (--max-payload-bytes)", text.len());
             return Err((FaultCode::PayloadTooLarge, detail));
         }
         Ok(Payload::from_validated(text))
