@@ -210,8 +210,11 @@ fn inside(folder: &Path) -> [String; 3] {
 fn a_folder_in_use_is_refused_with_the_process(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let (Some(folder), Some(process)) = (server.folder(), server.process()) else { return Ok(()) };
-    let message = format!("process {process} is using {}", folder.display());
-    for arguments in [&["--endpoint", "127.0.0.1:0", "--repository", "."][..], &["check", "."]] {
+    for (arguments, advice) in [
+        (&["--endpoint", "127.0.0.1:0", "--repository", "."][..], "choose another folder"),
+        (&["check", "."], "check a snapshot of the folder"),
+    ] {
+        let message = format!("process {process} is using {}; stop it first, or {advice}", folder.display());
         let exit = ctx.run_in(&inside(folder), arguments)?;
         check_eq!(exit.code, Some(1), "the exit code of {arguments:?} on a folder in use");
         check!(exit.stderr.contains(&message), "a message with {message:?}, not {}", exit.stderr);

@@ -13,12 +13,14 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Another process uses the folder.
-    #[error("{} is using {}; stop it first, or choose another folder", holder(*pid), path.display())]
+    #[error("{} is using {}; stop it first, or {advice}", holder(*pid), path.display())]
     InUse {
         /// The folder.
         path: PathBuf,
         /// The id of that process, if known.
         pid: Option<u32>,
+        /// What can be done without stopping it.
+        advice: &'static str,
     },
     /// A file or folder is damaged.
     #[error("{} is damaged: {reason}", path.display())]
@@ -180,8 +182,8 @@ mod tests {
 
     #[test]
     fn the_holder_of_a_lock_is_named_if_known() {
-        let error = |pid| OpenError::InUse { path: "/data".into(), pid }.to_string();
-        assert_eq!(error(Some(7)), "process 7 is using /data; stop it first, or choose another folder");
-        assert_eq!(error(None), "another process is using /data; stop it first, or choose another folder");
+        let error = |pid| OpenError::InUse { path: "/data".into(), pid, advice: "wait" }.to_string();
+        assert_eq!(error(Some(7)), "process 7 is using /data; stop it first, or wait");
+        assert_eq!(error(None), "another process is using /data; stop it first, or wait");
     }
 }

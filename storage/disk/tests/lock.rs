@@ -52,7 +52,7 @@ fn one_process_at_a_time_and_a_killed_one_leaves_no_lock() {
     assert_eq!(output, "held");
     let error = DiskStorage::open(root.path(), OPTIONS).unwrap_err();
     assert!(error.to_string().starts_with(&in_use(other.id())), "{error}");
-    assert!(matches!(error, OpenError::InUse { path, pid } if path == root.path() && pid == Some(other.id())));
+    assert!(matches!(error, OpenError::InUse { path, pid, .. } if path == root.path() && pid == Some(other.id())));
     other.kill().unwrap();
     other.wait().unwrap();
 
