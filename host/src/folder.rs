@@ -14,6 +14,9 @@ pub(crate) fn parse_folder(text: &str) -> Result<PathBuf, String> {
         Err(UnknownLocation::Kind(_) | UnknownLocation::NoFolder) => {
             Err("expected a folder: PATH or `disk:PATH`".to_owned())
         }
+        Err(UnknownLocation::Colon(_)) => {
+            Err(format!("expected a folder: PATH or `disk:PATH`; write `./{text}` for a folder of that name"))
+        }
         Err(error @ UnknownLocation::WorkingDirectory(_)) => Err(error.to_string()),
     }
 }
@@ -34,6 +37,8 @@ mod tests {
             ("", "expected a folder"),
             ("disk:", "expected a folder"),
             ("s3://bucket", "expected a folder"),
+            ("backup-12:30", "write `./backup-12:30` for a folder of that name"),
+            ("data:2024", "write `./data:2024` for a folder of that name"),
             ("memory:", "belongs to its process"),
             ("memory", "`./memory` is a folder"),
         ] {

@@ -35,6 +35,12 @@ pub enum UnknownLocation {
          when the process ends)"
     )]
     Kind(String),
+    /// It has a colon, as a URL does, but may be meant as the name of a folder.
+    #[error(
+        "`disk:` and `memory:` are the kinds of repository, and '{0}' has another word before the colon; write \
+         `./{0}` for a folder of that name"
+    )]
+    Colon(String),
     /// It names no folder.
     #[error("expected `disk:PATH` or PATH (a folder), or `memory:` (events are lost when the process ends)")]
     NoFolder,
@@ -74,7 +80,8 @@ impl FromStr for Location {
         let path = match scheme(text) {
             None => text,
             Some(("disk", path)) => path,
-            Some((kind, _)) => return Err(UnknownLocation::Kind(kind.to_owned())),
+            Some((kind, rest)) if rest.starts_with("//") => return Err(UnknownLocation::Kind(kind.to_owned())),
+            Some(_) => return Err(UnknownLocation::Colon(text.to_owned())),
         };
         if path.is_empty() {
             return Err(UnknownLocation::NoFolder);
@@ -126,15 +133,24 @@ mod tests {
         for (text, kind) in [
             ("postgres://user@db/events", "postgres"),
             ("mongodb://db", "mongodb"),
-            ("s3:bucket", "s3"),
+            ("s3://bucket", "s3"),
             ("file:///a", "file"),
             ("git+ssh://a", "git+ssh"),
-            ("memory:a", "memory"),
+            ("memory://", "memory"),
         ] {
             let error = text.parse::<Location>().unwrap_err();
             assert_eq!(error, UnknownLocation::Kind(kind.to_owned()));
             let message = error.to_string();
             assert!(["disk:PATH", "memory:", kind].iter().all(|words| message.contains(words)), "{message}");
+        }
+        let here = std::env::current_dir().unwrap();
+        for text in ["backup-12:30", "data:2024", "s3:bucket", "memory:a"] {
+            let error = text.parse::<Location>().unwrap_err();
+            assert_eq!(error, UnknownLocation::Colon(text.to_owned()));
+            let message = error.to_string();
+            let way_out = format!("./{text}");
+            assert!(message.contains(&format!("write `{way_out}` for a folder of that name")), "{message}");
+            assert_eq!(way_out.parse(), Ok(Location::Disk(here.join(text))));
         }
         for text in ["", "disk:"] {
             assert_eq!(text.parse::<Location>(), Err(UnknownLocation::NoFolder), "{text:?}");
