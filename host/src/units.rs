@@ -22,9 +22,21 @@ pub enum UnitError {
         /// The known units.
         units: &'static str,
     },
-    /// The value is too large.
+    /// The number has no unit, and needs one.
+    #[error("an age needs a unit ({units}), as in 30d")]
+    NoUnit {
+        /// The known units.
+        units: &'static str,
+    },
+    /// The size is too large.
     #[error("too large")]
     TooLarge,
+    /// The duration or the age is too long.
+    #[error("too large: must be at most {days_max}d")]
+    TooLong {
+        /// The most days.
+        days_max: u64,
+    },
     /// Zero, which would mean "never" or "nothing at all".
     #[error("must be more than zero")]
     Zero,
@@ -33,6 +45,9 @@ pub enum UnitError {
 const SIZE_UNITS: &str = "B, KiB, MiB, GiB, TiB; KB, MB, GB, TB are powers of 1000";
 const TIME_UNITS: &str = "ms, s, m, h, d, w, y";
 const DAY_MILLIS: u64 = 24 * 3_600_000;
+
+/// Most days of a duration: a year is more than anybody needs, and deadlines computed from it cannot overflow.
+const DURATION_DAYS_MAX: u64 = 366;
 
 /// Most days of an age, about a century.
 pub const AGE_DAYS_MAX: u64 = 36_525;
@@ -87,8 +102,7 @@ pub fn parse_size(text: &str) -> Result<usize, UnitError> {
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let (number, unit) = split(text, TIME_UNITS)?;
     let unit = if unit.is_empty() { "s" } else { unit };
-    // A year is more than anybody needs, and deadlines computed from it cannot overflow.
-    time(number, unit, 366)
+    time(number, unit, DURATION_DAYS_MAX)
 }
 
 /// Reads an age, in the units of a [duration](parse_duration), up to [`AGE_DAYS_MAX`] days. A bare number is refused,
@@ -109,6 +123,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 /// [`UnitError`] if the text is not an age, or zero.
 pub fn parse_age(text: &str) -> Result<Duration, UnitError> {
     let (number, unit) = split(text, TIME_UNITS)?;
+    if unit.is_empty() {
+        return Err(UnitError::NoUnit { units: TIME_UNITS });
+    }
     time(number, unit, AGE_DAYS_MAX)
 }
 
@@ -126,7 +143,7 @@ fn time(number: u64, unit: &str, days_max: u64) -> Result<Duration, UnitError> {
     };
     match number.checked_mul(factor) {
         Some(millis) if millis <= days_max * DAY_MILLIS => Ok(Duration::from_millis(millis)),
-        Some(_) | None => Err(UnitError::TooLarge),
+        Some(_) | None => Err(UnitError::TooLong { days_max }),
     }
 }
 
@@ -153,7 +170,8 @@ fn split<'a>(text: &'a str, units: &'static str) -> Result<(u64, &'a str), UnitE
     if number.is_empty() {
         return Err(UnitError::NoNumber { units });
     }
-    let number: u64 = number.parse().map_err(|_| UnitError::TooLarge)?;
+    // Only digits: what does not fit is larger than any limit.
+    let number: u64 = number.parse().unwrap_or(u64::MAX);
     if number == 0 { Err(UnitError::Zero) } else { Ok((number, unit.trim_start())) }
 }
 
@@ -208,8 +226,9 @@ mod tests {
         assert_eq!(parse_duration("2W"), Ok(Duration::from_secs(14 * 86_400)));
         assert_eq!(parse_duration("1y"), Ok(Duration::from_secs(365 * 86_400)));
         assert_eq!(parse_duration("0s"), Err(UnitError::Zero));
-        assert_eq!(parse_duration("9999999h"), Err(UnitError::TooLarge));
-        assert_eq!(parse_duration("2y"), Err(UnitError::TooLarge));
+        assert_eq!(parse_duration("9999999h"), Err(UnitError::TooLong { days_max: 366 }));
+        assert_eq!(parse_duration("2y"), Err(UnitError::TooLong { days_max: 366 }));
+        assert_eq!(parse_duration("99999999999999999999ms"), Err(UnitError::TooLong { days_max: 366 }));
         assert!(matches!(parse_duration("1 fortnight"), Err(UnitError::UnknownUnit { .. })));
     }
 
@@ -221,10 +240,10 @@ mod tests {
         assert_eq!(parse_age("6w"), Ok(Duration::from_secs(42 * 86_400)));
         assert_eq!(parse_age("100y"), Ok(Duration::from_secs(36_500 * 86_400)));
         assert_eq!(parse_age("0d"), Err(UnitError::Zero));
-        assert_eq!(parse_age("36526d"), Err(UnitError::TooLarge));
-        assert_eq!(parse_age("101y"), Err(UnitError::TooLarge));
-        assert_eq!(parse_age("18446744073709551615y"), Err(UnitError::TooLarge));
-        assert!(matches!(parse_age("30"), Err(UnitError::UnknownUnit { .. })));
+        assert_eq!(parse_age("36526d"), Err(UnitError::TooLong { days_max: AGE_DAYS_MAX }));
+        assert_eq!(parse_age("101y"), Err(UnitError::TooLong { days_max: AGE_DAYS_MAX }));
+        assert_eq!(parse_age("18446744073709551615y"), Err(UnitError::TooLong { days_max: AGE_DAYS_MAX }));
+        assert!(matches!(parse_age("30"), Err(UnitError::NoUnit { .. })));
         assert!(matches!(parse_age("1mo"), Err(UnitError::UnknownUnit { .. })));
     }
 }
