@@ -61,6 +61,7 @@ mod log_filter;
 mod pace;
 mod raw_head;
 mod service;
+mod shell;
 mod signals;
 mod trim;
 mod wire_body;

@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use super::engine_options::EngineOptions;
 use super::error::OpenError;
+use crate::shell;
 
 /// Options of a repository on disk, besides those of the [engine](EngineOptions).
 #[derive(Args, Clone, Debug)]
@@ -100,8 +101,8 @@ fn report_folder(path: &Path, storage: &DiskStorage) -> Result<(), OpenError> {
         tracing::warn!(%path, "a file in the folder does not belong to the repository; it is ignored");
     }
     for folder in storage.exposed() {
-        let path = folder.display();
-        tracing::warn!(%path, "other users can read the events in this folder; `chmod -R go= {path}` keeps them out");
+        let (path, word) = (folder.display(), shell::word(folder));
+        tracing::warn!(%path, "other users can read the events in this folder; `chmod -R go= {word}` keeps them out");
     }
     Ok(())
 }

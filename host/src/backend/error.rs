@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use argus_core::engine;
 use thiserror::Error;
 
+use crate::shell;
+
 /// Why a repository could not be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -21,7 +23,7 @@ pub enum OpenError {
     #[error(
         "{reason}. Nothing was changed; `{program} check {0}` lists all damage, and `{program} check {0} --salvage \
          NEW-PATH` copies all undamaged events to a new folder",
-        path.display()
+        shell::word(path)
     )]
     Damaged {
         /// The name of this program.
@@ -42,6 +44,22 @@ impl OpenError {
                 Self::Damaged { program, path: path.to_owned(), reason: self.to_string() }
             }
             Self::Randomness(_) | Self::Folder(_) | Self::Repository(_) | Self::Damaged { .. } => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_of_the_advice_can_be_copied() {
+        for (path, check) in [("/data", "check /data"), ("/my data", "check '/my data'")] {
+            let damaged = argus_disk::OpenError::Damaged { path: path.into(), reason: "torn".to_owned() };
+            let message = OpenError::from(damaged).in_folder(Path::new(path), "argus-test").to_string();
+            for advice in [format!("`argus-test {check}`"), format!("`argus-test {check} --salvage NEW-PATH`")] {
+                assert!(message.contains(&advice), "{message}");
+            }
         }
     }
 }
