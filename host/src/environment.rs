@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::mem;
 
 use clap::builder::Resettable;
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command};
 
 /// How the names of all variables of settings begin.
@@ -18,19 +17,30 @@ const PORT: &str = "ARGUS_PORT";
 /// Kubernetes sets a variable with this ending, and others that begin likewise, for each service.
 const SERVICE: &str = "_SERVICE_HOST";
 
-/// Parses the command line and the environment. Variables that [count as not set](is_unset) are taken from the command.
+/// Parses the command line and, if it has no subcommand, the environment: the settings of a server are nothing to a
+/// subcommand. Variables that [count as not set](is_unset) are left out.
 pub(crate) fn matches<I, T>(command: &mut Command, arguments: I) -> Result<ArgMatches, clap::Error>
 where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    *command = mem::take(command).mut_args(|argument| {
-        let is_without = |name| env::var_os(name).is_some_and(|value| is_unset(name, &value));
-        if argument.get_env().is_some_and(is_without) { argument.env(Resettable::Reset) } else { argument }
-    });
+    match without(command, |_| true).try_get_matches_from(&arguments) {
+        Ok(found) if found.subcommand().is_some() => return Ok(found),
+        // Help names all variables.
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => return command.try_get_matches_from_mut(&arguments),
+        Ok(_) | Err(_) => {}
+    }
+    *command = without(command, |name| env::var_os(name).is_some_and(|value| is_unset(name, &value)));
     let found = command.try_get_matches_from_mut(&arguments);
     found.map_err(|error| blame_environment(error, command, &arguments))
+}
+
+/// The command without these of its variables.
+fn without(command: &Command, is_without: impl Fn(&OsStr) -> bool) -> Command {
+    command.clone().mut_args(|argument| {
+        if argument.get_env().is_some_and(&is_without) { argument.env(Resettable::Reset) } else { argument }
+    })
 }
 
 /// Names the environment variable in an error about a value that was not given as a flag.
@@ -68,7 +78,9 @@ pub(crate) fn unknown(command: &Command, names: impl IntoIterator<Item = OsStrin
     let services: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(SERVICE)).collect();
     let is_of_service = |name: &str| {
         let rests = services.iter().filter_map(|service| name.strip_prefix(service));
-        rests.into_iter().any(|rest| rest.starts_with("_SERVICE_") || rest.starts_with("_PORT"))
+        rests
+            .into_iter()
+            .any(|rest| rest == "_PORT" || ["_SERVICE_", "_PORT_"].iter().any(|next| rest.starts_with(next)))
     };
     let is_known = |name: &str| command.get_arguments().any(|argument| argument.get_env() == Some(OsStr::new(name)));
     names.iter().filter(|name| !is_known(name) && !is_of_service(name)).cloned().collect()
@@ -119,6 +131,7 @@ mod tests {
             (&["ARGUS_LOGS", "ARGUS_", "ARGUS_LOG", "argus_log"], &["ARGUS_", "ARGUS_LOGS"]),
             (&["ARGUS_SERVICE_HOST", "ARGUS_SERVICE_PORT_HTTP", "ARGUS_PORT_3000_TCP_ADDR", "ARGUS_X"], &["ARGUS_X"]),
             (&["ARGUS_EVENTS_SERVICE_HOST", "ARGUS_EVENTS_PORT", "ARGUS_PORTS"], &["ARGUS_PORTS"]),
+            (&["ARGUS_SERVICE_HOST", "ARGUS_PORTS", "ARGUS_PORTAL_URL"], &["ARGUS_PORTAL_URL", "ARGUS_PORTS"]),
             (&["ARGUS_SERVICE_PORT"], &["ARGUS_SERVICE_PORT"]),
         ] {
             let found = unknown(&Settings::command_of("argus-test"), names.iter().map(OsString::from));

@@ -8,7 +8,8 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["settings";
     "Routes": [
-        a_port_replaces_that_of_the_endpoint, empty_variables_are_as_if_not_set, unknown_variables_are_named,
+        a_port_replaces_that_of_the_endpoint, empty_variables_are_as_if_not_set, help_names_empty_variables,
+        subcommands_need_no_settings, unknown_variables_are_named,
     ],
 ];
 
@@ -63,6 +64,37 @@ fn empty_variables_are_as_if_not_set(ctx: &Context<'_>) -> Outcome {
     let link = env(["ARGUS_PORT=tcp://10.0.0.1:3000", "ARGUS_SERVICE_HOST=10.0.0.1"].map(str::to_owned));
     let log_of_link = log(ctx.start_in(&link, &[])?)?;
     check!(!log_of_link.contains("ARGUS_"), "no line about the variables of a service, not {log_of_link}");
+    Ok(())
+}
+
+fn help_names_empty_variables(ctx: &Context<'_>) -> Outcome {
+    let variables = variables(ctx)?;
+    let empty = env(variables.iter().map(|name| format!("{name}=")));
+    for asked in ["--help", "help"] {
+        let help = ctx.run_in(&empty, &[asked])?.stdout;
+        for name in &variables {
+            check!(help.contains(&format!("[env: {name}=]")), "{name} in {asked} if it is empty, not {help}");
+        }
+    }
+    Ok(())
+}
+
+fn subcommands_need_no_settings(ctx: &Context<'_>) -> Outcome {
+    let wrong = env(["ARGUS_PORT=x", "ARGUS_THREADS=0", "ARGUS_REPOSITORY=s3://x"].map(str::to_owned));
+    check_eq!(ctx.run_in(&wrong, &["version"])?.code, Some(0), "the exit code of version");
+    let mut server = ctx.empty()?;
+    let Some(folder) = server.folder().map(|folder| folder.display().to_string()) else { return Ok(()) };
+    server.signal(Signal::Terminate)?;
+    server.wait()?;
+    let root = tempfile::tempdir().map_err(|error| Failure::unmet(format!("a temporary folder: {error}")))?;
+    let copy = root.path().join("copy").display().to_string();
+    for arguments in [&["check", &folder][..], &["snapshot", &folder, &copy], &["check", &copy]] {
+        let exit = ctx.run_in(&wrong, arguments)?;
+        check_eq!(exit.code, Some(0), "the exit code of {arguments:?}: {}", exit.stderr);
+    }
+    let exit = ctx.run_in(&wrong, &[])?;
+    check_eq!(exit.code, Some(2), "the exit code of a server with a wrong setting");
+    check!(exit.stderr.contains("(set by ARGUS_"), "a message that names the variable, not {}", exit.stderr);
     Ok(())
 }
 
