@@ -36,21 +36,21 @@ const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero
 )]
 pub struct Settings {
     /// Address to listen on, as host:port; port 0 lets the system choose
-    // `Settings::read` has put the port of `port` into it.
+    // `Settings::of` puts `port` into it.
     #[arg(long, env = "ARGUS_ENDPOINT", value_name = "HOST:PORT", default_value = "127.0.0.1:3000")]
     #[arg(value_parser = parse_endpoint, help_heading = "Service")]
     pub endpoint: String,
 
     /// Port to listen on, in place of that of `--endpoint`; an `--endpoint` flag wins over `ARGUS_PORT`
     #[arg(long, env = "ARGUS_PORT", value_name = "PORT", value_parser = parse_port, help_heading = "Service")]
-    pub port: Option<u16>,
+    port: Option<u16>,
 
-    /// Where to keep events: `disk:PATH` or PATH (a folder, created if it does not exist), or `memory:` or `memory`
+    /// Where to keep events: PATH or `disk:PATH` (a folder, created if it does not exist), or `memory` or `memory:`
     /// (until the process ends)
     #[arg(
         long,
         env = "ARGUS_REPOSITORY",
-        value_name = "URL",
+        value_name = "PATH",
         default_value = "disk:argus-data",
         help_heading = "Service"
     )]

@@ -14,7 +14,7 @@ Usage: argus-minimal [OPTIONS]
 
       --endpoint HOST:PORT           Address to listen on [default: 127.0.0.1:3000]
       --port PORT                    Port to listen on, in place of that of --endpoint
-      --repository URL               Where events are kept: memory: or memory [default: memory:]
+      --repository PATH              Where events are kept: only `memory` or `memory:` [default: memory:]
       --durability WHEN              No effect: there is no disk
       --threads COUNT                No effect: there is one for each connection
       --max-body-bytes BYTES         Longest request body, after decompression
