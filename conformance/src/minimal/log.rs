@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 use std::time::Duration;
 
 use crate::ending::Ending;
@@ -55,10 +56,11 @@ impl Log {
     /// Waits until the lines so far are written, for at most a second. The process would end without them.
     pub(crate) fn finish(&self) {
         let (mark, reached) = sync_channel(0);
-        if self.entries.try_send(Entry::Mark(mark)).is_ok() {
-            // It ends with an error in either case: the mark is dropped, or the time is over.
-            let _ = reached.recv_timeout(LAST_LINES_WAIT_MAX);
-        }
+        let entries = self.entries.clone();
+        // In a thread: the queue may be full. Without the thread, the mark is dropped at once.
+        let _ = thread::Builder::new().spawn(move || entries.send(Entry::Mark(mark)));
+        // It ends with an error in either case: the mark is dropped, or the time is over.
+        let _ = reached.recv_timeout(LAST_LINES_WAIT_MAX);
     }
 
     pub(crate) fn lost(&self) -> u64 {
@@ -76,5 +78,25 @@ fn write(entries: &Receiver<Entry>, lost: &AtomicU64) {
             }
             Entry::Mark(mark) => drop(mark),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_waits_for_a_full_queue() {
+        let (entries, written) = sync_channel(LINES_MAX);
+        let log = Log { entries, requests: false, lost: Arc::default() };
+        for _ in 0..LINES_MAX {
+            log.line("a line");
+        }
+        log.finish();
+        assert_eq!(log.lost(), 0);
+        drop(log);
+        let entries: Vec<Entry> = written.iter().collect();
+        assert_eq!(entries.len(), LINES_MAX + 1);
+        assert!(matches!(entries.last(), Some(Entry::Mark(_))), "after all lines");
     }
 }
