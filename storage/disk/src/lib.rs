@@ -4,7 +4,7 @@
 //!
 //! | in the folder | meaning |
 //! |---|---|
-//! | `lock` | locked by the one process that may use the folder; has the id of the current or last one; never removed |
+//! | `lock` | held by the one process that writes, or by those that check; has the id of the last writer; never removed |
 //! | `format` | version of this layout, and the length of log files |
 //! | `format.unfinished` | renamed to `format` when a copy is complete; until then the folder is refused |
 //! | `log/<start>.log` | the bytes of the log from this offset (20 decimal digits) on; all have the same length |
@@ -53,8 +53,8 @@
 //!
 //! # Damage
 //!
-//! [`DiskReader`] reads a folder that may be damaged. It holds the lock, without writing to it, so that no process
-//! changes the folder meanwhile. Recovered events go to a [`DiskTarget`], too.
+//! [`DiskReader`] reads a folder that may be damaged. It shares the lock with other readers, without writing to it, so
+//! that no process changes the folder meanwhile. Recovered events go to a [`DiskTarget`], too.
 //!
 //! Errors name the operation, the path and the system's reason.
 

@@ -16,7 +16,7 @@ use crate::lock::Lock;
 use crate::log::RecoveredLog;
 use crate::system::drop_cached;
 
-/// Reads a folder that may be damaged. Changes nothing, and holds the lock for as long as it lives.
+/// Reads a folder that may be damaged. Changes nothing, and keeps writers out for as long as it lives.
 ///
 /// Bytes that are missing from the log read as zeros. The page cache is dropped first where the system allows it, so
 /// that reads show what the device has.
@@ -35,7 +35,7 @@ impl DiskReader {
     ///
     /// # Errors
     ///
-    /// [`OpenError`]: another process uses it, it holds no repository, or a system call failed. Nothing is changed.
+    /// [`OpenError`]: another process writes to it, it holds no repository, or a system call failed. Nothing is changed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let folder = Folder::open(path)?;
