@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder, and the error for a writer while the lock has this text.
+    /// The error for a writer while the lock is held, and its file has this text.
     fn refused(text: &str, hold: impl FnOnce(&Folder) -> Lock) -> OpenError {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::open(root.path()).unwrap();

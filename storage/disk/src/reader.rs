@@ -35,7 +35,8 @@ impl DiskReader {
     ///
     /// # Errors
     ///
-    /// [`OpenError`]: another process writes to it, it holds no repository, or a system call failed. Nothing is changed.
+    /// [`OpenError`]: another process writes to it, it holds no repository, or a system call failed. Nothing is
+    /// changed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let folder = Folder::open(path)?;
