@@ -131,7 +131,7 @@ fn a_check_changes_nothing_and_keeps_other_processes_out() {
     let report = check(&reader);
     assert!(report.findings.is_empty() && reader.errors().is_empty(), "{report:?}");
     assert_eq!((report.events, report.last_seq), (expected.len() as u64, expected.len() as u64));
-    assert!(report.segments >= 3 && report.records > 0, "{report:?}");
+    assert!(report.segments >= 2 && report.records > 0, "{report:?}");
     assert!(open(&path).unwrap_err().contains("is using "));
     let (found, events) = saved(&reader, &root.path().join("copy"));
     assert_eq!(events, expected);
@@ -145,7 +145,7 @@ fn a_check_changes_nothing_and_keeps_other_processes_out() {
 
 #[test]
 fn damage_in_the_log_names_the_file_the_offset_and_the_events() {
-    let (_root, path, _) = store();
+    let (_root, path, _, records) = store_and_records();
     // The last file but one: there are records in it and after it.
     let logs = logs(&path);
     let file = logs.iter().rev().nth(1).unwrap();
@@ -155,7 +155,9 @@ fn damage_in_the_log_names_the_file_the_offset_and_the_events() {
     let refusal = open(&path).unwrap_err();
     let named = format!(" of {}) is damaged: ", file.display());
     assert!(refusal.starts_with("the log at offset ") && refusal.contains(&named), "{refusal}");
-    assert!(refusal.contains("; event 70 is affected"), "{refusal}");
+    let damaged = start_of(file) + 500;
+    let (_, seq) = records.iter().find(|(place, _)| place.contains(&damaged)).unwrap();
+    assert!(refusal.contains(&format!("; event {seq} is affected")), "{refusal}");
 }
 
 #[test]
