@@ -4,7 +4,7 @@
 //!
 //! | in the folder | meaning |
 //! |---|---|
-//! | `lock` | held by the one process that writes, or by those that check; has the id of the last writer; never removed |
+//! | `lock` | held by the writer, or by those that check; has the id of the last writer; never removed |
 //! | `format` | version of this layout, and the length of log files |
 //! | `format.unfinished` | renamed to `format` when a copy is complete; until then the folder is refused |
 //! | `log/<start>.log` | the bytes of the log from this offset (20 decimal digits) on; all have the same length |
