@@ -19,6 +19,11 @@ pub(crate) fn parse_log_filter(text: &str) -> Result<String, String> {
                  as in info,argus_host::wire=debug"
             ));
         }
+        if directive.split('=').next().is_some_and(|module| module.contains('-')) {
+            return Err(format!(
+                "'{directive}' matches nothing: the names of modules have '_' for '-', as in argus_host=debug"
+            ));
+        }
     }
     let filter = directives.join(",");
     EnvFilter::builder().parse(&filter).map(|_| filter).map_err(|error| error.to_string())
@@ -54,6 +59,8 @@ mod tests {
             ("6", "'6'"),
             ("argus_host=loud", "'loud'"),
             ("argus_host=", "MODULE=LEVEL"),
+            ("argus-host=debug", "'_' for '-'"),
+            ("info,argus-tokio=debug", "'_' for '-'"),
             ("", "expected a level"),
             (" ,", "expected a level"),
             ("=debug", "invalid"),

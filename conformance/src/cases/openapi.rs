@@ -129,6 +129,7 @@ fn parameters_are_declared(ctx: &Context<'_>) -> Outcome {
     let document = document(&ctx.server()?)?;
     for (method, names) in [
         ("get", &["type", "type[prefix]", "id", "start", "end", "after_seq", "limit", "order", "cursor"][..]),
+        ("head", &["type", "type[prefix]", "id", "start", "end", "after_seq", "limit", "order", "cursor"]),
         ("post", &["type", "type_from", "time_from", "time", "id_from", "payload_from", "records_from"]),
     ] {
         let parameters = document["paths"]["/events"][method]["parameters"].as_array().cloned().unwrap_or_default();
@@ -137,11 +138,15 @@ fn parameters_are_declared(ctx: &Context<'_>) -> Outcome {
             .map(|parameter| {
                 let target =
                     parameter["$ref"].as_str().and_then(|reference| document.pointer(reference.strip_prefix('#')?));
-                target.unwrap_or(parameter)["name"].clone()
+                let parameter = target.unwrap_or(parameter);
+                json!([parameter["name"], parameter["in"]])
             })
             .collect();
         for name in names {
-            check!(declared.contains(&json!(name)), "the parameter {name} of {method} /events in {declared:?}");
+            check!(
+                declared.contains(&json!([name, "query"])),
+                "the parameter {name} of {method} /events in {declared:?}"
+            );
         }
     }
     Ok(())

@@ -139,7 +139,10 @@ fn charsets(ctx: &Context<'_>) -> Outcome {
             let response = server.send(&request)?;
             response.expect(status).map_err(|failure| failure.within(&charset))?;
             if status == 415 {
-                response.problem_naming(415, &format!("the charset in Content-Type must be UTF-8, not '{charset}'"))?;
+                response.problem_naming(
+                    415,
+                    &format!("the charset in Content-Type must be UTF-8 or ASCII, not '{charset}'"),
+                )?;
             }
         }
     }

@@ -241,7 +241,7 @@ fn read_framing(head: &RequestHead<'_>) -> Result<Framing, ProblemReply> {
         return unsupported(detail);
     };
     if let Some(charset) = media_type.charset.as_deref().filter(|charset| !charset::is_utf8(charset)) {
-        return unsupported(format!("the charset in Content-Type must be UTF-8, not {}", Excerpt(charset)));
+        return unsupported(format!("the charset in Content-Type must be UTF-8 or ASCII, not {}", Excerpt(charset)));
     }
     match Format::of(&media_type.essence) {
         Some(Format::Json) => Ok(Framing::Document),

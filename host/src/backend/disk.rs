@@ -97,12 +97,12 @@ fn report_folder(path: &Path, storage: &DiskStorage) -> Result<(), OpenError> {
     let others = blobs.into_iter().filter(|name| !engine::is_blob_name(name));
     let others = others.map(|name| path.join("blobs").join(name));
     for unknown in storage.unknown_files().iter().cloned().chain(others) {
-        let path = unknown.display();
-        tracing::warn!(%path, "a file in the folder does not belong to the repository; it is ignored");
+        let path = &*unknown.to_string_lossy();
+        tracing::warn!(path, "a file in the folder does not belong to the repository; it is ignored");
     }
     for folder in storage.exposed() {
-        let (path, word) = (folder.display(), shell::word(folder));
-        tracing::warn!(%path, "other users can read the events in this folder; `chmod -R go= {word}` keeps them out");
+        let (path, word) = (&*folder.to_string_lossy(), shell::word(folder));
+        tracing::warn!(path, "other users can read the events in this folder; `chmod -R go= {word}` keeps them out");
     }
     Ok(())
 }
@@ -129,43 +129,44 @@ fn report(path: &Path, recovery: &Recovery, took: Duration) {
         manifest_repaired,
         manifest_outdated,
     } = *recovery;
-    let path = path.display();
+    // As a string value: logs quote and escape it.
+    let path = &*path.to_string_lossy();
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(%path, sealed_events, replayed_events, was_closed, took_ms, "opened the repository");
+    tracing::info!(path, sealed_events, replayed_events, was_closed, took_ms, "opened the repository");
     if end_is_unknown {
         tracing::warn!(
-            %path,
+            path,
             "the record of where the log ended when it was closed is damaged: it is unknown whether the log has lost \
              its end since"
         );
     }
     if cut_record {
         tracing::warn!(
-            %path,
+            path,
             cut_bytes,
             "the previous process ended during a commit, which was cut from the log: it was never acknowledged as \
              durable"
         );
     } else if cut_bytes > 0 {
         tracing::info!(
-            %path,
+            path,
             cut_bytes,
             "the previous process did not close the log; the bytes after its last record were cut: they are stale, or \
              a commit that was never acknowledged as durable"
         );
     }
     if orphans > 0 {
-        tracing::info!(%path, orphans, "deleted orphaned segments, which no manifest lists");
+        tracing::info!(path, orphans, "deleted orphaned segments, which no manifest lists");
     }
     if manifest_repaired {
         tracing::warn!(
-            %path,
+            path,
             "one copy of the manifest was missing, damaged, unreadable or old, and was restored from the other"
         );
     }
     if manifest_outdated {
         tracing::warn!(
-            %path,
+            path,
             "the storage was full or unavailable, and the second copy of the manifest could not be restored; this will \
              be retried"
         );

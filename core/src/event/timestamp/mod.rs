@@ -81,8 +81,9 @@ impl Timestamp {
     /// Parses a date and time of RFC 3339, section 5.6, or Unix time in digits with
     /// [`parse_number`](Self::parse_number).
     ///
-    /// An offset is required. Beside `+02:00` and `Z`, it may be `+0200` or `+02`; `-00:00` means UTC. A space may
-    /// replace `T`, and precede the offset. `T` and `Z` may be in lower case.
+    /// An offset is required. Beside `+02:00` and `Z`, it may be `+0200`, `+02` or `UTC`; `-00:00` means UTC. A space
+    /// may replace `T`, and precede the offset. `T` and `Z` may be in lower case. A number may have a plus sign and
+    /// leading zeros.
     ///
     /// Second 60 is a leap second, so it is valid only at 23:59:60 UTC. It counts as the first second of the next day,
     /// as in Unix time. Fraction digits after the ninth must be zeros.
@@ -104,8 +105,9 @@ impl Timestamp {
     /// [`TimestampError::OutOfRange`], [`TimestampError::TooFine`].
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
         // No text is both a date and a number. The common form comes first, since it must be fast.
-        rfc3339::parse(text).or_else(|error| match (error, Decimal::parse(text)) {
+        rfc3339::parse(text).or_else(|error| match (error, Decimal::parse_text(text.as_bytes())) {
             (TimestampError::Grammar { .. }, Some(number)) => Self::from_number(number),
+            (grammar @ TimestampError::Grammar { .. }, None) => Err(white_space_around(text).unwrap_or(grammar)),
             (error, _) => Err(error),
         })
     }
@@ -152,6 +154,13 @@ impl Timestamp {
     pub fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(rfc3339::format(self).as_bytes());
     }
+}
+
+/// The error for white space before or after the time, if there is any.
+fn white_space_around(text: &str) -> Option<TimestampError> {
+    let end = text.trim_end().len();
+    let at = if text.starts_with(char::is_whitespace) { 0 } else { end };
+    (text.trim().len() < text.len()).then_some(TimestampError::Grammar { reason: "unexpected white space", at })
 }
 
 impl fmt::Display for Timestamp {
@@ -259,8 +268,12 @@ mod tests {
             ("1e400", Err(TimestampError::OutOfRange)),
             ("1.0000000001", Err(TimestampError::TooFine)),
             ("yesterday", Err(TimestampError::Grammar { reason: "expected a digit of the year", at: 0 })),
-            ("+1", Err(TimestampError::Grammar { reason: "expected a digit of the year", at: 0 })),
-            ("1700000000 ", Err(TimestampError::Grammar { reason: "expected '-' after the year", at: 4 })),
+            ("+1", Ok(Timestamp(1_000_000_000))),
+            ("00001700000000", Ok(Timestamp(1_700_000_000_000_000_000))),
+            ("1700000000 ", Err(TimestampError::Grammar { reason: "unexpected white space", at: 10 })),
+            ("\t1700000000", Err(TimestampError::Grammar { reason: "unexpected white space", at: 0 })),
+            ("1970-01-01 00:00:01 UTC", Ok(Timestamp(1_000_000_000))),
+            ("1970-01-01T00:00:01UTC", Ok(Timestamp(1_000_000_000))),
         ] {
             assert_eq!(Timestamp::parse(text), expected, "{text}");
         }

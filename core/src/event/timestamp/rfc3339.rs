@@ -164,6 +164,10 @@ impl Reader<'_> {
             Some(b' ') => self.at += 1,
             Some(_) => {}
         }
+        if self.bytes.get(self.at..) == Some(b"UTC") {
+            self.at += b"UTC".len();
+            return Ok(Some(0));
+        }
         let sign = match self.byte(b"Zz+-", "expected 'Z', '+' or '-'")? {
             b'+' => 1,
             b'-' => -1,
