@@ -2,11 +2,27 @@
 
 use std::path::Path;
 
-/// The path as one word: in single quotes if it has characters that mean something to a shell.
+/// The path as one word on one line: in quotes if it has characters that mean something to a shell.
 pub(crate) fn word(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |char: char| char.is_alphanumeric() || "/._-+,:@%".contains(char);
-    if !text.is_empty() && text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text;
+    }
+    if !text.contains(char::is_control) {
+        return format!("'{}'", text.replace('\'', r"'\''"));
+    }
+    let mut word = "$'".to_owned();
+    for char in text.chars() {
+        match char {
+            '\'' | '\\' => word.extend(['\\', char]),
+            _ if char.is_control() => {
+                word.extend(char.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!(r"\{byte:03o}")));
+            }
+            _ => word.push(char),
+        }
+    }
+    word + "'"
 }
 
 #[cfg(test)]
@@ -22,7 +38,9 @@ mod tests {
             ("/my data", "'/my data'"),
             ("/a/$HOME;`x`", "'/a/$HOME;`x`'"),
             ("/ada's", r"'/ada'\''s'"),
-            ("/a/*~\n", "'/a/*~\n'"),
+            (r"/a/*~\", r"'/a/*~\'"),
+            ("/a\nb", r"$'/a\012b'"),
+            ("/it's\\\u{1b}[0m\u{85}", r"$'/it\'s\\\033[0m\302\205'"),
             ("", "''"),
         ] {
             assert_eq!(word(Path::new(path)), expected);
