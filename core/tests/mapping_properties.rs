@@ -4,7 +4,7 @@
 
 use argus_core::event::{ClientId, Timestamp};
 use argus_core::ingest::{
-    self, Dialect, Framing, Handling, Mapping, ParseOptions, Parsed, Pointer, TimeSource, TypeSource,
+    self, Dialect, FaultCode, Framing, Handling, Mapping, ParseOptions, Parsed, Pointer, TimeSource, TypeSource,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -25,8 +25,8 @@ struct Places {
     payload: Option<Tokens>,
 }
 
-/// Type, nanoseconds, payload and id.
-type Event = (String, i64, Value, Option<String>);
+/// Type, nanoseconds, payload, id, and the pointer to the record.
+type Event = (String, i64, Value, Option<String>, String);
 
 fn tokens() -> impl Strategy<Value = Tokens> {
     vec(prop::sample::select(vec!["x", "y", "0"]), 1..3)
@@ -46,6 +46,13 @@ fn places() -> impl Strategy<Value = Places> {
 /// A string or a number.
 fn name() -> impl Strategy<Value = Value> {
     prop_oneof![(-3_i64..100).prop_map(Value::from), "[xy\"\\\\/ü\u{1}\u{8}\u{c}\n😀]{0,3}".prop_map(Value::from),]
+}
+
+/// A string or a number without control characters.
+fn part() -> impl Strategy<Value = Value> {
+    name().prop_filter("control characters are faults", |name| {
+        !name.as_str().is_some_and(|s| s.contains(char::is_control))
+    })
 }
 
 /// JSON with few names, so that pointers find something.
@@ -86,13 +93,13 @@ fn options(places: &Places, framing: Framing) -> ParseOptions {
 }
 
 /// The records in a text, each with its pointer; `Err` where there should be an array.
-fn records<'a>(text: &'a Value, tokens: &[&str], at: &str, found: &mut Vec<(String, Result<&'a Value, ()>)>) {
+fn records<'a>(text: &'a Value, tokens: &[&str], at: &str, found: &mut Vec<(String, Result<&'a Value, FaultCode>)>) {
     let Some((token, rest)) = tokens.split_first() else {
         match text.as_array() {
             Some(list) => {
                 found.extend(list.iter().enumerate().map(|(index, record)| (format!("{at}/{index}"), Ok(record))));
             }
-            None => found.push((at.to_owned(), Err(()))),
+            None => found.push((at.to_owned(), Err(FaultCode::WrongType))),
         }
         return;
     };
@@ -105,7 +112,7 @@ fn records<'a>(text: &'a Value, tokens: &[&str], at: &str, found: &mut Vec<(Stri
                 if element.is_object() {
                     records(element, tokens, &at, found);
                 } else {
-                    found.push((format!("{at}/{token}"), Err(())));
+                    found.push((format!("{at}/{token}"), Err(FaultCode::MissingField)));
                 }
             }
             return;
@@ -114,19 +121,31 @@ fn records<'a>(text: &'a Value, tokens: &[&str], at: &str, found: &mut Vec<(Stri
     };
     match next {
         Some(value) => records(value, rest, &format!("{at}/{token}"), found),
-        None => found.push((format!("{at}/{token}"), Err(()))),
+        None => found.push((format!("{at}/{token}"), Err(FaultCode::MissingField))),
     }
 }
 
-/// The event of a record, or the pointers of its faults.
-fn event(record: &Value, at: &str, places: &Places) -> Result<Event, Vec<String>> {
+/// A fault: its pointer and its code.
+type Fault = (String, FaultCode);
+
+/// The code of a value that is not valid. `invalid` is for strings.
+fn code(value: Option<&Value>, invalid: FaultCode) -> FaultCode {
+    match value {
+        None => FaultCode::MissingField,
+        Some(Value::String(_)) => invalid,
+        Some(_) => FaultCode::WrongType,
+    }
+}
+
+/// The event of a record, or its faults.
+fn event(record: &Value, at: &str, places: &Places) -> Result<Event, Vec<Fault>> {
     if !record.is_object() {
-        return Err(vec![at.to_owned()]);
+        return Err(vec![(at.to_owned(), FaultCode::NotAnObject)]);
     }
     let text = |tokens: &Tokens| tokens.iter().map(|token| format!("/{token}")).collect::<String>();
     let get = |tokens: &Tokens| record.pointer(&text(tokens));
     let mut faults = Vec::new();
-    let mut fault = |tokens: &Tokens| faults.push(format!("{at}{}", text(tokens)));
+    let mut fault = |tokens: &Tokens, code| faults.push((format!("{at}{}", text(tokens)), code));
     let name = |value: &Value| {
         let valid = |name: &str| !name.is_empty() && !name.contains(char::is_control);
         let number = || value.is_number().then(|| value.to_string());
@@ -135,26 +154,27 @@ fn event(record: &Value, at: &str, places: &Places) -> Result<Event, Vec<String>
 
     let event_type = get(&places.event_type).and_then(name);
     if event_type.is_none() {
-        fault(&places.event_type);
+        fault(&places.event_type, code(get(&places.event_type), FaultCode::InvalidEventType));
     }
     let mut candidates = places.timestamp.iter().filter_map(|tokens| get(tokens).map(|value| (tokens, value)));
     let nanos = match candidates.find(|(_, value)| !value.is_null()) {
         Some((_, Value::Number(number))) => number.as_i64().unwrap() * 1_000_000_000,
-        Some((tokens, _)) => {
-            fault(tokens);
+        Some((tokens, value)) => {
+            fault(tokens, code(Some(value), FaultCode::InvalidTimestamp));
             0
         }
         None if places.or_arrival => ARRIVAL,
         None => {
-            fault(&places.timestamp[0]);
+            fault(&places.timestamp[0], FaultCode::MissingField);
             0
         }
     };
     let parts: Vec<&Value> = places.id.iter().map(|tokens| get(tokens).unwrap_or(&Value::Null)).collect();
     for (tokens, part) in places.id.iter().zip(&parts) {
-        let is_valid = if parts.len() == 1 { name(part).is_some() } else { part.is_string() || part.is_number() };
+        let is_part = part.as_str().map_or(part.is_number(), |text| !text.contains(char::is_control));
+        let is_valid = if parts.len() == 1 { name(part).is_some() } else { is_part };
         if !is_valid && !part.is_null() {
-            fault(tokens);
+            fault(tokens, code(Some(*part), FaultCode::InvalidId));
         }
     }
     let id = match parts.as_slice() {
@@ -164,16 +184,18 @@ fn event(record: &Value, at: &str, places: &Places) -> Result<Event, Vec<String>
     };
     let payload = places.payload.as_ref().map_or(Some(record), get);
     if payload.is_none() {
-        places.payload.iter().for_each(&mut fault);
+        places.payload.iter().for_each(|tokens| fault(tokens, FaultCode::MissingField));
     }
     match (event_type, payload) {
-        (Some(event_type), Some(payload)) if faults.is_empty() => Ok((event_type, nanos, payload.clone(), id)),
+        (Some(event_type), Some(payload)) if faults.is_empty() => {
+            Ok((event_type, nanos, payload.clone(), id, at.to_owned()))
+        }
         _ => Err(faults),
     }
 }
 
-/// The events of a list of texts, and the pointers of the faults.
-fn model(texts: &[(String, &Value)], places: &Places) -> (Vec<Event>, Vec<String>) {
+/// The events of a list of texts, and the faults.
+fn model(texts: &[(String, &Value)], places: &Places) -> (Vec<Event>, Vec<Fault>) {
     let mut found = Vec::new();
     for (at, text) in texts {
         match &places.records {
@@ -183,9 +205,9 @@ fn model(texts: &[(String, &Value)], places: &Places) -> (Vec<Event>, Vec<String
     }
     let (mut events, mut faults) = (Vec::new(), Vec::new());
     for (at, record) in found {
-        match record.map_err(|()| vec![at.clone()]).and_then(|record| event(record, &at, places)) {
+        match record.map_err(|code| vec![(at.clone(), code)]).and_then(|record| event(record, &at, places)) {
             Ok(event) => events.push(event),
-            Err(pointers) => faults.extend(pointers),
+            Err(listed) => faults.extend(listed),
         }
     }
     (events, faults)
@@ -196,15 +218,22 @@ fn escaped(json: &str) -> String {
     json.replace('x', "\\u0078").replace('ü', "\\u00fc").replace('/', "\\/")
 }
 
-fn parsed(body: &str, places: &Places, framing: Framing) -> Result<(Vec<Event>, Vec<String>), TestCaseError> {
+fn parsed(body: &str, places: &Places, framing: Framing) -> Result<(Vec<Event>, Vec<Fault>), TestCaseError> {
     match ingest::parse(body.as_bytes(), &options(places, framing), Timestamp::from_nanos(ARRIVAL)) {
-        Ok(Parsed::Many { batch, rejected, .. }) => {
-            let event = |event: argus_core::batch::NewEvent<'_>| {
+        Ok(Parsed::Many { batch, places, rejected, .. }) => {
+            let event = |(position, event): (u32, argus_core::batch::NewEvent<'_>)| {
                 let payload = serde_json::from_str(event.payload.as_str()).unwrap();
                 let id = event.id.map(|id: ClientId<'_>| id.as_str().to_owned());
-                (event.event_type.as_str().to_owned(), event.timestamp.as_nanos(), payload, id)
+                let place = places.fault(position, "", FaultCode::TooManyTypes, String::new());
+                // In bodies of lines, every other one is blank.
+                let text = place.line.map_or_else(|| "#".to_owned(), |line| format!("#/{}", line / 2));
+                assert!(place.pointer.starts_with(&text), "{place:?}");
+                (event.event_type.as_str().to_owned(), event.timestamp.as_nanos(), payload, id, place.pointer)
             };
-            Ok((batch.events().map(event).collect(), rejected.into_iter().map(|fault| fault.pointer).collect()))
+            Ok((
+                (0..).zip(batch.events()).map(event).collect(),
+                rejected.into_iter().map(|fault| (fault.pointer, fault.code)).collect(),
+            ))
         }
         other => Err(TestCaseError::fail(format!("{other:?}"))),
     }
@@ -226,7 +255,7 @@ proptest! {
     }
 
     #[test]
-    fn an_id_of_several_values_is_their_json_array(parts in vec(name(), 2..6)) {
+    fn an_id_of_several_values_is_their_json_array(parts in vec(part(), 2..6)) {
         let names = ["0", "1", "2", "3", "4"].iter().take(parts.len());
         let tokens: Vec<Tokens> = names.map(|name| vec![*name]).collect();
         let record: Map<_, _> = tokens.iter().map(|token| token[0].to_owned()).zip(parts.clone()).collect();
@@ -236,7 +265,7 @@ proptest! {
         let (event_type, payload) = (vec!["x"], Some(vec!["x"]));
         let places =
             Places { records: None, event_type, timestamp: Vec::new(), or_arrival: true, id: id_from, payload };
-        let expected = (vec![("t".to_owned(), ARRIVAL, json!("t"), id)], Vec::new());
+        let expected = (vec![("t".to_owned(), ARRIVAL, json!("t"), id, "#/0".to_owned())], Vec::new());
         for body in [record.to_string(), escaped(&record.to_string())] {
             prop_assert_eq!(&parsed(&body, &places, Framing::Lines)?, &expected, "{}", body);
         }

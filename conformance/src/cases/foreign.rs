@@ -73,7 +73,7 @@ fn id_of_several_values(ctx: &Context<'_>) -> Outcome {
         r#"{"source":"b","id":"100"}"#,
         r#"{"id":"10\u0030","source":"\u0061"}"#,
         r#"{"source":"a","id":100}"#,
-        r#"{"source":"ü\/\"\n","id":1.0}"#,
+        r#"{"source":"ü\/\"\\","id":1.0}"#,
     ]
     .join("\n");
     let response = server.send(&import("type=t&time=now&id_from=/source&id_from=/id", &body))?;
@@ -81,7 +81,7 @@ fn id_of_several_values(ctx: &Context<'_>) -> Outcome {
     check_eq!(response.member("accepted")?, json!(4), "records accepted");
     check_eq!(response.member("duplicates")?, json!(1), "records with the id of another");
     let ids: Vec<_> = server.find("order=seq")?.iter().map(|event| event["id"].clone()).collect();
-    let expected = [r#"["a","100"]"#, r#"["b","100"]"#, r#"["a",100]"#, r#"["ü/\"\n",1.0]"#];
+    let expected = [r#"["a","100"]"#, r#"["b","100"]"#, r#"["a",100]"#, r#"["ü/\"\\",1.0]"#];
     check_eq!(ids, expected, "the ids");
     let one = r#"{"source":"a","id":"100"}"#;
     let target = "/events?type=t&time=now&id_from=/source&id_from=/id";
@@ -114,17 +114,24 @@ fn record_without_an_id(ctx: &Context<'_>) -> Outcome {
 
 fn invalid_ids(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    for value in ["true", "[]", "{}", r#""\ud800""#] {
+    for (value, code) in [
+        ("true", "wrong_type"),
+        ("[]", "wrong_type"),
+        ("{}", "wrong_type"),
+        (r#""\ud800""#, "wrong_type"),
+        (r#""x\n""#, "invalid_id"),
+        ("\"\u{85}\"", "invalid_id"),
+    ] {
         let record = format!(r#"{{"a":"x","b":{value}}}"#);
         for ids in ["id_from=/b", "id_from=/a&id_from=/b", "id_from=/b&id_from=/c"] {
             let response = server.send(&import(&format!("type=t&time=now&{ids}"), &record))?;
-            response.fault("#/0/b", "wrong_type").map_err(|failure| failure.within(&format!("{value} with {ids}")))?;
+            response.fault("#/0/b", code).map_err(|failure| failure.within(&format!("{value} with {ids}")))?;
         }
     }
     let record = json!({"a": "x".repeat(200), "b": "y".repeat(200)}).to_string();
     let response = server.send(&import("type=t&time=now&id_from=/a&id_from=/b", &record))?;
     response.fault("#/0", "invalid_id")?;
-    response.problem_naming(422, "/a, /b")?;
+    response.problem_naming(422, "'/a', '/b'")?;
     server.expect_empty()
 }
 
@@ -188,7 +195,7 @@ fn first_time_counts(ctx: &Context<'_>) -> Outcome {
     }
     let response = server.send(&import(target, r#"{"a":null}"#))?;
     response.fault("#/0/a", "missing_field")?;
-    response.problem_naming(422, "/a, /b/c, /d")
+    response.problem_naming(422, "'/a', '/b/c', '/d'")
 }
 
 fn time_of_arrival(ctx: &Context<'_>) -> Outcome {
@@ -307,9 +314,13 @@ fn type_together_with_type_from(ctx: &Context<'_>) -> Outcome {
 
 fn not_a_pointer(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    for pointer in ["at", "at/x", "/a~2b", "/a~"] {
+    for pointer in ["at", "at/x", "/a~2b", "/a~", ""] {
         let response = server.send(&import(&format!("type=a&time_from={pointer}"), RECORD))?;
         response.problem_naming(400, "time_from").map_err(|failure| failure.within(&pointer))?;
+    }
+    for query in ["type_from=&time=now", "type=a&time=now&id_from="] {
+        let response = server.send(&import(query, RECORD))?;
+        response.problem_naming(400, "_from: empty").map_err(|failure| failure.within(&query))?;
     }
     server.expect_empty()
 }

@@ -17,7 +17,7 @@ pub(super) const CASES: &[Case] = cases!["submit";
         last_line_without_line_feed, content_type_parameters, charsets, byte_order_mark, content_type_in_capitals,
         visible_at_once, sequence_has_no_gaps,
         concurrent_submissions_get_distinct_sequences, all_or_nothing, lenient_stores_the_valid_events,
-        lenient_without_faults, lenient_skips_a_line_that_is_not_json, strict_preference,
+        body_sent_under_another_type, lenient_without_faults, lenient_skips_a_line_that_is_not_json, strict_preference,
         unknown_preference_is_ignored,
     ],
 ];
@@ -292,4 +292,40 @@ fn unknown_preference_is_ignored(ctx: &Context<'_>) -> Outcome {
 
 fn number(value: &Value, member: &str) -> Result<u64, Failure> {
     value.get(member).and_then(Value::as_u64).ok_or_else(|| Failure::unmet(format!("a number {member:?} in {value}")))
+}
+
+/// The answer names the type under which the body would be valid, where this is plain.
+fn body_sent_under_another_type(ctx: &Context<'_>) -> Outcome {
+    const JSON: &str = "application/json";
+    const LINES: &str = "application/x-ndjson";
+    let server = ctx.empty()?;
+    let offset = EVENT.len() + 1;
+    let advice = "several JSON texts: send them as content-type application/x-ndjson";
+    server.submit(format!("{EVENT}\n{EVENT}\n"))?.problem_naming(400, &format!("byte {offset}; {advice}"))?;
+    let pretty = EVENT.replace(',', ",\n");
+    for (sent_as, body, advised) in [
+        (JSON, format!("\u{feff}\n{EVENT} \r\n\n {EVENT}"), Some(LINES)),
+        (JSON, "{}\n{".to_owned(), Some(LINES)),
+        (JSON, format!("{EVENT}{EVENT}"), None),
+        (JSON, format!("{EVENT} {EVENT}\n"), None),
+        (JSON, format!("{pretty}\n{EVENT}"), None),
+        (JSON, format!("[{EVENT}\n{EVENT}]"), None),
+        (JSON, format!("{EVENT}\nx"), None),
+        (JSON, format!("{EVENT},\n{EVENT}"), None),
+        (LINES, pretty.clone(), Some(JSON)),
+        (LINES, format!("\u{feff}\n[\n{EVENT},\n{pretty}\n]\n"), Some(JSON)),
+        (LINES, format!("[{EVENT},{EVENT}]\n"), Some(JSON)),
+        (LINES, format!("{EVENT}\n{pretty}"), None),
+        (LINES, format!("{pretty}\n{pretty}"), None),
+        (LINES, "{\n".to_owned(), None),
+        (LINES, "7\n".to_owned(), None),
+    ] {
+        let response = server.send(&Request::post("/events", sent_as, body.clone()))?;
+        let detail = response.json()?["detail"].as_str().unwrap_or_default().to_owned();
+        for media_type in [JSON, LINES] {
+            let is_named = detail.contains(&format!("as content-type {media_type}"));
+            check_eq!(is_named, advised == Some(media_type), "whether {detail:?} names {media_type} for {body:?}");
+        }
+    }
+    server.expect_empty()
 }

@@ -11,7 +11,7 @@ use crate::{check, check_eq};
 pub(super) const CASES: &[Case] = cases!["submit_faults";
     "POST /events": [
         not_json, not_json_names_the_offset, not_json_in_a_line, not_json_is_a_fault_of_the_body,
-        lines_sent_as_json, faults_have_lines, first_fault_in_the_detail, not_utf8,
+        faults_have_lines, first_fault_in_the_detail, not_utf8,
         deep_nesting_is_refused, empty_body, empty_array, unknown_content_type, missing_content_type,
         scalar_is_not_an_event, elements_that_are_not_objects, a_hundred_faults_are_listed, faults_of_several_events,
         faults_in_lines_point_by_index, unknown_parameter, lenient_single_event_is_strict,
@@ -90,28 +90,6 @@ fn not_json_is_a_fault_of_the_body(ctx: &Context<'_>) -> Outcome {
     server.expect_empty()
 }
 
-fn lines_sent_as_json(ctx: &Context<'_>) -> Outcome {
-    const ADVICE: &str = "several JSON texts: send them as content-type application/x-ndjson";
-    let server = ctx.empty()?;
-    let offset = EVENT.len() + 1;
-    server.submit(format!("{EVENT}\n{EVENT}\n"))?.problem_naming(400, &format!("byte {offset}; {ADVICE}"))?;
-    for (body, is_advised) in [
-        (format!("\u{feff}\n{EVENT} \r\n\n {EVENT}"), true),
-        ("{}\n{".to_owned(), true),
-        (format!("{EVENT}{EVENT}"), false),
-        (format!("{EVENT} {EVENT}\n"), false),
-        (format!("{}\n{EVENT}", EVENT.replace(',', ",\n")), false),
-        (format!("[{EVENT}\n{EVENT}]"), false),
-        (format!("{EVENT}\nx"), false),
-        (format!("{EVENT},\n{EVENT}"), false),
-    ] {
-        let problem = server.submit(body.clone())?.problem(400)?;
-        let detail = problem["detail"].as_str().unwrap_or_default();
-        check_eq!(detail.contains(ADVICE), is_advised, "whether {detail:?} advises to send {body:?} as lines");
-    }
-    server.expect_empty()
-}
-
 fn faults_have_lines(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let shown = |faults: &Value| -> Vec<String> {
@@ -140,8 +118,10 @@ fn faults_have_lines(ctx: &Context<'_>) -> Outcome {
 fn first_fault_in_the_detail(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let event = r#"{"event_type":"a","payload":0}"#;
-    server.submit(event)?.problem_naming(422, "1 fault; nothing was stored; the first at #/timestamp: timestamp")?;
-    server.submit_lines(format!("\n{EVENT}\n{event}"))?.problem_naming(422, "the first at line 3, #/1/timestamp: ")
+    server.submit(event)?.problem_naming(422, "1 fault; nothing was stored; at #/timestamp: timestamp")?;
+    server
+        .submit_lines(format!("\n{EVENT}\n{event}"))?
+        .problem_naming(422, "1 fault; nothing was stored; at line 3, #/1/timestamp: ")
 }
 
 fn not_utf8(ctx: &Context<'_>) -> Outcome {

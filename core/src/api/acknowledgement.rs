@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::acknowledgement_body::{Acknowledged, Summary};
 use super::problem_reply::{ProblemReply, count_by_code};
-use super::text::to_json;
+use super::text::{Start, to_json};
 use super::{Problem, ProblemKind, Reply, Route};
 use crate::cause::Cause;
 use crate::event::{ClientId, EventId, Uuid};
@@ -128,8 +128,9 @@ pub(super) fn invalid_events(listed: Vec<EventFault>, count: usize) -> Problem {
     };
     // Many tools show only this text.
     let first = listed.first().map_or_else(String::new, |EventFault { pointer, line, detail, .. }| {
+        let first = if count == 1 { "" } else { "the first " };
         let place = line.map_or_else(String::new, |line| format!("line {line}, "));
-        format!("; the first at {place}{pointer}: {detail}")
+        format!("; {first}at {place}{}: {detail}", Start(pointer))
     });
     let detail = format!("{counted}; nothing was stored{first}");
     Problem { kind: ProblemKind::InvalidEvents, detail, errors: listed }

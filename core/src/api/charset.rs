@@ -3,8 +3,8 @@
 /// Labels of UTF-8 and ASCII, in lower case. The body is UTF-8 with each of them.
 ///
 /// Those of UTF-8 are from the WHATWG Encoding Standard, section 4.2, and the IANA registry of character sets. Those of
-/// ASCII are from the registry: in the Encoding Standard, they are labels of windows-1252, as are those of Latin-1,
-/// which is another encoding.
+/// ASCII are from the registry, except `ascii`, which only the Encoding Standard has. There, all of them are labels of
+/// windows-1252, as are those of Latin-1, which is another encoding.
 const LABELS: [&str; 18] = [
     "utf-8",
     "utf8",

@@ -11,11 +11,13 @@ use super::text::Excerpt;
 use crate::event::EventType;
 use crate::ingest::{Dialect, Mapping, Pointer, TimeSource, TypeSource};
 
-/// The parameters, for the error about an unknown one.
-const PARAMETERS: &str = "type, type_from, time_from, time, id_from, payload_from, records_from";
+/// The parameters, for the error about an unknown one. Names of members are common mistakes.
+const PARAMETERS: &str = "type or type_from (the event_type), time_from or time (the timestamp), id_from, \
+    payload_from, records_from";
 
-/// Most pointers of one repeatable parameter. Each takes time for each record.
-const POINTERS_MAX: usize = 16;
+/// Most pointers of one repeatable parameter. Each takes time for each record: as much as reading it again, if all lead
+/// into the same large member.
+const POINTERS_MAX: usize = 8;
 
 /// The format of each event, and the pointer to the array of events in each JSON text of the body.
 pub(super) fn read(params: &[Param<'_>]) -> Result<(Dialect, Option<Pointer>), ProblemReply> {
@@ -27,11 +29,11 @@ pub(super) fn read(params: &[Param<'_>]) -> Result<(Dialect, Option<Pointer>), P
                 let event_type = EventType::parse(value).map_err(|error| invalid(format!("type: {error}")))?;
                 once(&mut literal, name, Box::from(event_type.as_str()))?;
             }
-            "type_from" => once(&mut type_from, name, parse_pointer(name, value)?)?,
+            "type_from" => once(&mut type_from, name, parse_field_pointer(name, value)?)?,
             "time" if value == "now" => once(&mut now, name, ())?,
             "time" => return Err(invalid(format!("time: the only value is now, not {}", Excerpt(value)))),
-            "time_from" => add(&mut time_from, name, parse_pointer(name, value)?)?,
-            "id_from" => add(&mut id_from, name, parse_pointer(name, value)?)?,
+            "time_from" => add(&mut time_from, name, parse_field_pointer(name, value)?)?,
+            "id_from" => add(&mut id_from, name, parse_field_pointer(name, value)?)?,
             "payload_from" => once(&mut payload, name, parse_pointer(name, value)?)?,
             "records_from" => once(&mut records, name, parse_pointer(name, value)?)?,
             _ => return Err(unknown(name, PARAMETERS)),
@@ -65,6 +67,15 @@ pub(super) fn read(params: &[Param<'_>]) -> Result<(Dialect, Option<Pointer>), P
 
 fn parse_pointer(name: &str, value: &str) -> Result<Pointer, ProblemReply> {
     Pointer::parse(value).map_err(|error| invalid(format!("{name}: {error}: {}", Excerpt(value))))
+}
+
+/// Parses a pointer to a type, a time or an id. An empty one is usually a variable that is not set.
+fn parse_field_pointer(name: &str, value: &str) -> Result<Pointer, ProblemReply> {
+    if value.is_empty() {
+        let detail = "empty, so it is the whole record, which is no type, time or id; name a member, as in /id";
+        return Err(invalid(format!("{name}: {detail}")));
+    }
+    parse_pointer(name, value)
 }
 
 fn add(pointers: &mut Vec<Pointer>, name: &str, pointer: Pointer) -> Result<(), ProblemReply> {

@@ -150,9 +150,15 @@ impl Submission {
             IngestError::Syntax { reason, offset, line } => {
                 let line_number = line.map_or_else(String::new, |Line { number, .. }| format!(", line {number}"));
                 let mut detail = format!("{reason} at byte {offset}{line_number}{of_what}");
-                if self.options.framing == Framing::Document && is_lines(decoded, offset) {
-                    detail.push_str("; several JSON texts: send them as content-type application/x-ndjson");
-                }
+                detail.push_str(match (self.options.framing, line) {
+                    (Framing::Document, _) if is_lines(decoded, offset) => {
+                        "; several JSON texts: send them as content-type application/x-ndjson"
+                    }
+                    (Framing::Lines, Some(Line { index: 0, .. })) if is_document(decoded) => {
+                        "; one JSON text on several lines: send it as content-type application/json"
+                    }
+                    (Framing::Document | Framing::Lines, _) => "",
+                });
                 not_json(detail, line)
             }
             IngestError::TooLarge(error) => Problem::new(ProblemKind::ContentTooLarge, error.to_string()).into(),
@@ -209,6 +215,13 @@ fn is_lines(document: &[u8], offset: usize) -> bool {
         && !first.contains('\n')
         && scanner.value().is_ok()
         && scanner.end().is_ok()
+}
+
+/// Whether the body is one JSON text. If one of its lines is none, it has several lines.
+fn is_document(body: &[u8]) -> bool {
+    let Ok(text) = core::str::from_utf8(body) else { return false };
+    let mut scanner = Scanner::new(text.strip_prefix('\u{feff}').unwrap_or(text));
+    scanner.value().is_ok() && scanner.end().is_ok()
 }
 
 /// How events are separated, which the media type says.

@@ -36,20 +36,28 @@ fn escaped(json: &str) -> String {
     escaped
 }
 
-/// A caller's text in quotation marks, truncated if it is long.
+/// A caller's text, truncated if it is long.
+pub(super) struct Start<'a>(pub(super) &'a str);
+
+/// The same in quotation marks.
 pub(super) struct Excerpt<'a>(pub(super) &'a str);
 
 impl fmt::Display for Excerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}'", Start(self.0))
+    }
+}
+
+impl fmt::Display for Start<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut characters = self.0.chars();
-        f.write_char('\'')?;
         for character in characters.by_ref().take(EXCERPT_CHARS_MAX) {
             f.write_char(character)?;
         }
         if characters.next().is_some() {
             f.write_char('…')?;
         }
-        f.write_char('\'')
+        Ok(())
     }
 }
 
@@ -70,6 +78,8 @@ mod tests {
 
     #[test]
     fn excerpts_are_bounded() {
+        assert_eq!(Start("limit").to_string(), "limit");
+        assert_eq!(Start(&"é".repeat(65)).to_string().chars().count(), 65);
         assert_eq!(Excerpt("limit").to_string(), "'limit'");
         assert_eq!(Excerpt(&"é".repeat(64)).to_string().chars().count(), 66);
         assert_eq!(Excerpt(&"é".repeat(65)).to_string().chars().count(), 67);

@@ -4,6 +4,7 @@ use alloc::format;
 
 use super::collector::{Collector, Last};
 use super::{Framing, Handling, IngestError, Line, ParseOptions, Parsed};
+use crate::batch::BatchFull;
 use crate::event::Timestamp;
 use crate::json::{Scanner, SyntaxError};
 use crate::room::Room;
@@ -17,6 +18,9 @@ pub(super) fn parse(
     arrival: Timestamp,
     room: Room<'_>,
 ) -> Result<Parsed, IngestError> {
+    if u32::try_from(body.len()).is_err() {
+        return Err(BatchFull.into());
+    }
     let start = if body.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     let texts = body.get(start..).unwrap_or_default();
     match options.framing {
@@ -55,7 +59,7 @@ fn parse_lines(
     room: Room<'_>,
 ) -> Result<Parsed, IngestError> {
     let mut collector = Collector::new(options, true, body.len(), arrival, room);
-    let mut number = 0;
+    let mut number = 0_u32;
     while let Some(rest) = body.get(start..).filter(|rest| !rest.is_empty()) {
         let len = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
         number += 1;
@@ -64,7 +68,11 @@ fn parse_lines(
         match (parse_line(line, &mut collector), options.handling) {
             (Ok(()), _) => {}
             (Err(error), Handling::Strict) => {
-                return Err(syntax(error, start, Some(Line { index: collector.place.text, number })));
+                return Err(syntax(
+                    error,
+                    start,
+                    Some(Line { index: collector.place.text as usize, number: number as usize }),
+                ));
             }
             (Err(SyntaxError { reason, offset }), Handling::Lenient) => {
                 collector.reject_line(|| {
@@ -105,5 +113,7 @@ fn syntax(error: SyntaxError, start: usize, line: Option<Line>) -> IngestError {
     IngestError::Syntax { reason: error.reason, offset: start + error.offset, line }
 }
 
+#[cfg(test)]
+mod memory_tests;
 #[cfg(test)]
 mod tests;

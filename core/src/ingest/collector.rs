@@ -1,24 +1,22 @@
-//! Parses the events of a body one by one. Adds the valid ones to a batch, and lists the faults of the others.
+//! Adds the valid events of a body to a batch, and lists the faults of the others.
 
-use alloc::borrow::ToOwned as _;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::fault::{number_too_long, payload_too_deep, too_many_types};
-use super::field::{Field, FieldFault, read_id, read_string, read_time, read_type};
+use super::field::FieldFault;
 use super::place::{Place, Step};
-use super::pointer::write_token;
-use super::{Dialect, EventFault, FAULTS_LISTED_MAX, FaultCode, IngestError, ParseOptions, Parsed, Places};
+use super::{EventFault, FAULTS_LISTED_MAX, FaultCode, IngestError, ParseOptions, Parsed, Places};
 use crate::batch::{BatchBuilder, NewEvent};
 use crate::event::{Payload, Timestamp};
-use crate::json::{self, RawString, Scanner, Span, SyntaxError};
+use crate::json::{self, Scanner, Span, SyntaxError};
 use crate::room::Room;
 
-/// Parses events, and collects them or their faults.
+/// Collects events, or their faults.
 #[derive(Debug)]
 pub(super) struct Collector<'m, 'r> {
-    options: &'m ParseOptions,
+    pub(super) options: &'m ParseOptions,
     /// The time of arrival.
     pub(super) arrival: Timestamp,
     /// Whether the body is a single event.
@@ -50,7 +48,7 @@ pub(super) struct Scratch {
     pub(super) id_part: Vec<u8>,
 }
 
-/// Whether an event is the last one of its JSON text, so that only white space may follow.
+/// Whether a JSON text is the last one of its document or line, so that only white space may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Last {
     Yes,
@@ -88,45 +86,6 @@ impl<'m, 'r> Collector<'m, 'r> {
         }
     }
 
-    /// Parses the next JSON text of the body.
-    ///
-    /// # Errors
-    ///
-    /// [`SyntaxError`]. No event and no fault was added.
-    pub(super) fn read(&mut self, scanner: &mut Scanner<'_>, last: Last) -> Result<(), SyntaxError> {
-        match &self.options.records {
-            Some(records) => self.read_envelope(scanner, last, records)?,
-            None => self.read_event(scanner, last)?,
-        }
-        self.place.text += 1;
-        Ok(())
-    }
-
-    /// Parses the next value as an event.
-    ///
-    /// # Errors
-    ///
-    /// [`SyntaxError`]. No event and no fault was added.
-    pub(super) fn read_event(&mut self, scanner: &mut Scanner<'_>, last: Last) -> Result<(), SyntaxError> {
-        let (faults_before, listed_before) = (self.fault_count, self.listed.len());
-        let read = if scanner.peek() == Some(b'{') {
-            match &self.options.dialect {
-                Dialect::Native => self.read_native(scanner, last),
-                Dialect::Foreign(mapping) => self.read_foreign(scanner, last, mapping),
-            }
-        } else {
-            self.read_other(scanner, last)
-        };
-        match read {
-            Ok(()) => self.count_event(faults_before),
-            Err(_) => {
-                self.fault_count = faults_before;
-                self.listed.truncate(listed_before);
-            }
-        }
-        read
-    }
-
     /// Adds a fault for a line that is not JSON.
     pub(super) fn reject_line(&mut self, detail: impl FnOnce() -> String) {
         self.reject(|_| {}, FaultCode::InvalidJson, detail);
@@ -145,90 +104,24 @@ impl<'m, 'r> Collector<'m, 'r> {
         self.count_event(faults_before);
     }
 
-    pub(super) fn finish(self) -> Result<Parsed, IngestError> {
+    pub(super) fn finish(mut self) -> Result<Parsed, IngestError> {
         match self.full {
             Some(full) => Err(full),
             None if self.is_single => Ok(Parsed::One(self.batch.finish())),
-            None => Ok(Parsed::Many {
-                batch: self.batch.finish().handled(self.options.handling),
-                places: self.places,
-                rejected: self.listed,
-                rejected_count: self.rejected,
-            }),
+            None => {
+                let batch = self.batch.finish().handled(self.options.handling);
+                // The caller keeps the places after it has given back the memory for parsing.
+                self.places.shrink();
+                let (rejected, rejected_count) = (self.listed, self.rejected);
+                Ok(Parsed::Many { batch, places: self.places, rejected, rejected_count })
+            }
         }
     }
 
     /// Ends an event. `faults_before` is the number of faults before it.
-    fn count_event(&mut self, faults_before: usize) {
+    pub(super) fn count_event(&mut self, faults_before: usize) {
         self.rejected += usize::from(self.fault_count > faults_before);
         self.place.index += 1;
-    }
-
-    fn read_other(&mut self, scanner: &mut Scanner<'_>, last: Last) -> Result<(), SyntaxError> {
-        scanner.value()?;
-        last.check(scanner)?;
-        self.fault(|_| {}, FaultCode::NotAnObject, || "an event is a JSON object".to_owned());
-        Ok(())
-    }
-
-    fn read_native(&mut self, scanner: &mut Scanner<'_>, last: Last) -> Result<(), SyntaxError> {
-        let mut event_type = Field::default();
-        let mut timestamp = Field::default();
-        let mut payload = Field::default();
-        let mut id = Field::default();
-        let faults_before = self.fault_count;
-        scanner.object(|name, scanner| {
-            let value = scanner.value()?;
-            if name.equals("event_type") {
-                event_type.set(value);
-            } else if name.equals("timestamp") {
-                timestamp.set(value);
-            } else if name.equals("payload") {
-                payload.set(value);
-            } else if name.equals("id") {
-                id.set(value);
-            } else {
-                self.unknown_field(name);
-            }
-            Ok(())
-        })?;
-        last.check(scanner)?;
-
-        for (field, name, required) in [
-            (&event_type, "event_type", true),
-            (&timestamp, "timestamp", true),
-            (&payload, "payload", true),
-            (&id, "id", false),
-        ] {
-            if field.repeated {
-                self.fault(
-                    |out| write_token(name, out),
-                    FaultCode::DuplicateField,
-                    || format!("{name} is given more than once"),
-                );
-            } else if required && field.value.is_none() {
-                self.fault(|out| write_token(name, out), FaultCode::MissingField, || format!("{name} is required"));
-            }
-        }
-
-        let mut scratch = core::mem::take(&mut self.scratch);
-        let event_type = event_type
-            .once()
-            .map(|span| read_string(span.raw, "event_type", &mut scratch.event_type).and_then(read_type));
-        let timestamp = timestamp.once().map(|span| read_time(span.raw, &mut scratch.timestamp));
-        let payload = payload.once().map(|span| self.read_payload(span, &mut scratch.payload));
-        let id = id.once().map(|span| read_string(span.raw, "id", &mut scratch.id).and_then(read_id));
-        let event_type = self.accept(event_type, |out| write_token("event_type", out));
-        let timestamp = self.accept(timestamp, |out| write_token("timestamp", out));
-        let payload = self.accept(payload, |out| write_token("payload", out));
-        let id = self.accept(id, |out| write_token("id", out));
-        if self.fault_count == faults_before
-            && let (Some(event_type), Some(timestamp), Some(payload)) = (event_type, timestamp, payload)
-        {
-            self.push(NewEvent { event_type, timestamp, payload, id });
-        }
-        self.scratch = scratch;
-        Ok(())
     }
 
     /// Makes a payload compact, and checks its length, its depth and its numbers.
@@ -269,18 +162,6 @@ impl<'m, 'r> Collector<'m, 'r> {
         }
     }
 
-    fn unknown_field(&mut self, name: RawString<'_>) {
-        let bytes = name.bytes();
-        let name = String::from_utf8_lossy(&bytes);
-        // A name can be as long as the body. Its beginning is enough to find it.
-        let shown: String = name.chars().take(100).collect();
-        self.fault(
-            |out| write_token(&shown, out),
-            FaultCode::UnknownField,
-            || format!("{shown:?} is not a field of an event; put free-form data into payload"),
-        );
-    }
-
     /// Adds a fault of the current event. `write_pointer` appends the pointer from the event to the fault.
     pub(super) fn fault(
         &mut self,
@@ -294,7 +175,7 @@ impl<'m, 'r> Collector<'m, 'r> {
         }
         let mut pointer = self.places.pointer(self.place, &self.steps);
         write_pointer(&mut pointer);
-        let Place { index, line, .. } = self.place;
+        let (index, line) = (self.place.index as usize, self.place.line.map(|line| line as usize));
         self.listed.push(EventFault { index, pointer, line, code, detail: detail() });
     }
 
@@ -314,7 +195,7 @@ impl<'m, 'r> Collector<'m, 'r> {
         let pushed = room.and_then(|()| self.batch.push(event).map_err(IngestError::from));
         match pushed {
             Ok(()) if self.is_single => {}
-            Ok(()) => self.places.push(position, self.place, &self.steps),
+            Ok(()) => self.places.push(position as u32, self.place, &self.steps),
             Err(error) => {
                 self.full = Some(error);
                 self.batch = BatchBuilder::new();

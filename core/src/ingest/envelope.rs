@@ -12,25 +12,34 @@ use super::pointer::{Pointer, array_index, write_token};
 use crate::json::{Scanner, SyntaxError};
 
 impl Collector<'_, '_> {
+    /// Parses the next JSON text of the body: an event, or an envelope if there is a pointer to records.
+    ///
+    /// # Errors
+    ///
+    /// [`SyntaxError`]. No event and no fault was added.
+    pub(super) fn read(&mut self, scanner: &mut Scanner<'_>, last: Last) -> Result<(), SyntaxError> {
+        match &self.options.records {
+            Some(records) => self.read_envelope(scanner, last, records)?,
+            None => self.read_event(scanner, last)?,
+        }
+        self.place.text += 1;
+        Ok(())
+    }
+
     /// Parses the next JSON text as an envelope. An envelope without the array of records is one invalid event.
     ///
     /// # Errors
     ///
     /// [`SyntaxError`]. No event and no fault was added.
-    pub(super) fn read_envelope(
-        &mut self,
-        scanner: &mut Scanner<'_>,
-        last: Last,
-        records: &Pointer,
-    ) -> Result<(), SyntaxError> {
+    fn read_envelope(&mut self, scanner: &mut Scanner<'_>, last: Last, records: &Pointer) -> Result<(), SyntaxError> {
         // The whole text first: an envelope that breaks off must add no events.
         let whole = scanner.value()?;
         last.check(scanner)?;
         self.enter(&mut Scanner::new(whole.raw), records.tokens())
     }
 
-    /// Reads the next value, and the records that the tokens lead to in it. Takes one or two levels of the stack for
-    /// each token.
+    /// Reads the next value, and the records that the tokens lead to in it. Takes stack for each token, of which a
+    /// pointer has few.
     fn enter(&mut self, scanner: &mut Scanner<'_>, tokens: &[Box<str>]) -> Result<(), SyntaxError> {
         let Some((token, rest)) = tokens.split_first() else { return self.read_records(scanner) };
         match scanner.peek() {
@@ -96,9 +105,9 @@ impl Collector<'_, '_> {
 
     /// Enters each element with the same tokens. An array in an array has no members, so it is not entered.
     fn enter_elements(&mut self, scanner: &mut Scanner<'_>, tokens: &[Box<str>]) -> Result<(), SyntaxError> {
-        let mut index = 0_usize;
+        let mut index = 0_u32;
         scanner.array(|scanner| {
-            let step = Step::Element(index);
+            let step = Step::element(index);
             index += 1;
             self.step(step, |this| match (scanner.peek(), tokens.split_first()) {
                 (Some(b'{'), Some((token, rest))) => this.enter_member(scanner, token, rest),
@@ -118,7 +127,7 @@ impl Collector<'_, '_> {
             self.reject(|_| {}, FaultCode::WrongType, detail);
             return Ok(());
         }
-        let mut index = 0_usize;
+        let mut index = 0_u32;
         let read = scanner.array(|scanner| {
             self.place.record = Some(index);
             index += 1;

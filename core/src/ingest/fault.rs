@@ -14,7 +14,7 @@ const TEXT_BYTES_MAX: usize = 1024;
 /// text cut to 1,024 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EventFault {
-    /// Index of the event in the body; 0 for a single object.
+    /// Index of the event among all events of the body, including invalid ones; 0 for a single object.
     #[serde(skip)]
     pub index: usize,
     /// JSON pointer as a URI fragment (RFC 6901, section 6): `#/3/timestamp`, or `#/timestamp` for a single object.

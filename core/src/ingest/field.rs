@@ -5,7 +5,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::FaultCode;
-use crate::event::{ClientId, EventType, Timestamp};
+use crate::event::{ClientId, ClientIdError, EventType, Timestamp};
 use crate::json::{LoneSurrogate, Span, Value};
 
 /// A field of an event, as it was found in an object.
@@ -65,6 +65,14 @@ pub(super) fn read_type(text: &str) -> Result<EventType<'_>, FieldFault> {
 
 pub(super) fn read_id(text: &str) -> Result<ClientId<'_>, FieldFault> {
     ClientId::parse(text).map_err(|error| (FaultCode::InvalidId, error.to_string()))
+}
+
+/// Reads one of several texts that form an id. It may be empty, and only all together must not be too long.
+pub(super) fn read_id_part(text: &str) -> Result<&str, FieldFault> {
+    match ClientId::parse(text) {
+        Err(error @ ClientIdError::Control { .. }) => Err((FaultCode::InvalidId, error.to_string())),
+        Ok(_) | Err(ClientIdError::Empty | ClientIdError::TooLong { .. }) => Ok(text),
+    }
 }
 
 pub(super) fn read_time(raw: &str, scratch: &mut Vec<u8>) -> Result<Timestamp, FieldFault> {

@@ -3,9 +3,11 @@
 mod body;
 mod collector;
 mod envelope;
+mod event;
 mod fault;
 mod field;
 mod mapping;
+mod native;
 mod place;
 mod pointer;
 mod record;
@@ -96,7 +98,7 @@ pub enum IngestError {
         /// How many faults there are.
         count: usize,
     },
-    /// The body has more than a batch can hold: some gigabytes.
+    /// The body has more than 4 GiB, or more than a batch can hold.
     #[error(transparent)]
     TooLarge(#[from] BatchFull),
     /// There is not enough memory to parse the body.

@@ -1,22 +1,24 @@
 //! Where events are in their body.
 
+use alloc::borrow::ToOwned as _;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 use super::pointer::{Pointer, write_token};
 use super::{EventFault, FaultCode};
 
-/// Where an event is in its body.
+/// Where an event is in its body, which has at most 4 GiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     /// Its index among all events of the body, including invalid ones.
-    pub(super) index: usize,
+    pub(super) index: u32,
     /// The index of its JSON text among the elements of the body, or among the lines that are not blank.
-    pub(super) text: usize,
+    pub(super) text: u32,
     /// The number of its line, from 1, if the body has lines.
-    pub(super) line: Option<usize>,
+    pub(super) line: Option<u32>,
     /// Its index in its array of records, if it is in one.
-    pub(super) record: Option<usize>,
+    pub(super) record: Option<u32>,
 }
 
 /// A step from a JSON text towards its records.
@@ -24,11 +26,12 @@ pub(super) struct Place {
 pub(super) enum Step {
     /// The next token of the pointer to the records.
     Token,
-    /// An element of an array that the pointer does not name.
-    Element(usize),
+    /// An element of an array that the pointer does not name, counted from 1: so a step has four bytes.
+    Element(NonZeroU32),
 }
 
-/// Where the events of a batch are in their body. The invalid events of the body are not in the batch.
+/// Where the events of a batch are in their body. The batch lacks the invalid events of the body, so that the position
+/// of an event in it says little about its place.
 #[derive(Clone, Debug)]
 pub struct Places {
     /// Whether the body is a list of JSON texts, so that pointers begin with an index.
@@ -39,73 +42,109 @@ pub struct Places {
     runs: Vec<Run>,
     /// The steps of all runs.
     steps: Vec<Step>,
-    /// The place after that of the last event.
-    next: Place,
+    /// The JSON text of the first event, and each one that is not on the line after its predecessor, with its line.
+    /// Apart from the runs, since bodies with blank lines are common.
+    lines: Vec<(u32, u32)>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+/// Events that follow each other in the body: one by one as JSON texts, or as records of one array. A body can have as
+/// many runs as events, so they are small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Run {
     /// The position of the first event in the batch.
     first: u32,
-    place: Place,
-    /// The range of the steps to the array of records.
-    steps: (usize, usize),
-}
-
-impl Place {
-    /// The place this many events later, if nothing else is in between.
-    fn after(self, events: usize) -> Self {
-        let Self { index, text, line, record } = self;
-        match record {
-            Some(record) => Self { index: index + events, record: Some(record + events), ..self },
-            None => Self { index: index + events, text: text + events, line: line.map(|line| line + events), record },
-        }
-    }
+    index: u32,
+    text: u32,
+    /// The index in the array of records, if the pointer to them is given.
+    record: u32,
+    /// Where the steps to the array of records start. They end where those of the next other array start.
+    steps: u32,
 }
 
 impl Places {
     /// No events yet. `is_list`: whether the body is a list of JSON texts.
     pub(super) fn new(is_list: bool, records: Option<&Pointer>) -> Self {
-        let (runs, steps) = (Vec::new(), Vec::new());
-        Self { is_list, records: records.cloned(), runs, steps, next: Place::default() }
+        Self { is_list, records: records.cloned(), runs: Vec::new(), steps: Vec::new(), lines: Vec::new() }
     }
 
     /// Records the place of the event at the next position in the batch.
-    pub(super) fn push(&mut self, position: usize, place: Place, steps: &[Step]) {
+    pub(super) fn push(&mut self, position: u32, place: Place, steps: &[Step]) {
+        let Place { index, text, line, record } = place;
         let last = self.runs.last().copied();
-        let range = last.map(|run| run.steps).filter(|&(start, end)| self.steps.get(start..end) == Some(steps));
-        if range.is_none() || place != self.next {
-            let steps = range.unwrap_or_else(|| {
-                let start = self.steps.len();
+        let known = last.map(|run| run.steps).filter(|&start| self.steps.get(start as usize..) == Some(steps));
+        let run = Run { first: position, index, text, record: record.unwrap_or(0), steps: known.unwrap_or(0) };
+        match (last, known) {
+            (Some(last), Some(_)) if self.after(last, position) == run => {}
+            (_, Some(_)) => self.runs.push(run),
+            (_, None) => {
+                self.runs.push(Run { steps: self.steps.len() as u32, ..run });
                 self.steps.extend_from_slice(steps);
-                (start, self.steps.len())
-            });
-            self.runs.push(Run { first: position as u32, place, steps });
+            }
         }
-        self.next = place.after(1);
+        let expected = self.lines.last().map(|&known| line_after(known, text));
+        if let Some(line) = line.filter(|&line| expected != Some(line)) {
+            self.lines.push((text, line));
+        }
     }
 
     /// The most memory that another [`push`](Self::push) of these steps takes, in bytes.
     pub(super) fn work_bytes(&self, steps: &[Step]) -> usize {
-        // A full vector doubles, and the old one lives until its content is copied.
-        3 * ((self.runs.len() + 1) * size_of::<Run>() + (self.steps.len() + steps.len()) * size_of::<Step>())
+        work_bytes(&self.runs, 1) + work_bytes(&self.steps, steps.len()) + work_bytes(&self.lines, 1)
     }
 
-    /// A fault of the event at this position in the batch. `below` is the pointer from the event to the fault.
-    pub(crate) fn fault(&self, position: u32, below: &str, code: FaultCode, detail: String) -> EventFault {
+    /// The memory that it takes, in bytes.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        work_bytes(&self.runs, 0) + work_bytes(&self.steps, 0) + work_bytes(&self.lines, 0)
+    }
+
+    /// Returns the memory that it does not need.
+    pub(super) fn shrink(&mut self) {
+        self.runs.shrink_to_fit();
+        self.steps.shrink_to_fit();
+        self.lines.shrink_to_fit();
+    }
+
+    /// A fault of the event at this position in the batch, for example of one in a
+    /// [`Surplus`](crate::repository::Surplus). `below` is the JSON pointer from the event to the fault, as a URI
+    /// fragment without `#`: `/event_type`, or empty for the event as a whole.
+    #[must_use]
+    pub fn fault(&self, position: u32, below: &str, code: FaultCode, detail: String) -> EventFault {
         let after = self.runs.partition_point(|run| run.first <= position);
-        let run = after.checked_sub(1).and_then(|last| self.runs.get(last)).copied().unwrap_or_default();
-        let place = run.place.after((position - run.first) as usize);
-        let steps = self.steps.get(run.steps.0..run.steps.1).unwrap_or_default();
-        let mut pointer = self.pointer(place, steps);
-        pointer.push_str(below);
-        EventFault { index: place.index, line: place.line, pointer, code, detail }
+        let Some(&first) = after.checked_sub(1).and_then(|last| self.runs.get(last)) else {
+            return EventFault { index: 0, line: None, pointer: "#".to_owned() + below, code, detail };
+        };
+        let run = self.after(first, position);
+        let others = self.runs.get(after..).unwrap_or_default();
+        let next = others.get(others.partition_point(|other| other.steps == run.steps));
+        let end = next.map_or(self.steps.len(), |next| next.steps as usize);
+        let steps = self.steps.get(run.steps as usize..end).unwrap_or_default();
+        let record = self.records.is_some().then_some(run.record);
+        let place = Place { index: run.index, text: run.text, line: self.line(run.text), record };
+        let pointer = self.pointer(place, steps) + below;
+        EventFault { index: place.index as usize, line: place.line.map(|line| line as usize), pointer, code, detail }
+    }
+
+    /// The run from this position on, which is in the run that starts with `first` or is the next one.
+    fn after(&self, first: Run, position: u32) -> Run {
+        let events = position - first.first;
+        let (texts, records) = if self.records.is_some() { (0, events) } else { (events, 0) };
+        // A position beyond the batch must not overflow.
+        let (index, text) = (first.index.saturating_add(events), first.text.saturating_add(texts));
+        Run { first: position, index, text, record: first.record.saturating_add(records), ..first }
+    }
+
+    /// The line of a JSON text, if the body has lines.
+    fn line(&self, text: u32) -> Option<u32> {
+        let after = self.lines.partition_point(|&(first, _)| first <= text);
+        let known = after.checked_sub(1).and_then(|last| self.lines.get(last));
+        known.map(|&known| line_after(known, text))
     }
 
     /// The pointer to an event, or to where its array of records would be, as a URI fragment.
     pub(super) fn pointer(&self, place: Place, steps: &[Step]) -> String {
         let mut out = String::from("#");
-        let write_index = |index: usize, out: &mut String| {
+        let write_index = |index: u32, out: &mut String| {
             out.push('/');
             out.push_str(&index.to_string());
         };
@@ -116,7 +155,7 @@ impl Places {
         for step in steps {
             match step {
                 Step::Token => tokens.next().into_iter().for_each(|token| write_token(token, &mut out)),
-                Step::Element(index) => write_index(*index, &mut out),
+                Step::Element(number) => write_index(number.get() - 1, &mut out),
             }
         }
         if let Some(record) = place.record {
@@ -124,6 +163,26 @@ impl Places {
         }
         out
     }
+}
+
+impl Step {
+    /// The element at this index of an array.
+    pub(super) fn element(index: u32) -> Self {
+        Self::Element(NonZeroU32::MIN.saturating_add(index))
+    }
+}
+
+/// The line of a JSON text, given an earlier one and its line, if no blank lines are in between.
+fn line_after((earlier, line): (u32, u32), text: u32) -> u32 {
+    line.saturating_add(text - earlier)
+}
+
+/// The most memory that a vector takes while it gets this many more elements, in bytes.
+fn work_bytes<T>(elements: &Vec<T>, more: usize) -> usize {
+    let (before, needed) = (elements.capacity(), elements.len() + more);
+    // A full vector doubles, and the old one lives until its content is copied.
+    let capacity = if needed <= before { before } else { before + needed.max(2 * before).max(4) };
+    capacity * size_of::<T>()
 }
 
 #[cfg(test)]
@@ -147,7 +206,7 @@ mod tests {
     fn invalid_events_count_in_the_body_and_not_in_the_batch() {
         let mut places = Places::new(true, None);
         let body = [0, 3, 4, 5, 9, 10];
-        for (position, index) in body.into_iter().enumerate() {
+        for (position, index) in (0..).zip(body) {
             places.push(position, Place { index, text: index, ..Place::default() }, &[]);
         }
         assert_eq!(places.runs.len(), 3);
@@ -157,10 +216,12 @@ mod tests {
     #[test]
     fn blank_lines_count_as_lines_only() {
         let mut places = Places::new(true, None);
-        for (index, line) in [1, 2, 5].into_iter().enumerate() {
+        for (index, line) in (0..).zip([1, 2, 5, 6]) {
             places.push(index, Place { index, text: index, line: Some(line), record: None }, &[]);
         }
-        assert_eq!(shown(&places, 3), ["0 Some(1) #/0/t", "1 Some(2) #/1/t", "2 Some(5) #/2/t"]);
+        let expected = ["0 Some(1) #/0/t", "1 Some(2) #/1/t", "2 Some(5) #/2/t", "3 Some(6) #/3/t"];
+        assert_eq!(shown(&places, 4), expected);
+        assert_eq!((places.runs.len(), places.lines.len()), (1, 2));
     }
 
     #[test]
@@ -169,7 +230,7 @@ mod tests {
         let place = |index, text, record| Place { index, text, line: Some(text + 1), record: Some(record) };
         for (is_list, prefix) in [(false, ""), (true, "/0")] {
             let mut places = Places::new(is_list, Some(&pointer));
-            let array = |element| [Step::Token, Step::Element(element), Step::Token];
+            let array = |element| [Step::Token, Step::element(element), Step::Token];
             places.push(0, place(0, 0, 0), &array(0));
             places.push(1, place(1, 0, 1), &array(0));
             places.push(2, place(3, 0, 0), &array(2));

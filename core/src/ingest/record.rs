@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt::Write as _;
 
 use super::collector::{Collector, Last};
-use super::field::{read_id, read_name, read_time, read_type};
+use super::field::{read_id, read_id_part, read_name, read_time, read_type};
 use super::pointer::{Pointer, Resolution};
 use super::{FaultCode, Mapping, TimeSource, TypeSource};
 use crate::batch::NewEvent;
@@ -18,12 +18,7 @@ use crate::json::{RawString, Scanner, Span, SyntaxError, write_string};
 /// What a pointer has located in the members of a record so far; `None` if no name matched its first token.
 type Slot<'a> = Option<Resolution<'a>>;
 
-/// A record, with a slot for each pointer of its mapping.
-struct Record<'a> {
-    whole: Span<'a>,
-    fields: Fields<'a>,
-}
-
+/// A slot for each pointer of a mapping.
 struct Fields<'a> {
     event_type: Slot<'a>,
     timestamp: Vec<Slot<'a>>,
@@ -31,17 +26,13 @@ struct Fields<'a> {
     payload: Slot<'a>,
 }
 
-impl<'a> Record<'a> {
-    /// Reads the next value, which must be an object.
-    fn read(scanner: &mut Scanner<'a>, mapping: &Mapping) -> Result<Self, SyntaxError> {
-        let (timestamp, id) = (vec![None; mapping.timestamp.from.len()], vec![None; mapping.id.len()]);
-        let mut fields = Fields { event_type: None, timestamp, id, payload: None };
-        let whole = scanner.members(|name, value| fields.follow(mapping, name, value))?;
-        Ok(Self { whole, fields })
-    }
-}
-
 impl<'a> Fields<'a> {
+    /// Nothing found yet.
+    fn new(mapping: &Mapping) -> Self {
+        let (timestamp, id) = (vec![None; mapping.timestamp.from.len()], vec![None; mapping.id.len()]);
+        Self { event_type: None, timestamp, id, payload: None }
+    }
+
     /// Follows all pointers into the next member.
     fn follow(&mut self, mapping: &Mapping, name: RawString<'a>, value: Span<'a>) {
         if let TypeSource::Pointer(pointer) = &mapping.event_type {
@@ -71,7 +62,8 @@ impl Collector<'_, '_> {
         last: Last,
         mapping: &Mapping,
     ) -> Result<(), SyntaxError> {
-        let Record { whole, fields } = Record::read(scanner, mapping)?;
+        let mut fields = Fields::new(mapping);
+        let whole = scanner.members(|name, value| fields.follow(mapping, name, value))?;
         last.check(scanner)?;
 
         let faults_before = self.fault_count;
@@ -140,10 +132,11 @@ impl Collector<'_, '_> {
             return self.accept(Some(read), |out| pointer.write_fragment(out));
         }
         scratch.clear();
-        let mut is_complete = !pointers.is_empty();
+        let (mut is_complete, mut is_long) = (!pointers.is_empty(), false);
         for (pointer, slot) in pointers.iter().zip(slots) {
             let part = self.optional(pointer, *slot).and_then(|value| {
-                let read = read_name(value.raw, "each part of the id", part_scratch).map(|text| (value.raw, text));
+                let read = read_name(value.raw, "a part of the id", part_scratch).and_then(read_id_part);
+                let read = read.map(|text| (value.raw, text));
                 self.accept(Some(read), |out| pointer.write_fragment(out))
             });
             let Some((raw, text)) = part else {
@@ -151,7 +144,8 @@ impl Collector<'_, '_> {
                 continue;
             };
             // A longer id is a fault anyway, and should not take more memory.
-            if scratch.len() <= CLIENT_ID_BYTES_MAX {
+            is_long |= scratch.len().saturating_add(text.len()) > CLIENT_ID_BYTES_MAX;
+            if !is_long {
                 scratch.push(if scratch.is_empty() { b'[' } else { b',' });
                 if raw.starts_with('"') {
                     write_string(text, scratch);
@@ -165,7 +159,7 @@ impl Collector<'_, '_> {
         }
         scratch.push(b']');
         let text = core::str::from_utf8(scratch).expect("it consists of strings and ASCII");
-        let read = if text.len() > CLIENT_ID_BYTES_MAX {
+        let read = if is_long || text.len() > CLIENT_ID_BYTES_MAX {
             let detail = format!("the id from {} has more than {CLIENT_ID_BYTES_MAX} bytes", listed(pointers));
             Err((FaultCode::InvalidId, detail))
         } else {
@@ -212,12 +206,12 @@ impl Collector<'_, '_> {
     }
 }
 
-/// The pointers as a text: `/a, /b`.
+/// The pointers as a text: `'/a', '/b'`.
 fn listed(pointers: &[Pointer]) -> String {
     let mut text = String::new();
     for (index, pointer) in pointers.iter().enumerate() {
         let separator = if index > 0 { ", " } else { "" };
-        write!(text, "{separator}{pointer}").expect("a String takes whatever is written to it");
+        write!(text, "{separator}'{pointer}'").expect("a String takes whatever is written to it");
     }
     text
 }

@@ -40,8 +40,9 @@ pub enum CursorError {
     /// The text is not a cursor, or was changed.
     #[error("not a cursor that this service returned")]
     Malformed,
-    /// The cursor was created for other filters or another order.
-    #[error("the cursor belongs to a query with other filters")]
+    /// The cursor was created for other filters or another order, or by a version that gave these filters another
+    /// meaning.
+    #[error("the cursor belongs to a query with other filters, or was made by an earlier version")]
     OtherQuery,
 }
 

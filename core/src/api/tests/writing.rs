@@ -90,18 +90,30 @@ fn invalid_parameters_are_refused_by_name() {
         ("records_from=a", "records_from"),
         ("records_from=/a&records_from=/a", "records_from"),
         ("type=a&time=now&payload_from=/a&payload_from=/a", "payload_from"),
-        (&format!("type=a{}", "&time_from=/a".repeat(17)), "time_from"),
-        (&format!("type=a&time=now{}", "&id_from=/a".repeat(17)), "id_from"),
+        (&format!("type=a{}", "&time_from=/a".repeat(9)), "time_from"),
+        (&format!("type=a&time=now{}", "&id_from=/a".repeat(9)), "id_from"),
         (&format!("type=a&time_from={}", "/a".repeat(65)), "time_from"),
         ("type=a&type=a&time_from=/a", "type"),
+        ("type_from=&time_from=/a", "type_from"),
+        ("type=a&time_from=", "time_from"),
+        ("type=a&time=now&id_from=/a&id_from=", "id_from"),
     ] {
         let reply = replied(act("POST", &format!("/events?{query}"), &[JSON]));
         assert_eq!(reply.problem, Some(ProblemKind::InvalidParameter), "{query}");
         let detail = body(&reply)["detail"].as_str().unwrap().to_string();
         assert!(detail.starts_with(&format!("{name}: ")), "{query}: {detail}");
     }
-    let most = format!("/events?type=a{}{}", "&time_from=/a".repeat(16), "&id_from=/a".repeat(16));
+    let most = format!("/events?type=a{}{}", "&time_from=/a".repeat(8), "&id_from=/a".repeat(8));
     submission(&most, &[JSON]);
+    submission("/events?type=a&time=now&payload_from=&records_from=", &[JSON]);
+    for (query, part) in [
+        ("id_from=&type=a&time=now", "id_from: empty"),
+        ("timestamp=/a", "time_from or time (the timestamp)"),
+        ("event_type=/a", "type or type_from (the event_type)"),
+    ] {
+        let reply = replied(act("POST", &format!("/events?{query}"), &[JSON]));
+        assert!(body(&reply)["detail"].as_str().unwrap().contains(part), "{:?}", body(&reply));
+    }
     let target = "/events?type=a&time_from=/t&id_from=/i";
     let (batch, _) = committed(submission(target, &[JSON]), r#"{"t":1,"i":"x"}"#);
     let event = batch.events().next().unwrap();
@@ -284,11 +296,56 @@ fn invalid_bodies_are_refused_with_a_pointer() {
     assert!(body(&reply)["errors"][0]["pointer"].as_str().unwrap().starts_with("#/1"));
     let reply = answered(submission("/events", &[JSON]), " ".repeat(1001).as_bytes());
     assert_eq!((reply.status, reply.close), (413, true));
+    let one =
+        answered(submission("/events", &[NDJSON]), b"{\"event_type\":\"a\",\"timestamp\":1,\"payload\":1,\"id\":1}");
+    let detail = "1 fault; nothing was stored; at line 1, #/0/id: id is a string, not a number";
+    assert_eq!((one.status, &body(&one)["detail"]), (422, &json!(detail)));
     let gzip = [JSON, ("content-encoding", "gzip")];
     assert!(submission("/events", &gzip).is_compressed());
     let reply = answered(submission("/events", &gzip), EVENT.as_bytes());
     assert_eq!((reply.status, reply.problem), (400, Some(ProblemKind::BadRequest)));
     assert_eq!(body(&reply)["detail"], "damaged gzip body: no gzip header at byte 0");
+}
+
+/// Many programs write a document over several lines, and some callers send it under the type of lines.
+#[test]
+fn the_type_of_a_document_is_named_if_it_was_sent_as_lines() {
+    let pretty = format!("[\n  {},\n  {EVENT}\n]\n", EVENT.replace(',', ",\n    "));
+    for (text, status, is_document) in [
+        (pretty.as_str(), 400, true),
+        (&format!("\n\u{feff}{pretty}"), 400, false),
+        (&format!("\u{feff}\n{pretty}"), 400, true),
+        (&format!("{pretty}{pretty}"), 400, false),
+        ("{\n}", 400, true),
+        ("{\n", 400, false),
+        (&format!("{EVENT}\n{{\n}}"), 400, false),
+        (&format!("[{EVENT},{EVENT}]\n"), 422, true),
+        ("[]\n[]\n", 422, true),
+        ("7\n", 422, false),
+    ] {
+        let reply = answered(submission("/events", &[NDJSON]), text.as_bytes());
+        let detail = body(&reply)["detail"].as_str().unwrap().to_string();
+        assert_eq!((reply.status, detail.contains("content-type application/json")), (status, is_document), "{detail}");
+        if status == 400 {
+            assert_eq!(body(&reply)["errors"][0]["detail"], json!(detail));
+        }
+    }
+    // In envelopes, an array is what is looked into.
+    let reply = answered(submission("/events?records_from=/r", &[NDJSON]), b"[7]\n{\"r\":[[1]]}\n");
+    assert!(!body(&reply)["detail"].as_str().unwrap().contains("application/json"), "{:?}", body(&reply));
+}
+
+/// A pointer can be as long as the names in a body.
+#[test]
+fn the_detail_has_room_for_the_reason() {
+    let target = format!("/events?type=a&time_from=/{}", "n".repeat(900));
+    let reply = answered(submission(&target, &[NDJSON]), format!("{{\"{}\":true}}", "n".repeat(900)).as_bytes());
+    let detail = body(&reply)["detail"].as_str().unwrap().to_string();
+    let (start, end) = (
+        "2 faults; nothing was stored; the first at line 1, #/0/nnn",
+        "…: a timestamp is a string or a number, not true",
+    );
+    assert!(detail.starts_with(start) && detail.ends_with(end) && detail.len() < 200, "{detail}");
 }
 
 #[test]

@@ -105,9 +105,7 @@ impl MergeInput {
     /// Whether a row that [`next`](Self::next) returned has a requested type.
     pub(super) fn is_requested(&self, row: usize) -> bool {
         match &self.rows {
-            InputRows::Fresh { segment, requested, .. } => {
-                requested.codes().is_none() || requested.has(segment.rows().row_type(row))
-            }
+            InputRows::Fresh { segment, requested, .. } => requested.has(segment.rows().row_type(row)),
             // Only rows of requested types are returned.
             InputRows::Group { .. } | InputRows::Partition(_) => true,
         }
@@ -202,19 +200,15 @@ fn fresh_rows(segment: &Arc<Segment>, filter: &Filter, bounds: &Bounds) -> Vec<I
         return Vec::new();
     }
     let Some(requested) = RequestedTypes::in_fresh(filter, segment) else { return Vec::new() };
-    match requested.codes() {
-        Some(codes) if codes.len() <= GROUPS_MAX => {
-            let group = |&code: &usize| {
-                let indexes = clip(rows.type_group(code), bounds, |index| segment.sort_key(rows.grouped_row(index)));
-                InputRows::Group { segment: Arc::clone(segment), indexes }
-            };
-            codes.iter().map(group).collect()
-        }
-        Some(_) | None => {
-            let rows = clip(0..rows.len(), bounds, |row| segment.sort_key(row));
-            alloc::vec![InputRows::Fresh { segment: Arc::clone(segment), rows, requested }]
-        }
+    let group = |code: usize| {
+        let indexes = clip(rows.type_group(code), bounds, |index| segment.sort_key(rows.grouped_row(index)));
+        InputRows::Group { segment: Arc::clone(segment), indexes }
+    };
+    if let Some(codes) = requested.few(GROUPS_MAX) {
+        return codes.map(group).collect();
     }
+    let rows = clip(0..rows.len(), bounds, |row| segment.sort_key(row));
+    alloc::vec![InputRows::Fresh { segment: Arc::clone(segment), rows, requested }]
 }
 
 fn partitions(sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Vec<InputRows> {

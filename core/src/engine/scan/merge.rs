@@ -63,8 +63,8 @@ impl TimeMerge {
             self.advance(input);
             return Ok(Step::Work(BLOCK_ROWS));
         };
-        let of_row = self.inputs.get(input).expect(INPUT);
-        let (block, is_requested) = (of_row.block().cloned(), of_row.is_requested(address.row));
+        let source = self.inputs.get(input).expect(INPUT);
+        let (block, is_requested) = (source.block().cloned(), source.is_requested(address.row));
         self.advance(input);
         self.has_yielded = true;
         if !is_requested || !self.bounds.has_any_seq((sort_key.seq, sort_key.seq)) {

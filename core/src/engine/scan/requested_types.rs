@@ -10,9 +10,10 @@ use crate::column::partition_point;
 use crate::query::{Filter, TypeTest};
 use crate::segment::{Block, Sealed, Segment};
 
-/// The codes of the requested types in a segment, ascending; `None` for all.
+/// The codes of the requested types in a segment: ranges with gaps between them, ascending; `None` for all types. Types
+/// with the same beginning have codes in a row.
 #[derive(Clone, Debug)]
-pub(super) struct RequestedTypes(Option<Arc<[usize]>>);
+pub(super) struct RequestedTypes(Option<Arc<[Range<usize>]>>);
 
 impl RequestedTypes {
     /// The types that a filter requests in a sealed segment. `None` if the segment has none of them.
@@ -37,31 +38,38 @@ impl RequestedTypes {
         };
         let mut ranges: Vec<Range<usize>> = tests.iter().map(codes).collect();
         ranges.sort_unstable_by_key(|range| range.start);
-        let (mut requested, mut end) = (Vec::new(), 0);
-        for range in ranges {
-            requested.extend(range.start.max(end)..range.end);
-            end = end.max(range.end);
+        let mut merged: Vec<Range<usize>> = Vec::new();
+        for range in ranges.into_iter().filter(|range| !range.is_empty()) {
+            match merged.last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                Some(_) | None => merged.push(range),
+            }
         }
-        match requested.len() {
-            0 => None,
-            len if len == count => Some(Self(None)),
-            _ => Some(Self(Some(requested.into()))),
+        match merged.as_slice() {
+            [] => None,
+            [range] if range.len() == count => Some(Self(None)),
+            [..] => Some(Self(Some(merged.into()))),
         }
     }
 
-    /// The codes, ascending; `None` for all types.
-    pub(super) fn codes(&self) -> Option<&[usize]> {
-        self.0.as_deref()
+    /// The codes, ascending, if there are at most `count_max`, and other types as well.
+    pub(super) fn few(&self, count_max: usize) -> Option<impl Iterator<Item = usize>> {
+        let ranges = self.0.as_deref()?;
+        let count: usize = ranges.iter().map(Range::len).sum();
+        (count <= count_max).then(|| ranges.iter().cloned().flatten())
     }
 
     /// Its memory in bytes.
     pub(super) fn held_bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |codes| share(size_of_val(&**codes), codes))
+        self.0.as_ref().map_or(0, |ranges| share(size_of_val(&**ranges), ranges))
     }
 
     /// Whether a type is requested.
     pub(super) fn has(&self, code: usize) -> bool {
-        self.codes().is_none_or(|codes| codes.binary_search(&code).is_ok())
+        self.0.as_deref().is_none_or(|ranges| {
+            let at = ranges.partition_point(|range| range.end <= code);
+            ranges.get(at).is_some_and(|range| range.contains(&code))
+        })
     }
 
     /// Whether the index says that a block has any of them.
@@ -71,7 +79,7 @@ impl RequestedTypes {
 
     /// For each type of a block, whether it is one of them; `None` for all.
     pub(super) fn in_block(&self, sealed: &Sealed, block: &Block) -> Option<Box<[bool]>> {
-        self.codes()?;
+        self.0.as_ref()?;
         let is_requested = |name: &[u8]| sealed.index().code(name).is_some_and(|code| self.has(code as usize));
         Some(block.names().map(is_requested).collect())
     }

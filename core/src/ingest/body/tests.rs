@@ -1,4 +1,4 @@
-//! Unit tests of parsing bodies: faults, pointers, offsets and memory.
+//! Unit tests of parsing bodies: faults, pointers and offsets.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -10,16 +10,15 @@ use std::format;
 use super::*;
 use crate::batch::Batch;
 use crate::ingest::{Dialect, EventFault, FAULTS_LISTED_MAX, Mapping, Pointer, TimeSource, TypeSource};
-use crate::room::NoRoom;
 
-const ARRIVAL: Timestamp = Timestamp::from_nanos(7);
-const GOOD: &str = r#"{"event_type":"t","timestamp":1,"payload":{}}"#;
+pub(super) const ARRIVAL: Timestamp = Timestamp::from_nanos(7);
+pub(super) const GOOD: &str = r#"{"event_type":"t","timestamp":1,"payload":{}}"#;
 
 fn parse(body: &[u8], options: &ParseOptions) -> Result<Parsed, IngestError> {
     super::parse(body, options, ARRIVAL, Room::unlimited())
 }
 
-fn native(framing: Framing, handling: Handling) -> ParseOptions {
+pub(super) fn native(framing: Framing, handling: Handling) -> ParseOptions {
     ParseOptions {
         framing,
         records: None,
@@ -31,7 +30,7 @@ fn native(framing: Framing, handling: Handling) -> ParseOptions {
     }
 }
 
-fn foreign(event_type: &str, timestamp: &str, id: Option<&str>) -> ParseOptions {
+pub(super) fn foreign(event_type: &str, timestamp: &str, id: Option<&str>) -> ParseOptions {
     let pointer = |text: &str| Pointer::parse(text).unwrap();
     let event_type = if event_type.starts_with('/') {
         TypeSource::Pointer(pointer(event_type))
@@ -54,7 +53,7 @@ fn shown(batch: &Batch) -> Vec<String> {
         .collect()
 }
 
-fn faults(listed: &[EventFault]) -> Vec<String> {
+pub(super) fn faults(listed: &[EventFault]) -> Vec<String> {
     listed.iter().map(|fault| format!("{} {} {}", fault.index, fault.pointer, fault.code.as_str())).collect()
 }
 
@@ -311,6 +310,38 @@ fn faults_of_foreign_records_point_into_the_record() {
     );
 }
 
+pub(super) fn with_ids(pointers: &[&str]) -> ParseOptions {
+    let pointer = |text: &&str| Pointer::parse(text).unwrap();
+    let timestamp = TimeSource { from: [pointer(&"/t")].into(), or_arrival: true };
+    let event_type = TypeSource::Literal("r".into());
+    let mapping = Mapping { event_type, timestamp, id: pointers.iter().map(pointer).collect(), payload: None };
+    ParseOptions { dialect: Dialect::Foreign(mapping), ..native(Framing::Lines, Handling::Lenient) }
+}
+
+#[test]
+fn parts_of_ids_have_faults_of_their_own() {
+    for (record, fault) in [
+        (r#"{"a":"x\n","b":1}"#, "#/0/a: id has the control character U+000A at byte 1"),
+        ("{\"a\":\"x\",\"b\":\"\u{85}\"}", "#/0/b: id has the control character U+0085 at byte 0"),
+        (r#"{"a":"x","b":"\ud800"}"#, "#/0/b: a part of the id has a lone surrogate"),
+        (r#"{"a":"x","b":[]}"#, "#/0/b: a part of the id is a string or a number, not an array"),
+        (r#"{"a":"x","b":1,"b":1}"#, "#/0/b: there is more than one member with this name"),
+        (r#"{"t":1,"t":1}"#, "#/0/t: there is more than one member with this name"),
+    ] {
+        match parse(record.as_bytes(), &with_ids(&["/a", "/b"])).unwrap() {
+            Parsed::Many { rejected, .. } => {
+                let shown: Vec<_> =
+                    rejected.iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).collect();
+                assert_eq!(shown.len(), 1, "{record}");
+                assert!(shown[0].starts_with(fault), "{shown:?}");
+            }
+            Parsed::One(_) => panic!("one event"),
+        }
+    }
+    assert_eq!(many(r#"{"a":"x","a":"x"}"#, &with_ids(&["/a"])).1, ["0 #/0/a duplicate_field"]);
+    assert_eq!(many(r#"{"a":"","b":1}"#, &with_ids(&["/a", "/b"])).0, [r#"r 7 {"a":"","b":1} ["",1]"#]);
+}
+
 #[test]
 fn the_depth_of_payloads_is_limited() {
     let mut options = native(Framing::Document, Handling::Strict);
@@ -360,47 +391,4 @@ fn the_digits_of_numbers_in_payloads_are_limited() {
     let records = format!("{{\"t\":1,\"n\":{}}}\n{{\"t\":2,\"n\":{}}}\n", digits(1000), digits(1001));
     let options = ParseOptions { payload_bytes_max: 1 << 20, ..foreign("r", "/t", None) };
     assert_eq!(many(&records, &options).1, ["1 #/1 number_too_long"]);
-}
-
-/// Parsing requests all the memory that it needs, for every kind and order of events.
-#[test]
-fn all_memory_is_requested_first() {
-    let events = |line: &dyn Fn(usize) -> String| (0..20_000).map(line).collect::<String>();
-    let ordered = events(&|n| format!("{{\"t\":{n}}}\n"));
-    let unordered = events(&|n| format!("{{\"t\":{}}}\n", 20_000 - n));
-    let with_ids = events(&|n| format!("{{\"t\":{},\"id\":\"{n:0100}\"}}\n", n % 7));
-    let with_types = events(&|n| format!("{{\"t\":{},\"e\":\"{n:0200}\"}}\n", n % 7));
-    let in_envelopes = events(&|n| format!("{{\"r\":[{{\"t\":{n}}}]}}\n"));
-    let records = Some(Pointer::parse("/r").unwrap());
-    let bodies = [
-        (in_envelopes, ParseOptions { records, ..foreign("r", "/t", None) }),
-        (ordered, foreign("r", "/t", None)),
-        (unordered, foreign("r", "/t", None)),
-        (with_ids, foreign("r", "/t", Some("/id"))),
-        (with_types, foreign("/e", "/t", None)),
-    ];
-    for (body, mut options) in bodies {
-        options.payload_bytes_max = 1000;
-        options.types_max = usize::MAX;
-        let most = core::cell::Cell::new(0);
-        let mut ask = |bytes| {
-            most.set(bytes);
-            Ok(())
-        };
-        let Ok(Parsed::Many { batch, .. }) = super::parse(body.as_bytes(), &options, ARRIVAL, Room::new(&mut ask))
-        else {
-            panic!("many events")
-        };
-        assert_eq!(batch.len(), 20_000);
-        assert!(most.get() >= batch.bytes() + 20_000 * 24, "{} for {}", most.get(), batch.bytes());
-        // Parsing succeeds with all that it requested, and not with much less.
-        for (part, fits) in [(most.get(), true), (most.get() / 3, false)] {
-            let mut ask = |bytes| if bytes <= part { Ok(()) } else { Err(NoRoom::Now) };
-            let parsed = super::parse(body.as_bytes(), &options, ARRIVAL, Room::new(&mut ask));
-            match parsed {
-                Ok(_) => assert!(fits),
-                Err(error) => assert_eq!((error, fits), (IngestError::NoRoom(NoRoom::Now), false)),
-            }
-        }
-    }
 }

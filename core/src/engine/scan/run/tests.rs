@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::*;
 use crate::batch::{BatchBuilder, NewEvent};
@@ -16,6 +17,8 @@ use crate::storage::MemoryStorage;
 
 const ORDERS: [Order; 3] = [Order::TimeAscending, Order::TimeDescending, Order::Sequence];
 
+const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
+
 /// What a scan takes itself, apart from blocks and segments.
 const RUN_BYTES_MAX: usize = 2048;
 
@@ -24,6 +27,31 @@ fn segment(seq: u64, event_type: &str, time: i64) -> Arc<Segment> {
     let code = rows.intern(event_type.as_bytes());
     rows.push(time, 0, code, b"", b"{}");
     Arc::new(Segment::new(seq, rows.finish_sorted(), [Epoch { ordinal: 0, millis: 0 }].into()))
+}
+
+fn event<'a>(event_type: &'a str, time: i64, payload: &'a str) -> NewEvent<'a> {
+    NewEvent {
+        event_type: EventType::parse(event_type).expect("a type"),
+        timestamp: Timestamp::from_nanos(time),
+        payload: Payload::parse(payload).expect("a payload"),
+        id: None,
+    }
+}
+
+/// An engine with these events in a fresh segment.
+fn engine<'a>(tuning: Tuning, events: impl Iterator<Item = NewEvent<'a>>) -> Engine<MemoryStorage> {
+    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(1), tuning).expect("memory opens");
+    let mut batch = BatchBuilder::new();
+    events.for_each(|event| batch.push(event).expect("a small batch"));
+    engine.commit(NOW, &[batch.finish()]).expect("memory has room");
+    engine
+}
+
+/// Seals all segments that are full.
+fn seal(engine: &mut Engine<MemoryStorage>) {
+    let mut maintenance = MaintenanceQueue::default();
+    let now = Moment { wall: NOW, uptime: core::time::Duration::ZERO };
+    while maintenance.step(engine, now, 1_000).expect("memory has room").is_pending() {}
 }
 
 #[test]
@@ -50,40 +78,49 @@ fn only_parts_with_rows_that_can_match_are_held() {
     }
 }
 
-/// However many types are requested, a scan takes little more than their codes.
+/// However many types are requested, a scan takes little more than their ranges.
 #[test]
 fn many_types_are_found_by_their_prefix() {
-    const TYPES: i64 = 2_000;
+    const TYPES: usize = 2_000;
+    let names: Vec<_> = (0..TYPES).map(|n| format!("{}{n}", if n % 4 == 0 { "few." } else { "many." })).collect();
     let mut rows = RowsBuilder::default();
-    for n in 0..TYPES {
-        let code = rows.intern(format!("{}{n}", if n % 4 == 0 { "few." } else { "many." }).as_bytes());
-        rows.push(n, u32::try_from(n).expect("n is small"), code, b"", b"{}");
+    for (n, name) in (0..).zip(&names) {
+        let code = rows.intern(name.as_bytes());
+        rows.push(n.into(), n, code, b"", b"{}");
     }
     let segment = Arc::new(Segment::new(1, rows.finish_sorted(), [Epoch { ordinal: 0, millis: 0 }].into()));
-    let bytes = segment.memory_bytes();
-    let parts = Parts::new(Arc::default(), [segment].into(), IdentityKey::new(Seed(1)));
-    for order in ORDERS {
-        for (prefix, expected) in [("", 2_000), ("many.", 1_500), ("few.", 500), ("few.0", 1), ("few.2", 28), ("n", 0)]
-        {
-            let types = Some(alloc::vec![TypeTest::Prefix(prefix.into()), TypeTest::Eq("none".into())]);
-            let scan = Scan { order, ..Scan::from(Filter { types, ..Filter::default() }) };
-            let mut run = Run::new(&parts, &scan);
-            let codes = expected * size_of::<usize>();
-            assert!(run.held_bytes() < bytes + codes + 10 * RUN_BYTES_MAX, "{} for {prefix:?}", run.held_bytes());
-            let mut found = alloc::vec![];
-            let mut collect = |event: Event<'_>| {
-                assert!(event.event_type.as_str().starts_with(prefix));
-                found.push(event.timestamp);
-                Flow::More
-            };
-            while run.poll_events(100, &mut collect).expect("all is in memory").is_pending() {}
-            assert_eq!(found.len(), expected, "{prefix:?} in {order:?}");
-            let in_order = match order {
-                Order::TimeAscending | Order::Sequence => found.is_sorted(),
-                Order::TimeDescending => found.iter().rev().is_sorted(),
-            };
-            assert!(in_order, "{prefix:?} in {order:?}");
-        }
+    let fresh_bytes = segment.memory_bytes();
+    let fresh = Parts::new(Arc::default(), [segment].into(), IdentityKey::new(Seed(1)));
+    let events = (0..).zip(&names).map(|(n, name)| event(name, n, "{}"));
+    let mut engine = engine(Tuning { seal_events: TYPES, ..Tuning::default() }, events);
+    seal(&mut engine);
+    let sealed = engine.reader().take().expect("the current snapshot");
+
+    let prefixes = [("", 2_000), ("many.", 1_500), ("few.", 500), ("few.0", 1), ("few.2", 28), ("n", 0)];
+    let scans = ORDERS.iter().flat_map(|&order| prefixes.map(|prefix| (order, prefix)));
+    for ((order, (prefix, expected)), is_sealed) in scans.flat_map(|scan| [(scan, false), (scan, true)]) {
+        let types = Some(alloc::vec![TypeTest::Prefix(prefix.into()), TypeTest::Eq("none".into())]);
+        let scan = Scan { order, ..Scan::from(Filter { types, ..Filter::default() }) };
+        let mut run: Box<dyn ScanRun> = if is_sealed {
+            Arc::clone(&sealed).scan(&scan).expect("all is in memory")
+        } else {
+            Box::new(Run::new(&fresh, &scan))
+        };
+        let bytes_max = 4 * RUN_BYTES_MAX + if is_sealed { 0 } else { fresh_bytes };
+        assert!(run.held_bytes() < bytes_max, "{} for {prefix:?}, sealed: {is_sealed}", run.held_bytes());
+        let mut found = alloc::vec![];
+        let mut collect = |event: Event<'_>| {
+            assert!(event.event_type.as_str().starts_with(prefix));
+            found.push(event.timestamp);
+            Flow::More
+        };
+        while run.poll_events(100, &mut collect).expect("all is in memory").is_pending() {}
+        assert_eq!(found.len(), expected, "{prefix:?} in {order:?}");
+        let in_order = match order {
+            Order::TimeAscending | Order::Sequence => found.is_sorted(),
+            Order::TimeDescending => found.iter().rev().is_sorted(),
+        };
+        assert!(in_order, "{prefix:?} in {order:?}");
     }
 }
 
@@ -117,25 +154,15 @@ fn a_fresh_segment_counts_in_part_while_others_hold_it_too() {
 fn a_block_counts_while_it_is_open() {
     const BLOCK_BYTES: usize = 8192;
     let tuning = Tuning { seal_events: 1_000, block_bytes: BLOCK_BYTES, ..Tuning::default() };
-    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(1), tuning).expect("memory opens");
-    let mut batch = BatchBuilder::new();
-    for number in 0..1_000_u64 {
-        // Numbers that can hardly be compressed.
-        let noise = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let payload = format!("\"{noise:016x}{:016x}\"", noise.wrapping_mul(noise | 1));
-        let event = NewEvent {
-            event_type: EventType::parse("a").expect("a type"),
-            timestamp: Timestamp::from_nanos(number as i64),
-            payload: Payload::parse(&payload).expect("a payload"),
-            id: None,
-        };
-        batch.push(event).expect("a small batch");
-    }
-    let wall = Timestamp::from_nanos(1_700_000_000_000_000_000);
-    engine.commit(wall, &[batch.finish()]).expect("memory has room");
-    let mut maintenance = MaintenanceQueue::default();
-    let now = Moment { wall, uptime: core::time::Duration::ZERO };
-    while maintenance.step(&mut engine, now, 1_000).expect("memory has room").is_pending() {}
+    let payloads: Vec<_> = (0..1_000_u64)
+        .map(|number| {
+            // Numbers that can hardly be compressed.
+            let noise = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            format!("\"{noise:016x}{:016x}\"", noise.wrapping_mul(noise | 1))
+        })
+        .collect();
+    let mut engine = engine(tuning, (0..).zip(&payloads).map(|(number, payload)| event("a", number, payload)));
+    seal(&mut engine);
     for order in ORDERS {
         let snapshot = engine.reader().take().expect("the current snapshot");
         let mut run: Box<dyn ScanRun> = snapshot.scan(&Scan { order, ..Scan::default() }).expect("all is in memory");
