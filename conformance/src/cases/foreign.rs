@@ -119,6 +119,7 @@ fn invalid_ids(ctx: &Context<'_>) -> Outcome {
         ("[]", "wrong_type"),
         ("{}", "wrong_type"),
         (r#""\ud800""#, "wrong_type"),
+        (r#""""#, "invalid_id"),
         (r#""x\n""#, "invalid_id"),
         ("\"\u{85}\"", "invalid_id"),
     ] {

@@ -300,15 +300,15 @@ fn body_sent_under_another_type(ctx: &Context<'_>) -> Outcome {
     const LINES: &str = "application/x-ndjson";
     let server = ctx.empty()?;
     let offset = EVENT.len() + 1;
-    let advice = "several JSON texts: send them as content-type application/x-ndjson";
+    let advice = "several JSON texts: send each on a line of its own, as content-type application/x-ndjson";
     server.submit(format!("{EVENT}\n{EVENT}\n"))?.problem_naming(400, &format!("byte {offset}; {advice}"))?;
     let pretty = EVENT.replace(',', ",\n");
     for (sent_as, body, advised) in [
         (JSON, format!("\u{feff}\n{EVENT} \r\n\n {EVENT}"), Some(LINES)),
         (JSON, "{}\n{".to_owned(), Some(LINES)),
-        (JSON, format!("{EVENT}{EVENT}"), None),
-        (JSON, format!("{EVENT} {EVENT}\n"), None),
-        (JSON, format!("{pretty}\n{EVENT}"), None),
+        (JSON, format!("{EVENT}{EVENT}"), Some(LINES)),
+        (JSON, format!("{EVENT} {EVENT}\n"), Some(LINES)),
+        (JSON, format!("{pretty}\n{EVENT}"), Some(LINES)),
         (JSON, format!("[{EVENT}\n{EVENT}]"), None),
         (JSON, format!("{EVENT}\nx"), None),
         (JSON, format!("{EVENT},\n{EVENT}"), None),
@@ -326,6 +326,10 @@ fn body_sent_under_another_type(ctx: &Context<'_>) -> Outcome {
             let is_named = detail.contains(&format!("as content-type {media_type}"));
             check_eq!(is_named, advised == Some(media_type), "whether {detail:?} names {media_type} for {body:?}");
         }
+    }
+    for body in [format!("{EVENT}\n{pretty}"), format!("{pretty}\r\n{pretty}"), "{\n".to_owned(), "{".to_owned()] {
+        let response = server.send(&Request::post("/events", LINES, body))?;
+        response.problem_naming(400, "; each line is a whole JSON text")?;
     }
     server.expect_empty()
 }

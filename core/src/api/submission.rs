@@ -151,12 +151,13 @@ impl Submission {
                 let line_number = line.map_or_else(String::new, |Line { number, .. }| format!(", line {number}"));
                 let mut detail = format!("{reason} at byte {offset}{line_number}{of_what}");
                 detail.push_str(match (self.options.framing, line) {
-                    (Framing::Document, _) if is_lines(decoded, offset) => {
-                        "; several JSON texts: send them as content-type application/x-ndjson"
+                    (Framing::Document, _) if is_next_object(decoded, offset) => {
+                        "; several JSON texts: send each on a line of its own, as content-type application/x-ndjson"
                     }
                     (Framing::Lines, Some(Line { index: 0, .. })) if is_document(decoded) => {
                         "; one JSON text on several lines: send it as content-type application/json"
                     }
+                    (Framing::Lines, _) if is_line_end(decoded, offset) => "; each line is a whole JSON text",
                     (Framing::Document | Framing::Lines, _) => "",
                 });
                 not_json(detail, line)
@@ -203,18 +204,14 @@ fn not_json(detail: String, line: Option<Line>) -> ProblemReply {
     Problem { kind: ProblemKind::InvalidJson, detail, errors: [fault].into() }.into()
 }
 
-/// Whether the document is a JSON text on one line, and an object begins at this offset on a later line.
-fn is_lines(document: &[u8], offset: usize) -> bool {
-    let Some((before, after)) = document.split_at_checked(offset) else { return false };
-    let Ok(before) = core::str::from_utf8(before) else { return false };
-    let first = before.trim_start_matches('\u{feff}').trim_ascii();
-    let (_, gap) = before.split_at(before.trim_ascii_end().len());
-    let mut scanner = Scanner::new(first);
-    after.starts_with(b"{")
-        && gap.contains('\n')
-        && !first.contains('\n')
-        && scanner.value().is_ok()
-        && scanner.end().is_ok()
+/// Whether an object begins at this offset, after a whole JSON text.
+fn is_next_object(body: &[u8], offset: usize) -> bool {
+    body.split_at_checked(offset).is_some_and(|(before, after)| after.starts_with(b"{") && is_document(before))
+}
+
+/// Whether a line ends at this offset.
+fn is_line_end(body: &[u8], offset: usize) -> bool {
+    body.get(offset).is_none_or(|byte| matches!(byte, b'\r' | b'\n'))
 }
 
 /// Whether the body is one JSON text. If one of its lines is none, it has several lines.

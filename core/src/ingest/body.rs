@@ -75,12 +75,7 @@ fn parse_lines(
                 ));
             }
             (Err(SyntaxError { reason, offset }), Handling::Lenient) => {
-                collector.reject_line(|| {
-                    format!(
-                        "line {number} is not JSON: {reason} at its byte {offset}, byte {} of the body",
-                        start + offset
-                    )
-                });
+                collector.reject_line(|| format!("the line is not JSON: {reason} at its byte {offset}"));
             }
         }
         start += len + 1;

@@ -1,5 +1,6 @@
 //! Reads the fields of an event.
 
+use alloc::borrow::ToOwned as _;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -67,11 +68,13 @@ pub(super) fn read_id(text: &str) -> Result<ClientId<'_>, FieldFault> {
     ClientId::parse(text).map_err(|error| (FaultCode::InvalidId, error.to_string()))
 }
 
-/// Reads one of several texts that form an id. It may be empty, and only all together must not be too long.
+/// Reads one of several texts that form an id. It follows the rules of ids, but only all together must not be too long.
+/// An empty text is a fault, since exports write it for "no value": the rest may be the same for different events.
 pub(super) fn read_id_part(text: &str) -> Result<&str, FieldFault> {
     match ClientId::parse(text) {
+        Err(ClientIdError::Empty) => Err((FaultCode::InvalidId, "a part of the id is empty".to_owned())),
         Err(error @ ClientIdError::Control { .. }) => Err((FaultCode::InvalidId, error.to_string())),
-        Ok(_) | Err(ClientIdError::Empty | ClientIdError::TooLong { .. }) => Ok(text),
+        Ok(_) | Err(ClientIdError::TooLong { .. }) => Ok(text),
     }
 }
 

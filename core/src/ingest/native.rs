@@ -1,5 +1,6 @@
 //! Reads native events: objects with the members that Argus defines.
 
+use alloc::borrow::ToOwned as _;
 use alloc::format;
 use alloc::string::String;
 
@@ -9,6 +10,10 @@ use super::field::{Field, read_id, read_string, read_time, read_type};
 use super::pointer::write_token;
 use crate::batch::NewEvent;
 use crate::json::{RawString, Scanner, SyntaxError};
+
+/// The detail of the fault for a sequence number. Events from an answer have one.
+const SEQ_IS_ASSIGNED: &str = "seq is assigned by the repository; to store events of an answer again, add \
+    ?type_from=/event_type&time_from=/timestamp&id_from=/id&payload_from=/payload";
 
 impl Collector<'_, '_> {
     /// Parses the next value, an object, as a native event.
@@ -84,7 +89,10 @@ impl Collector<'_, '_> {
         self.fault(
             |out| write_token(&shown, out),
             FaultCode::UnknownField,
-            || format!("{shown:?} is not a field of an event; put free-form data into payload"),
+            || match &*shown {
+                "seq" => SEQ_IS_ASSIGNED.to_owned(),
+                _ => format!("{shown:?} is not a field of an event; put free-form data into payload"),
+            },
         );
     }
 }

@@ -265,11 +265,7 @@ fn a_bad_line_does_not_affect_the_others_with_lenient_handling() {
                     "6 #/6 invalid_json"
                 ]
             );
-            let start = GOOD.len() + 1;
-            assert_eq!(
-                rejected[0].detail,
-                format!("line 2 is not JSON: expected a member name at its byte 7, byte {} of the body", start + 7)
-            );
+            assert_eq!(rejected[0].detail, "the line is not JSON: expected a member name at its byte 7");
         }
         Parsed::One(_) => panic!("one event"),
     }
@@ -324,6 +320,7 @@ fn parts_of_ids_have_faults_of_their_own() {
         (r#"{"a":"x\n","b":1}"#, "#/0/a: id has the control character U+000A at byte 1"),
         ("{\"a\":\"x\",\"b\":\"\u{85}\"}", "#/0/b: id has the control character U+0085 at byte 0"),
         (r#"{"a":"x","b":"\ud800"}"#, "#/0/b: a part of the id has a lone surrogate"),
+        (r#"{"a":"","b":1}"#, "#/0/a: a part of the id is empty"),
         (r#"{"a":"x","b":[]}"#, "#/0/b: a part of the id is a string or a number, not an array"),
         (r#"{"a":"x","b":1,"b":1}"#, "#/0/b: there is more than one member with this name"),
         (r#"{"t":1,"t":1}"#, "#/0/t: there is more than one member with this name"),
@@ -339,7 +336,6 @@ fn parts_of_ids_have_faults_of_their_own() {
         }
     }
     assert_eq!(many(r#"{"a":"x","a":"x"}"#, &with_ids(&["/a"])).1, ["0 #/0/a duplicate_field"]);
-    assert_eq!(many(r#"{"a":"","b":1}"#, &with_ids(&["/a", "/b"])).0, [r#"r 7 {"a":"","b":1} ["",1]"#]);
 }
 
 #[test]
