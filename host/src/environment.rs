@@ -67,12 +67,13 @@ fn is_unset(name: &OsStr, value: &OsStr) -> bool {
     value.is_empty() || (name == PORT && value.to_string_lossy().contains("://"))
 }
 
-/// The names, in order, that look like those of variables of the command, but are not. What Kubernetes sets for a
-/// service is left out.
-pub(crate) fn unknown(command: &Command, names: impl IntoIterator<Item = OsString>) -> Vec<String> {
-    let names: BTreeSet<String> = names
+/// The names, in order, that look like those of variables of the command, but are not. Empty variables are left out,
+/// and those that Kubernetes sets for a service.
+pub(crate) fn unknown(command: &Command, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<String> {
+    let names: BTreeSet<String> = variables
         .into_iter()
-        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, _)| name.to_string_lossy().into_owned())
         .filter(|name| name.starts_with(PREFIX))
         .collect();
     let services: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(SERVICE)).collect();
@@ -134,7 +135,9 @@ mod tests {
             (&["ARGUS_SERVICE_HOST", "ARGUS_PORTS", "ARGUS_PORTAL_URL"], &["ARGUS_PORTAL_URL", "ARGUS_PORTS"]),
             (&["ARGUS_SERVICE_PORT"], &["ARGUS_SERVICE_PORT"]),
         ] {
-            let found = unknown(&Settings::command_of("argus-test"), names.iter().map(OsString::from));
+            let variables =
+                names.iter().map(|name| (name.into(), "x".into())).chain([("ARGUS_EMPTY".into(), "".into())]);
+            let found = unknown(&Settings::command_of("argus-test"), variables);
             assert_eq!(found, expected, "{names:?}");
         }
     }

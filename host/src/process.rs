@@ -186,8 +186,7 @@ fn limit_connections(
 
 /// Logs which variables of the environment look like settings and are none.
 fn warn_of_environment(program: &'static str) {
-    let names = std::env::vars_os().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name);
-    let unknown = environment::unknown(&Settings::command_of(program), names);
+    let unknown = environment::unknown(&Settings::command_of(program), std::env::vars_os());
     if !unknown.is_empty() {
         tracing::warn!(variables = unknown.join(", "), "unknown environment variables are ignored; see --help");
     }

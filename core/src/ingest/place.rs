@@ -1,6 +1,5 @@
 //! Where events are in their body.
 
-use alloc::borrow::ToOwned as _;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
@@ -108,17 +107,19 @@ impl Places {
     /// A fault of the event at this position in the batch, for example of one in a
     /// [`Surplus`](crate::repository::Surplus). `below` is the JSON pointer from the event to the fault, as a URI
     /// fragment without `#`: `/event_type`, or empty for the event as a whole.
+    ///
+    /// # Panics
+    ///
+    /// If the batch has no events.
     #[must_use]
     pub fn fault(&self, position: u32, below: &str, code: FaultCode, detail: String) -> EventFault {
         let after = self.runs.partition_point(|run| run.first <= position);
-        let Some(&first) = after.checked_sub(1).and_then(|last| self.runs.get(last)) else {
-            return EventFault { index: 0, line: None, pointer: "#".to_owned() + below, code, detail };
-        };
-        let run = self.after(first, position);
-        let others = self.runs.get(after..).unwrap_or_default();
-        let next = others.get(others.partition_point(|other| other.steps == run.steps));
+        let (earlier, later) = self.runs.split_at(after);
+        let first = earlier.last().expect("the first event of a batch begins a run");
+        let run = self.after(*first, position);
+        let next = later.get(later.partition_point(|other| other.steps == run.steps));
         let end = next.map_or(self.steps.len(), |next| next.steps as usize);
-        let steps = self.steps.get(run.steps as usize..end).unwrap_or_default();
+        let steps = self.steps.get(run.steps as usize..end).expect("the steps of runs follow each other");
         let record = self.records.is_some().then_some(run.record);
         let place = Place { index: run.index, text: run.text, line: self.line(run.text), record };
         let pointer = self.pointer(place, steps) + below;

@@ -8,12 +8,13 @@ use crate::json::{Decimal, Scanner, Value};
 
 /// A text that values of payloads are compared with. How it is written says what it means:
 ///
-/// | the text | numbers | strings | `true`, `false`, `null` |
-/// |---|---|---|---|
-/// | a JSON string with its quotes (`"500"`) | never match | by the bytes of the string | never match |
-/// | a number: digits, perhaps with a sign, leading zeros, a fraction, an exponent | by value | equal by the bytes of the text; ordered by value, if they are numbers of this form | never match |
-/// | `true`, `false`, `null` | never match | equal by bytes; not ordered | equal to the one of this text; not ordered |
-/// | any other | never match | by bytes | never match |
+/// - A JSON string with its quotes (`"500"`) is compared with strings, by bytes.
+/// - A number is compared with numbers, by value. A string equals it if it has the bytes of the text; a string that is
+///   a number too is greater or less by value. A number has digits, and may have a sign, leading zeros, a fraction and
+///   an exponent.
+/// - `true`, `false` and `null` equal the literal of this text, and the string of these bytes. Nothing is greater or
+///   less.
+/// - Any other text is compared with strings, by bytes.
 ///
 /// What equals an operand is also neither greater nor less: `gte` and `lte` match it. Objects and arrays never match.
 #[derive(Clone, Debug, PartialEq, Eq)]
