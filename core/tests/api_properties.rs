@@ -32,6 +32,10 @@ fn api() -> Api {
         depth_max: 128,
         types_max: 1000,
         read_time: Duration::from_secs(60),
+        uri_bytes_max: 1 << 15,
+        head_fields_max: 100,
+        query_time: None,
+        scan_bytes_max: None,
     })
 }
 

@@ -138,6 +138,10 @@ mod tests {
             depth_max: 1,
             types_max: 1,
             read_time: Duration::ZERO,
+            uri_bytes_max: 1 << 15,
+            head_fields_max: 100,
+            query_time: None,
+            scan_bytes_max: None,
         })
         .refuse(Route::Events, &Refusal::Overloaded);
         let peer = "127.0.0.1:5".parse().unwrap();

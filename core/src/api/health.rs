@@ -211,6 +211,7 @@ mod tests {
                     | ProblemKind::HeadTooLarge
                     | ProblemKind::Internal
                     | ProblemKind::NotImplemented
+                    | ProblemKind::UriTooLong
                     | ProblemKind::VersionNotSupported
             );
             assert!(if everywhere { described == operations.len() } else { described > 0 }, "{status}: {described}");

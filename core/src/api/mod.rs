@@ -12,6 +12,7 @@ mod fields;
 mod format;
 mod guard;
 mod health;
+mod logged_target;
 mod lookup;
 mod mapping;
 mod params;
@@ -21,22 +22,27 @@ mod read;
 mod read_step;
 mod refusal;
 mod reply;
+mod request_entry;
 mod route;
 mod search;
 mod submission;
 mod target;
 mod text;
+mod trace;
 
 pub use acknowledgement::Acknowledgement;
 pub use acknowledgement_body::Acknowledged;
 pub use health::Metrics;
+pub use logged_target::logged_target;
 pub use problem::{Problem, ProblemKind};
 pub use read::{READ_BUDGET, Read, ReadRun};
 pub use read_step::ReadStep;
 pub use refusal::Refusal;
 pub use reply::Reply;
+pub use request_entry::RequestEntry;
 pub use route::Route;
 pub use submission::{Submission, Submitted};
+pub use trace::TraceContext;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -77,6 +83,16 @@ pub struct Limits {
     pub types_max: usize,
     /// How long a request may take. A page that is not full after half of this time ends early.
     pub read_time: Duration,
+    /// Longest request target, in bytes.
+    pub uri_bytes_max: usize,
+    /// Most header fields.
+    pub head_fields_max: usize,
+    /// How long one query may compute, without the time that it waits for its client; `None` for any time. A page that
+    /// is not full after half of this time ends early.
+    pub query_time: Option<Duration>,
+    /// Most bytes of stored events that one query may read; `None` for any number. A page that is not full after half
+    /// of them ends early.
+    pub scan_bytes_max: Option<u64>,
 }
 
 /// The head of a request, as received.
@@ -129,7 +145,7 @@ impl Api {
     #[must_use]
     pub fn handle_request(&self, head: &RequestHead<'_>, state: &ServiceState<'_>) -> Action {
         let head_only = head.method == "HEAD";
-        let (route, decided) = match guard::check(head) {
+        let (route, decided) = match guard::check_size(head, &self.limits).and_then(|()| guard::check(head)) {
             Ok(checked) => {
                 let resource = Resource::of(&checked.target);
                 (resource.route(), self.decide(head, &checked, resource, state))
@@ -208,7 +224,7 @@ impl Api {
     }
 
     fn read(&self, question: Question) -> Action {
-        Action::Read(Read::new(question, self.limits.read_time))
+        Action::Read(Read::new(question, &self.limits))
     }
 
     fn submit(

@@ -40,12 +40,16 @@ crate::listed::listed! {
         RequestTimeout,
         /// 413
         ContentTooLarge,
+        /// 414
+        UriTooLong,
         /// 415
         UnsupportedMediaType,
         /// 417
         ExpectationFailed,
         /// 422: the body has invalid events.
         InvalidEvents,
+        /// 422: the query reads more stored events than the server allows.
+        QueryTooLarge,
         /// 431: the request line and header fields are too long or too many.
         HeadTooLarge,
         /// 500
@@ -101,9 +105,11 @@ impl ProblemKind {
             Self::NotAcceptable => ("not-acceptable", 406, "Not acceptable"),
             Self::RequestTimeout => ("request-timeout", 408, "The request did not arrive in time"),
             Self::ContentTooLarge => ("content-too-large", 413, "Content too large"),
+            Self::UriTooLong => ("uri-too-long", 414, "URI too long"),
             Self::UnsupportedMediaType => ("unsupported-media-type", 415, "Unsupported media type"),
             Self::ExpectationFailed => ("expectation-failed", 417, "Expectation failed"),
             Self::InvalidEvents => ("invalid-events", 422, "Invalid events"),
+            Self::QueryTooLarge => ("query-too-large", 422, "The query reads too many events"),
             Self::HeadTooLarge => ("head-too-large", 431, "Request header fields too large"),
             Self::Internal => ("internal", 500, "Internal error"),
             Self::Damaged => ("damaged", 500, "Stored events are damaged"),
@@ -134,9 +140,11 @@ impl ProblemKind {
             | Self::NotAcceptable
             | Self::RequestTimeout
             | Self::ContentTooLarge
+            | Self::UriTooLong
             | Self::UnsupportedMediaType
             | Self::ExpectationFailed
             | Self::InvalidEvents
+            | Self::QueryTooLarge
             | Self::HeadTooLarge
             | Self::Internal
             | Self::Damaged

@@ -5,10 +5,10 @@ use core::mem;
 use core::task::Poll;
 use core::time::Duration;
 
-use super::Route;
 use super::lookup::Lookup;
 use super::read_step::ReadStep;
 use super::search::{Search, SearchRun};
+use super::{Limits, Refusal, Route};
 use crate::clock::Moment;
 use crate::repository::{ReadError, Reader, ScanRun};
 
@@ -19,8 +19,15 @@ pub const READ_BUDGET: u32 = 4096;
 #[derive(Debug)]
 pub struct Read {
     question: Question,
-    /// How long the read may take.
+    allowance: Allowance,
+}
+
+/// What a read may take: see [`Limits`].
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
     time: Duration,
+    query_time: Option<Duration>,
+    scan_bytes: Option<u64>,
 }
 
 /// What is requested. A new read route is a new variant.
@@ -41,7 +48,9 @@ pub struct ReadRun {
     state: State,
     /// The uptime at which the read began.
     begun: Duration,
-    time: Duration,
+    allowance: Allowance,
+    /// How long the run has computed.
+    computed: Duration,
 }
 
 #[derive(Debug)]
@@ -53,8 +62,9 @@ enum State {
 }
 
 impl Read {
-    pub(super) fn new(question: Question, time: Duration) -> Self {
-        Self { question, time }
+    pub(super) fn new(question: Question, limits: &Limits) -> Self {
+        let Limits { read_time: time, query_time, scan_bytes_max: scan_bytes, .. } = *limits;
+        Self { question, allowance: Allowance { time, query_time, scan_bytes } }
     }
 
     /// The route, for [`Api::refuse`](super::Api::refuse).
@@ -78,7 +88,8 @@ impl Read {
     /// Starts the read, and the time that it [may take](super::Limits::read_time). Never waits.
     #[must_use]
     pub fn begin(self, now: Moment) -> ReadRun {
-        ReadRun { state: State::Asked(self.question), begun: now.uptime, time: self.time }
+        let Self { question, allowance } = self;
+        ReadRun { state: State::Asked(question), begun: now.uptime, allowance, computed: Duration::ZERO }
     }
 }
 
@@ -100,13 +111,45 @@ impl ReadRun {
             }
             State::Asked(Question::Search(search)) => {
                 // The other half of the time is for sending the page.
-                let page_due = self.begun.saturating_add(self.time / 2);
+                let page_due = self.begun.saturating_add(self.allowance.time / 2);
                 let run = search.begin(reader.take()?, page_due, now.uptime)?;
                 self.search(Box::new(run), reader, now.uptime, budget)
             }
-            State::Searching(run) => self.search(run, reader, now.uptime, budget),
+            State::Searching(mut run) => {
+                if let Some(refusal) = self.exceeded(&run) {
+                    return Ok(Poll::Ready(ReadStep::Stopped(refusal)));
+                }
+                if self.is_half_spent(&run) {
+                    run.end_page_now();
+                }
+                self.search(run, reader, now.uptime, budget)
+            }
             State::Over => Ok(Poll::Ready(ReadStep::Done)),
         }
+    }
+
+    /// Adds time that calls of [`poll`](Self::poll) took, which [`Limits::query_time`] limits. The run cannot tell it
+    /// from the time that it waits for the client.
+    pub fn spend(&mut self, computed: Duration) {
+        self.computed = self.computed.saturating_add(computed);
+    }
+
+    /// The limit that the run exceeds, if it does. A page ends early instead, if it can. Sending a page reads no more
+    /// than choosing it did, so that is not limited in bytes.
+    fn exceeded(&self, run: &SearchRun) -> Option<Refusal> {
+        let Allowance { query_time, scan_bytes, .. } = self.allowance;
+        if query_time.is_some_and(|most| self.computed > most) && !run.may_end_early() {
+            return Some(Refusal::QueryTime);
+        }
+        let has_read_too_much = scan_bytes.is_some_and(|most| run.scanned_bytes() > most);
+        (has_read_too_much && !run.is_page_chosen() && !run.may_end_early()).then_some(Refusal::QueryBytes)
+    }
+
+    /// Whether half of a limit is used up. The other half is for sending a page.
+    fn is_half_spent(&self, run: &SearchRun) -> bool {
+        let Allowance { query_time, scan_bytes, .. } = self.allowance;
+        query_time.is_some_and(|most| self.computed > most / 2)
+            || scan_bytes.is_some_and(|most| run.scanned_bytes() > most / 2)
     }
 
     /// Releases the snapshot and everything read from it; the next [`poll`](Self::poll) continues in a new snapshot.
@@ -147,7 +190,7 @@ impl ReadRun {
     ) -> Result<Poll<ReadStep>, ReadError> {
         let step = run.poll(reader, uptime, budget)?;
         self.state = match step {
-            Poll::Ready(ReadStep::Whole(_) | ReadStep::Done) => State::Over,
+            Poll::Ready(ReadStep::Whole(_) | ReadStep::Done | ReadStep::Stopped(_)) => State::Over,
             Poll::Ready(ReadStep::Start(_) | ReadStep::Chunk(_)) | Poll::Pending => State::Searching(run),
         };
         Ok(step)

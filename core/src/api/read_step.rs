@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Reply;
+use super::{Refusal, Reply};
 
 /// The result of a step of a [`ReadRun`](super::ReadRun).
 #[derive(Debug)]
@@ -15,4 +15,7 @@ pub enum ReadStep {
     Chunk(Bytes),
     /// The body is complete. The run is over.
     Done,
+    /// The query exceeds a limit. If nothing was sent yet, the host replies with this refusal; otherwise it resets the
+    /// connection, so that the client does not take a part for the whole. The run is over.
+    Stopped(Refusal),
 }

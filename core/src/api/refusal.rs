@@ -14,6 +14,8 @@ pub enum Refusal {
     HeadTimeout,
     /// The head is longer than the host reads, or has too many fields. 431, and the connection closes.
     HeadTooLarge,
+    /// The request target is longer than [`Limits::uri_bytes_max`]. 414, and the connection closes.
+    UriTooLong,
     /// The bytes received are not an HTTP/1.1 head. 400, and the connection closes.
     HeadBroken,
     /// The head names an HTTP version other than 1.0 and 1.1. 505, and the connection closes.
@@ -33,6 +35,12 @@ pub enum Refusal {
     Timeout,
     /// A read took longer than the host allows. 503 with Retry-After.
     ReadTimeout,
+    /// A read has computed for longer than [`Limits::query_time`]. 503 with Retry-After.
+    QueryTime,
+    /// A read has read more than [`Limits::scan_bytes_max`]. 422.
+    QueryBytes,
+    /// The client has as many connections as one address may have. 503 with Retry-After, and the connection closes.
+    AddressFull,
     /// The service is stopping. 503 with Retry-After.
     Draining,
     /// Stored events could not be read: 500, or 503 with Retry-After if a later try may succeed. The host logs the
@@ -49,8 +57,16 @@ impl Refusal {
         match self {
             Self::HeadTimeout => problem(ProblemKind::RequestTimeout, "the head did not arrive in time").closing(),
             Self::HeadTooLarge => {
-                let detail = "the request line and header fields are too long or too many";
-                problem(ProblemKind::HeadTooLarge, detail).closing()
+                let fields = limits.head_fields_max;
+                let detail = format!(
+                    "the request line and header fields are too long together, or there are more than {fields} fields"
+                );
+                problem(ProblemKind::HeadTooLarge, &detail).closing()
+            }
+            Self::UriTooLong => {
+                let bytes = limits.uri_bytes_max;
+                let detail = format!("the request target may have {bytes} bytes at most; use fewer or shorter filters");
+                problem(ProblemKind::UriTooLong, &detail).closing()
             }
             Self::HeadBroken => {
                 problem(ProblemKind::BadRequest, "this is not the head of an HTTP/1.1 request").closing()
@@ -80,6 +96,27 @@ impl Refusal {
             Self::ReadTimeout => {
                 problem(ProblemKind::Timeout, "the request took too long; use more filters, or a shorter time range")
             }
+            Self::QueryTime => {
+                let allowed = limits.query_time.map(|time| format!(" {} ms", time.as_millis())).unwrap_or_default();
+                let detail = format!(
+                    "the query takes more time to compute than the{allowed} that the server allows; use a shorter time \
+                     range, more filters, or `limit` and the link to the next page"
+                );
+                problem(ProblemKind::Timeout, &detail)
+            }
+            Self::QueryBytes => {
+                let allowed = limits.scan_bytes_max.map(|bytes| format!(" {bytes} bytes")).unwrap_or_default();
+                let detail = format!(
+                    "the query reads more stored events than the{allowed} that the server allows; use a shorter time \
+                     range, more filters, or `limit` and the link to the next page"
+                );
+                problem(ProblemKind::QueryTooLarge, &detail)
+            }
+            Self::AddressFull => problem(
+                ProblemKind::Overloaded,
+                "your address has as many connections as one address may have; close some, or reuse them",
+            )
+            .closing(),
             Self::Draining => draining(),
             Self::Unreadable(ReadError::Damaged(damage)) => {
                 let detail = format!("part of what is stored is damaged; {}", damage.affected);

@@ -80,6 +80,8 @@ pub(super) struct SearchRun {
     page_due: Duration,
     /// If the page ended before it was full: all events up to here were examined.
     scanned_to: Option<Position>,
+    /// Bytes of stored events that earlier scans of this run have read.
+    scanned_before: u64,
     phase: Phase,
     /// The part of the body that was not sent yet.
     buffer: Vec<u8>,
@@ -151,6 +153,7 @@ impl Search {
             page_end: None,
             page_due,
             scanned_to: None,
+            scanned_before: 0,
             phase: Phase::Head,
             buffer,
             any: false,
@@ -204,6 +207,8 @@ impl SearchRun {
         let is_head_known = !matches!(self.phase, Phase::Head);
         if !is_head_known || self.chosen.take().is_none() {
             self.scan = Some(running);
+        } else {
+            self.scanned_before = self.scanned_before.saturating_add(running.run.scanned_bytes());
         }
         step
     }
@@ -225,7 +230,33 @@ impl SearchRun {
             Phase::First(_) | Phase::Streaming | Phase::Done => self.position = self.reached(running),
         }
         self.is_continued = true;
+        self.scanned_before = self.scanned_bytes();
         self.scan.take().map(|running| running.run)
+    }
+
+    /// Bytes of stored events that the run has read.
+    pub(super) fn scanned_bytes(&self) -> u64 {
+        let current = self.scan.as_ref().map_or(0, |running| running.run.scanned_bytes());
+        self.scanned_before.saturating_add(current)
+    }
+
+    /// Whether the query has a limit, and the events of the page are known.
+    pub(super) fn is_page_chosen(&self) -> bool {
+        self.search.scan.limit.is_some() && !matches!(self.phase, Phase::Head)
+    }
+
+    /// Whether the query has a limit, and its page may still end before it is full. It cannot if no event was examined
+    /// when it should have ended.
+    pub(super) fn may_end_early(&self) -> bool {
+        let was_asked = self.page_due.is_zero();
+        self.search.scan.limit.is_some()
+            && matches!(self.phase, Phase::Head)
+            && (!was_asked || self.scanned_to.is_some())
+    }
+
+    /// Ends the page with the next call of [`poll`](Self::poll), even if it is not full.
+    pub(super) fn end_page_now(&mut self) {
+        self.page_due = Duration::ZERO;
     }
 
     /// As [`ReadRun::held_bytes`](super::ReadRun::held_bytes).

@@ -98,6 +98,12 @@ pub trait ScanRun: Send {
         0
     }
 
+    /// Bytes of stored events that the run has read so far, as they are in memory; 0 if unknown. Some may have been read
+    /// twice. Cheap.
+    fn scanned_bytes(&self) -> u64 {
+        0
+    }
+
     /// Passes matching events to `sink` in the order of the scan. Returns when `sink` returns [`Flow::Stop`] (the next
     /// call continues after that event), when about `budget` events were examined, or when none is left. Ready once all
     /// events were passed on.

@@ -54,6 +54,10 @@ pub const LIMITS: Limits = Limits {
     depth_max: 1 << 20,
     types_max: 1_000,
     read_time: Duration::from_secs(1 << 20),
+    uri_bytes_max: 1 << 15,
+    head_fields_max: 100,
+    query_time: None,
+    scan_bytes_max: None,
 };
 
 /// Limits so small that a handful of events is merged, sealed and compacted. A short test then covers all of it.

@@ -87,6 +87,7 @@ impl Reading {
                 self.is_over = true;
             }
             Poll::Ready(ReadStep::Done) => self.is_over = true,
+            Poll::Ready(ReadStep::Stopped(refusal)) => panic!("{refusal:?}"),
         }
     }
 

@@ -67,6 +67,7 @@ fn answer(
             Poll::Ready(ReadStep::Start(reply)) => assert!(head.replace(reply).is_none()),
             Poll::Ready(ReadStep::Chunk(chunk)) => body.extend_from_slice(&chunk),
             Poll::Ready(ReadStep::Done) => return (head.unwrap(), body),
+            Poll::Ready(ReadStep::Stopped(refusal)) => panic!("{refusal:?}"),
         }
         let (suspend, elapsed) = happens(engine);
         now.uptime += elapsed;

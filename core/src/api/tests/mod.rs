@@ -23,6 +23,10 @@ const LIMITS: Limits = Limits {
     depth_max: 10,
     types_max: 3,
     read_time: Duration::from_secs(10),
+    uri_bytes_max: 1 << 15,
+    head_fields_max: 100,
+    query_time: None,
+    scan_bytes_max: None,
 };
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -152,6 +156,22 @@ fn invalid_request_ids_are_replaced() {
 }
 
 #[test]
+fn heads_beyond_the_limits_are_refused_before_anything_else() {
+    let fields: Vec<(&str, &[u8])> = (0..101).map(|_| ("x", b"".as_slice())).collect();
+    let long = format!("/{}", "x".repeat(LIMITS.uri_bytes_max));
+    for (target, fields, status) in
+        [("no form", fields.as_slice(), 431), (long.as_str(), &[], 414), (long.as_str(), fields.as_slice(), 414)]
+    {
+        let head = RequestHead { method: "get", target, headers: fields, http_10: false };
+        let draining = ServiceState { draining: true, ..ServiceState::default() };
+        let reply = replied(Api::new(LIMITS).handle_request(&head, &draining));
+        assert_eq!((reply.status, reply.close, reply.route), (status, true, Route::Other), "{target:.20}");
+    }
+    let longest = format!("/{}", "x".repeat(LIMITS.uri_bytes_max - 1));
+    assert_eq!(replied(act("GET", &longest, &[])).status, 404);
+}
+
+#[test]
 fn refusals_have_a_status_and_close_the_connection_where_needed() {
     let api = Api::new(LIMITS);
     for (refusal, status, close) in [
@@ -159,6 +179,11 @@ fn refusals_have_a_status_and_close_the_connection_where_needed() {
         (Refusal::BodyTimeout, 408, true),
         (Refusal::BodyBroken, 400, true),
         (Refusal::Overloaded, 503, false),
+        (Refusal::UriTooLong, 414, true),
+        (Refusal::HeadTooLarge, 431, true),
+        (Refusal::QueryTime, 503, false),
+        (Refusal::QueryBytes, 422, false),
+        (Refusal::AddressFull, 503, true),
         (Refusal::Timeout, 503, false),
         (Refusal::Draining, 503, true),
         (Refusal::Internal, 500, false),

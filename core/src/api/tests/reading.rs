@@ -12,7 +12,10 @@ use core::time::Duration;
 use serde_json::{Value, json};
 
 use super::{LIMITS, act, body, replied};
-use crate::api::{Action, Api, ProblemKind, READ_BUDGET, Read, ReadRun, ReadStep, Refusal, Reply, Route};
+use crate::api::{
+    Action, Api, Limits, ProblemKind, READ_BUDGET, Read, ReadRun, ReadStep, Refusal, Reply, RequestHead, Route,
+    ServiceState,
+};
 use crate::clock::Moment;
 use crate::damage::{Affected, Damage};
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp};
@@ -27,6 +30,8 @@ struct Numbers {
     /// How many polls find nothing before each event.
     idle: u32,
     broken: bool,
+    /// How many bytes each poll reads.
+    bytes: u64,
 }
 
 struct NumbersRun {
@@ -37,6 +42,7 @@ struct NumbersRun {
     found: u64,
     complete: bool,
     idle: u32,
+    read_bytes: u64,
 }
 
 impl Numbers {
@@ -76,7 +82,15 @@ impl Snapshot for Numbers {
 
     fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError> {
         let (limit, idle) = (scan.limit, self.idle);
-        Ok(Box::new(NumbersRun { numbers: self, next: 0, limit, found: 0, complete: limit.is_none(), idle }))
+        Ok(Box::new(NumbersRun {
+            numbers: self,
+            next: 0,
+            limit,
+            found: 0,
+            complete: limit.is_none(),
+            idle,
+            read_bytes: 0,
+        }))
     }
 }
 
@@ -88,6 +102,7 @@ impl TakeSnapshot for Numbers {
 
 impl ScanRun for NumbersRun {
     fn poll_head(&mut self, budget: u32) -> Result<Poll<ScanHead>, ReadError> {
+        self.read_bytes += self.numbers.bytes;
         let end = self.limit.map_or(0, |limit| self.numbers.events.min(limit.get().into()));
         for _ in 0..budget {
             if self.complete || self.found == end {
@@ -111,10 +126,15 @@ impl ScanRun for NumbersRun {
         Some(Position { timestamp: Timestamp::from_nanos(0), seq: self.found })
     }
 
+    fn scanned_bytes(&self) -> u64 {
+        self.read_bytes
+    }
+
     fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<Poll<()>, ReadError> {
         if self.numbers.broken {
             return Err(unreadable());
         }
+        self.read_bytes += self.numbers.bytes;
         let end = if self.limit.is_some() { self.found } else { self.numbers.events };
         for _ in 0..budget {
             if self.next == end {
@@ -140,11 +160,79 @@ fn unreadable() -> ReadError {
 }
 
 fn numbers(events: u64) -> Numbers {
-    Numbers { events, payload: "null", idle: 0, broken: false }
+    Numbers { events, payload: "null", idle: 0, broken: false, bytes: 0 }
 }
 
 fn at(millis: u64) -> Moment {
     Moment { wall: Timestamp::from_nanos(0), uptime: Duration::from_millis(millis) }
+}
+
+/// A run of `GET target` under these limits.
+fn begin_within(limits: Limits, target: &str, numbers: Numbers) -> Reading {
+    let head = RequestHead { method: "GET", target, headers: &[("host", b"x")], http_10: false };
+    let Action::Read(read) = Api::new(limits).handle_request(&head, &ServiceState::default()) else {
+        panic!("{target}")
+    };
+    Reading::begin(read, Reader::Current(Arc::new(numbers)))
+}
+
+/// The first step that is not pending. Each poll takes this long to compute.
+fn first_step(run: &mut Reading, computed: Duration) -> ReadStep {
+    loop {
+        match run.poll(at(0), 1).unwrap() {
+            Poll::Pending => run.run.spend(computed),
+            Poll::Ready(step) => return step,
+        }
+    }
+}
+
+#[test]
+fn a_query_that_computes_or_reads_too_much_is_stopped() {
+    let time = Duration::from_millis(100);
+    let limits = Limits { query_time: Some(time), scan_bytes_max: Some(1000), ..LIMITS };
+    let idle = Numbers { idle: u32::MAX, ..numbers(3) };
+    for (numbers, computed, expected) in [
+        (idle.clone(), time / 10, Refusal::QueryTime),
+        (idle.clone(), time * 2, Refusal::QueryTime),
+        (Numbers { bytes: 100, ..idle.clone() }, Duration::ZERO, Refusal::QueryBytes),
+        (Numbers { bytes: 2000, ..idle.clone() }, Duration::ZERO, Refusal::QueryBytes),
+    ] {
+        let mut run = begin_within(limits, "/events", numbers);
+        let ReadStep::Stopped(refusal) = first_step(&mut run, computed) else { panic!("not stopped") };
+        assert_eq!(refusal, expected);
+        assert!(matches!(run.poll(at(0), 1), Ok(Poll::Ready(ReadStep::Done))));
+    }
+}
+
+#[test]
+fn a_streamed_answer_is_stopped_in_the_middle() {
+    let limits = Limits { scan_bytes_max: Some(1000), ..LIMITS };
+    let mut run = begin_within(limits, "/events", Numbers { bytes: 100, idle: 1, ..numbers(1000) });
+    assert!(run.poll(at(0), 1).unwrap().is_pending());
+    assert!(matches!(run.poll(at(20), 1), Ok(Poll::Ready(ReadStep::Start(_)))));
+    let step = loop {
+        match run.poll(at(20), 1).unwrap() {
+            Poll::Pending => {}
+            Poll::Ready(step) => break step,
+        }
+    };
+    assert!(matches!(step, ReadStep::Stopped(Refusal::QueryBytes)), "{step:?}");
+}
+
+#[test]
+fn a_page_ends_early_after_half_of_what_a_query_may_take() {
+    let time = Duration::from_millis(100);
+    for (limits, bytes, computed) in [
+        (Limits { query_time: Some(time), ..LIMITS }, 0, time / 10),
+        (Limits { scan_bytes_max: Some(1000), ..LIMITS }, 100, Duration::ZERO),
+        // One poll takes more than everything. Events were examined, so the page ends.
+        (Limits { scan_bytes_max: Some(1000), ..LIMITS }, 5000, Duration::ZERO),
+    ] {
+        let mut run = begin_within(limits, "/events?limit=500", Numbers { bytes, idle: 1, ..numbers(1000) });
+        let ReadStep::Whole(reply) = first_step(&mut run, computed) else { panic!("not whole") };
+        assert_eq!(reply.status, 200);
+        assert!(reply.header("link").is_some() && reply.header("argus-scanned-to").is_some());
+    }
 }
 
 fn read(method: &str, target: &str, accept: Option<&str>) -> Read {
@@ -196,6 +284,7 @@ fn run(read: Read, numbers: Numbers) -> (Reply, Vec<u8>, Vec<usize>) {
                 body.extend_from_slice(&chunk);
             }
             Poll::Ready(ReadStep::Done) => return (head.unwrap(), body, chunks),
+            Poll::Ready(ReadStep::Stopped(refusal)) => panic!("{refusal:?}"),
         }
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct TimeMerge {
     bounds: Bounds,
     /// Whether any row was yielded.
     has_yielded: bool,
+    /// Bytes of the blocks that were read, as they are in memory.
+    read_bytes: u64,
 }
 
 /// The next row or block of an input. The greatest candidate is the next row of the walk, or the block that may contain
@@ -49,7 +51,7 @@ impl TimeMerge {
             }
         }
         let candidates = BinaryHeap::with_capacity(inputs.len());
-        let mut merge = Self { inputs, candidates, bounds, has_yielded: false };
+        let mut merge = Self { inputs, candidates, bounds, has_yielded: false, read_bytes: 0 };
         for input in 0..merge.inputs.len() {
             merge.advance(input);
         }
@@ -59,7 +61,9 @@ impl TimeMerge {
     pub(super) fn step(&mut self) -> Result<Step, ReadError> {
         let Some(Candidate { sort_key, input, row, .. }) = self.candidates.pop() else { return Ok(Step::End) };
         let Some(address) = row else {
-            self.inputs.get_mut(input).expect(INPUT).open()?;
+            let opening = self.inputs.get_mut(input).expect(INPUT);
+            opening.open()?;
+            self.read_bytes += opening.block().map_or(0, |block| block.memory_bytes() as u64);
             self.advance(input);
             return Ok(Step::Work(BLOCK_ROWS));
         };
@@ -81,6 +85,11 @@ impl TimeMerge {
         let seq =
             if self.bounds.order() == Order::TimeDescending { seq.saturating_add(1) } else { seq.saturating_sub(1) };
         Some(position(SortKey { time, seq }))
+    }
+
+    /// Bytes of the blocks that were read, as they are in memory.
+    pub(super) fn read_bytes(&self) -> u64 {
+        self.read_bytes
     }
 
     /// Its memory in bytes.

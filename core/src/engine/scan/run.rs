@@ -34,6 +34,8 @@ pub(in crate::engine) struct Run {
     page: Option<Page>,
     recent: Recent,
     text: RowText,
+    /// Bytes of rows of fresh segments, and of the blocks that the walk has not read, as they are in memory.
+    read_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -81,6 +83,7 @@ impl Run {
             page,
             recent: Recent::default(),
             text: RowText::default(),
+            read_bytes: 0,
         }
     }
 
@@ -88,6 +91,9 @@ impl Run {
     fn step(&mut self) -> Result<StepResult, ReadError> {
         match self.walk.step()? {
             Step::Row(row) => {
+                if let Some(Part::Fresh(segment)) = self.parts.get(row.address.part) {
+                    self.read_bytes += (segment.memory_bytes() / segment.rows().len().max(1)) as u64;
+                }
                 let Evaluation { matches, cost } = self.examine(&row)?;
                 Ok(if matches { StepResult::Match(row, cost) } else { StepResult::Nothing(cost) })
             }
@@ -145,6 +151,7 @@ impl Run {
         }
         let Some(Part::Sealed(sealed)) = self.parts.get(part) else { return Err(wrong_part()) };
         let block = sealed.block(number)?;
+        self.read_bytes += block.memory_bytes() as u64;
         self.recent.keep((part, number), &block);
         Ok(Some(block))
     }
@@ -207,6 +214,10 @@ impl ScanRun for Run {
         let chosen = self.page.as_ref().map_or(0, |page| page.chosen.capacity() * size_of::<(SortKey, Address)>());
         let parts: usize = self.parts.iter().map(fresh).sum();
         parts + chosen + self.walk.held_bytes() + self.recent.held_bytes()
+    }
+
+    fn scanned_bytes(&self) -> u64 {
+        self.walk.read_bytes().saturating_add(self.read_bytes)
     }
 
     fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<Poll<()>, ReadError> {

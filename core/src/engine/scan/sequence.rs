@@ -27,6 +27,8 @@ pub(super) struct SequenceWalk {
     bounds: Bounds,
     /// All events up to this sequence number were examined.
     reached: Option<u64>,
+    /// Bytes of the blocks that were read, as they are in memory.
+    read_bytes: u64,
 }
 
 /// The remaining rows of a part.
@@ -78,7 +80,7 @@ impl SequenceWalk {
                 held.push(part);
             }
         }
-        (Self { parts: rows.into_iter(), current: None, bounds, reached: None }, held)
+        (Self { parts: rows.into_iter(), current: None, bounds, reached: None, read_bytes: 0 }, held)
     }
 
     pub(super) fn step(&mut self) -> Result<Step, ReadError> {
@@ -88,13 +90,18 @@ impl SequenceWalk {
         };
         let step = match rows {
             PartRows::Fresh(rows) => rows.step(&self.bounds, &mut self.reached),
-            PartRows::Sealed(rows) => rows.step(&self.bounds, &mut self.reached)?,
+            PartRows::Sealed(rows) => rows.step(&self.bounds, &mut self.reached, &mut self.read_bytes)?,
         };
         if matches!(step, Step::End) {
             self.current = None;
             return Ok(Step::Work(1));
         }
         Ok(step)
+    }
+
+    /// Bytes of the blocks that were read, as they are in memory.
+    pub(super) fn read_bytes(&self) -> u64 {
+        self.read_bytes
     }
 
     /// Its memory in bytes.
@@ -172,7 +179,7 @@ impl SealedRows {
         })
     }
 
-    fn step(&mut self, bounds: &Bounds, reached: &mut Option<u64>) -> Result<Step, ReadError> {
+    fn step(&mut self, bounds: &Bounds, reached: &mut Option<u64>, read_bytes: &mut u64) -> Result<Step, ReadError> {
         let Some(&(seq, number)) = self.page.as_slice().first() else {
             let Some(page) = self.sealed.sequence_page(self.next_page)? else { return Ok(Step::End) };
             self.next_page = page.next;
@@ -187,7 +194,7 @@ impl SealedRows {
             && !bounds.is_after(self.sealed.index().first(number))
             && bounds.has_any_seq(self.sealed.index().seqs(number));
         if can_match && !self.use_block(number) {
-            self.open(number)?;
+            *read_bytes += self.open(number)?;
             return Ok(Step::Work(BLOCK_ROWS));
         }
         self.page.next();
@@ -217,8 +224,10 @@ impl SealedRows {
         true
     }
 
-    fn open(&mut self, number: usize) -> Result<(), ReadError> {
+    /// Reads a block. Returns its bytes in memory.
+    fn open(&mut self, number: usize) -> Result<u64, ReadError> {
         let block = self.sealed.block(number)?;
+        let bytes = block.memory_bytes() as u64;
         let seqs = (0..block.len()).map(|row| block.sort_key(row)).map(|SortKey { seq, .. }| seq);
         let mut rows: Vec<(u64, u16)> = seqs.zip(0..).collect();
         rows.sort_unstable();
@@ -227,6 +236,6 @@ impl SealedRows {
             self.open.remove(0);
         }
         self.open.push(OpenBlock { number, block, rows: rows.into(), requested });
-        Ok(())
+        Ok(bytes)
     }
 }

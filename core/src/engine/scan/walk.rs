@@ -54,6 +54,16 @@ impl Walk {
         }
     }
 
+    /// Bytes of the blocks that it has read, as they are in memory.
+    pub(super) fn read_bytes(&self) -> u64 {
+        match self {
+            Self::Time(merge) => merge.read_bytes(),
+            Self::Sequence(sequence) => sequence.read_bytes(),
+            // Looking up an id reads a block at most, and the number of ids is limited.
+            Self::Ids(_) => 0,
+        }
+    }
+
     /// All events up to this position were examined; `None` if none was.
     pub(super) fn reached(&self) -> Option<Position> {
         match self {
