@@ -1,9 +1,12 @@
 //! Admission of connections: their limit, and how a failure to accept is reported.
 
 use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::address_limit::{AddressFull, AddressLimit};
 use crate::descriptors::Descriptors;
 use crate::lifecycle::{ConnectionPermit, Lifecycle};
 use crate::log_limit::LogLimit;
@@ -19,14 +22,16 @@ pub struct Admission {
     descriptors: Descriptors,
     /// When the descriptors were last counted.
     counted_at: Mutex<Instant>,
+    addresses: Arc<AddressLimit>,
     failures: LogLimit,
 }
 
 impl Admission {
-    /// Admission for a server that is about to accept connections.
+    /// Admission for a server that is about to accept connections, `most_per_address` from each client address.
     #[must_use]
-    pub fn new(descriptors: Descriptors) -> Self {
-        Self { descriptors, counted_at: Mutex::new(Instant::now()), failures: LogLimit::default() }
+    pub fn new(descriptors: Descriptors, most_per_address: Option<NonZeroUsize>) -> Self {
+        let addresses = AddressLimit::new(most_per_address);
+        Self { descriptors, counted_at: Mutex::new(Instant::now()), addresses, failures: LogLimit::default() }
     }
 
     fn is_count_due(&self) -> bool {
@@ -38,13 +43,20 @@ impl Admission {
         is_due
     }
 
-    /// Waits for one of at most `max_connections` permits, for an accepted connection; see [`Lifecycle::permit`].
+    /// Waits for one of at most `max_connections` permits, for a connection accepted from `peer`; see
+    /// [`Lifecycle::permit`].
+    ///
+    /// # Errors
+    ///
+    /// At once, if its address has as many connections as it may have.
     pub(crate) async fn admit<R: Runtime>(
         &self,
         runtime: &R,
+        peer: SocketAddr,
         lifecycle: &Arc<Lifecycle>,
         max_connections: usize,
-    ) -> ConnectionPermit {
+    ) -> Result<ConnectionPermit, AddressFull> {
+        let place = self.addresses.take(peer)?;
         // A growing repository takes descriptors away from connections.
         if self.is_count_due() {
             let descriptors = self.descriptors;
@@ -56,7 +68,7 @@ impl Admission {
                 }
             }));
         }
-        lifecycle.permit().await
+        Ok(lifecycle.permit().await.with_place(place))
     }
 
     /// Logs, at most once a minute, that the system could not accept a connection. The cause is usually temporary.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use event_listener::{Event, EventListener, Listener as _};
 use futures_util::future::{Either, select};
 
+use crate::address_limit::AddressPlace;
 use crate::connection::Connection;
 use crate::eviction::{Connections, Registration};
 
@@ -35,6 +36,8 @@ pub struct Lifecycle {
 #[derive(Debug)]
 pub struct ConnectionPermit {
     lifecycle: Arc<Lifecycle>,
+    /// Counts the connection of its address.
+    place: Option<AddressPlace>,
 }
 
 /// How a drain ended.
@@ -154,7 +157,7 @@ impl Lifecycle {
             })
             .await;
         }
-        ConnectionPermit { lifecycle: Arc::clone(self) }
+        ConnectionPermit { lifecycle: Arc::clone(self), place: None }
     }
 
     /// Notified when there may be room for another connection.
@@ -219,6 +222,13 @@ impl DrainWatch {
 }
 
 impl ConnectionPermit {
+    /// The same permit, which also holds a place among the connections of its address.
+    pub(crate) fn with_place(self, place: Option<AddressPlace>) -> Self {
+        let mut permit = self;
+        permit.place = place;
+        permit
+    }
+
     /// Registers a connection, so that it can be evicted when idle.
     pub(crate) fn register(&self, connection: &Arc<Connection>) -> Registration {
         self.lifecycle.open.register(Arc::clone(connection))

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::mem;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,18 @@ pub(crate) const LAST_LINES_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// A pipe takes up to this many bytes in one piece (`PIPE_BUF`), so that lines of several processes do not mix.
 const PIECE_BYTES_MAX: usize = 4096;
+
+/// Whose lines a buffer takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    /// The name of the thread that writes them.
+    pub(crate) thread: &'static str,
+    /// The message when some of them were lost.
+    pub(crate) loss: &'static str,
+}
+
+const STANDARD_ERROR: Owner =
+    Owner { thread: "argus-log", loss: "log lines were lost: standard error did not accept them" };
 
 /// Takes lines without ever waiting. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,10 +71,24 @@ impl LogBuffer {
         lost: IntCounter,
         on_death: impl FnOnce(String) + Send + 'static,
     ) -> io::Result<Self> {
+        Self::start_as(STANDARD_ERROR, sink, lost, on_death)
+    }
+
+    /// As [`start`](Self::start), for another log.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses to start a thread.
+    pub(crate) fn start_as(
+        owner: Owner,
+        sink: impl Write + Send + 'static,
+        lost: IntCounter,
+        on_death: impl FnOnce(String) + Send + 'static,
+    ) -> io::Result<Self> {
         let shared =
             Arc::new(Shared { buffer: Mutex::default(), filled: Condvar::new(), emptied: Condvar::new(), lost });
         let writing = Arc::clone(&shared);
-        watch::spawn("argus-log", move || writing.write_to(sink), || false, on_death)?;
+        watch::spawn(owner.thread, move || writing.write_to(sink, owner.loss), || false, on_death)?;
         Ok(Self { shared })
     }
 
@@ -99,7 +126,7 @@ impl Shared {
     }
 
     /// The body of the thread that writes.
-    fn write_to(&self, sink: impl Write) {
+    fn write_to(&self, sink: impl Write, loss: &str) {
         let mut lines = Lines { sink, is_broken: false };
         let mut taken = Vec::new();
         let mut reported = self.lost.get();
@@ -110,7 +137,7 @@ impl Shared {
             self.lost.inc_by(lost);
             if lost == 0 && self.lost.get() > reported {
                 let all = self.lost.get();
-                tracing::warn!(lines = all - reported, "log lines were lost: standard error did not accept them");
+                tracing::warn!(lines = all - reported, "{loss}");
                 reported = all;
             }
         }
@@ -202,20 +229,24 @@ pub struct StandardError;
 
 impl Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let stderr = io::stderr();
-        loop {
-            match rustix::io::write(&stderr, bytes) {
-                // Another process that shares standard error may have made it non-blocking. This thread may wait.
-                Err(rustix::io::Errno::AGAIN) => {
-                    poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], None)?;
-                }
-                written => return Ok(written?),
-            }
-        }
+        write_to_descriptor(&io::stderr(), bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Writes without a lock of std. Waits if the descriptor is non-blocking and has no room.
+pub(crate) fn write_to_descriptor(descriptor: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match rustix::io::write(descriptor, bytes) {
+            // Another process that shares the descriptor may have made it non-blocking. This thread may wait.
+            Err(rustix::io::Errno::AGAIN) => {
+                poll(&mut [PollFd::new(descriptor, PollFlags::OUT)], None)?;
+            }
+            written => return Ok(written?),
+        }
     }
 }
 

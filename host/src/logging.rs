@@ -10,11 +10,12 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::panic::{self, PanicHookInfo};
 use std::time::Duration;
 use std::{io, thread};
 
-use argus_core::api::{ProblemKind, Reply};
+use argus_core::api::{ProblemKind, Reply, TraceContext, logged_target};
 use prometheus::IntCounter;
 use tracing_subscriber::EnvFilter;
 
@@ -72,19 +73,32 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 
 /// Logs one request and its answer. The caller's text is logged as string values, which both formats quote and escape:
 /// a client cannot break a line.
-pub fn log_request(method: &str, target: &str, reply: &Reply, request_id: &str, peer: SocketAddr, latency: Duration) {
+pub(crate) fn log_request(method: &str, target: &str, reply: &Reply, ids: &Ids, peer: SocketAddr, latency: Duration) {
+    let trace = ids.trace.as_ref();
     tracing::debug!(
         target: REQUEST_TARGET,
         method = &*shortened(method),
         // Not `target`: in JSON the target of the line has that name.
-        url = &*shortened(target),
+        url = &*shortened(&logged_target(target)),
         status = reply.status,
         latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
-        request_id = &*shortened(request_id),
+        request_id = &*shortened(&ids.request_id),
+        trace_id = trace.map(|(trace, _)| trace.trace_id()),
+        parent_id = trace.map(|(trace, _)| trace.parent_id()),
+        span_id = trace.map(|(_, span)| format!("{span:016x}")),
         %peer,
         problem = reply.problem.map(ProblemKind::as_str),
         "request"
     );
+}
+
+/// What identifies a request, in its answer and in logs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ids {
+    /// The value of `X-Request-Id`.
+    pub(crate) request_id: String,
+    /// The trace that the caller named, and the span of this server.
+    pub(crate) trace: Option<(TraceContext, NonZeroU64)>,
 }
 
 /// Longest part of the caller's text that is logged, in bytes.
@@ -145,7 +159,8 @@ mod tests {
         })
         .refuse(Route::Events, &Refusal::Overloaded);
         let peer = "127.0.0.1:5".parse().unwrap();
-        log_request("POST", HOSTILE, &reply, "id", peer, Duration::from_micros(7));
+        let ids = Ids { request_id: "id".to_owned(), trace: None };
+        log_request("POST", HOSTILE, &reply, &ids, peer, Duration::from_micros(7));
     }
 
     #[test]

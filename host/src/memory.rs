@@ -16,9 +16,11 @@ const WORKER_BYTES: usize = 4 * MIB;
 /// A connection that is idle or has a small request: a read buffer, a write buffer, and its state.
 const CONNECTION_BYTES: usize = 32 * KIB;
 
-/// A connection at its largest: a head of 64 KiB in two buffers, each of which has doubled its capacity, and a piece of
-/// an answer.
-const LARGE_CONNECTION_BYTES: usize = 320 * KIB;
+/// A connection at its largest has a piece of an answer, and a head in two buffers, each of which has doubled its
+/// capacity.
+const fn large_connection_bytes(head_bytes: usize) -> usize {
+    64 * KIB + 4 * head_bytes
+}
 
 /// Most connections that may be this large at once. Further ones read less at a time, and accept only shorter heads.
 pub(crate) const LARGE_CONNECTIONS: usize = 1024;
@@ -59,9 +61,9 @@ impl Plan {
             term("workers", settings.worker_threads().get(), WORKER_BYTES),
             Term {
                 name: "connections",
-                bytes: connections
-                    .saturating_mul(CONNECTION_BYTES)
-                    .saturating_add(connections.min(LARGE_CONNECTIONS) * LARGE_CONNECTION_BYTES),
+                bytes: connections.saturating_mul(CONNECTION_BYTES).saturating_add(
+                    connections.min(LARGE_CONNECTIONS) * large_connection_bytes(settings.shell.input_bytes()),
+                ),
             },
             term("bodies", 1, settings.max_inflight_bytes),
             term("working", 1, working),

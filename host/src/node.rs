@@ -1,11 +1,17 @@
 //! The parts of a running server, which all of its tasks share.
 
 use std::io;
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr};
+use std::num::NonZeroU64;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use argus_core::api::Api;
+use argus_core::api::{Api, Refusal};
+use socket2::{SockRef, Socket};
 
+use crate::address_limit::AddressFull;
 use crate::admission::Admission;
 use crate::answers::Answers;
 use crate::budget::Budget;
@@ -13,9 +19,14 @@ use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::lifecycle::{ConnectionPermit, Lifecycle};
 use crate::metrics::{Incident, Metrics};
+use crate::raw_answer;
+use crate::request_log::RequestLog;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::warnings::Warnings;
+
+/// The most that is read of the request on a connection that is refused, in bytes.
+const UNREAD_BYTES: usize = 4096;
 
 /// One running server, without its executor and its framework.
 #[derive(Debug)]
@@ -40,14 +51,41 @@ pub struct Node {
     pub lifecycle: Arc<Lifecycle>,
     /// Which connections are accepted.
     pub admission: Admission,
+    /// The log of requests, if there is one.
+    pub request_log: Option<RequestLog>,
     /// The source of request ids.
     pub request_ids: RequestIds,
 }
 
 impl Node {
-    /// Waits for a permit for an accepted connection; see [`Lifecycle::permit`].
-    pub async fn admit<R: Runtime>(&self, runtime: &R) -> ConnectionPermit {
-        self.admission.admit(runtime, &self.lifecycle, self.settings.max_connections.get()).await
+    /// Waits for a permit for an accepted connection; see [`Lifecycle::permit`]. `None` if its address has as many
+    /// connections as it may have: the client was told, and the host closes the connection.
+    pub async fn admit<R: Runtime>(
+        &self,
+        runtime: &R,
+        socket: &impl AsFd,
+        peer: SocketAddr,
+    ) -> Option<ConnectionPermit> {
+        let most = self.settings.max_connections.get();
+        match self.admission.admit(runtime, peer, &self.lifecycle, most).await {
+            Ok(permit) => Some(permit),
+            Err(AddressFull) => {
+                self.metrics.connection_incident(Incident::AddressLimit);
+                tracing::debug!(%peer, "a connection was refused: its address has as many as it may have");
+                self.turn_away(&SockRef::from(socket));
+                None
+            }
+        }
+    }
+
+    /// Tells a client why its connection is closed. A new socket has room for that; if not, the client learns less.
+    fn turn_away(&self, socket: &Socket) {
+        let answer = raw_answer::refusal(&self.api, &Refusal::AddressFull, self.request_ids.next());
+        let sent = socket.set_nonblocking(true).and_then(|()| socket.send(&answer));
+        if sent.is_ok() && socket.shutdown(Shutdown::Write).is_ok() {
+            // Closing a socket with unread input would send a reset, which may overtake the answer.
+            let _ = socket.recv(&mut [MaybeUninit::uninit(); UNREAD_BYTES]);
+        }
     }
 
     /// Counts, and logs at most once a minute, that the system could not accept a connection. The cause is usually
@@ -69,6 +107,11 @@ impl From<u64> for RequestIds {
 }
 
 impl RequestIds {
+    /// The next number for something that must not be zero: the id of a span.
+    pub fn next_span(&self) -> NonZeroU64 {
+        NonZeroU64::new(self.next()).unwrap_or(NonZeroU64::MIN)
+    }
+
     /// The next number.
     pub fn next(&self) -> u64 {
         // SplitMix64 (Steele, Lea, Flood 2014): a counter, and a bijection that hides it.

@@ -28,8 +28,9 @@ use crate::logging;
 use crate::memory::Plan;
 use crate::metrics::Metrics;
 use crate::node::Node;
+use crate::request_log::RequestLog;
 use crate::settings::Settings;
-use crate::signals;
+use crate::signals::{self, OnHangup};
 use crate::trim;
 use crate::warnings::Warnings;
 
@@ -60,6 +61,8 @@ enum StartError {
     Metrics(#[from] prometheus::Error),
     #[error("the system refused to start a thread ({0}): its limit is too low, or --threads is too large")]
     Thread(#[source] io::Error),
+    #[error("the request log {path} cannot be written: {source}")]
+    RequestLog { path: String, source: io::Error },
     #[error("the endpoint cannot be served: {0}")]
     Serve(#[source] io::Error),
     #[error("the system's random generator failed: {0}")]
@@ -108,6 +111,7 @@ pub fn run<E: Send + 'static>(
         Ok((node, executor)) => {
             let ending = drain(&node, executor);
             ending.log();
+            node.request_log.iter().for_each(|log| log.flush(LAST_LINES_WAIT_MAX));
             ending.exit_code().into()
         }
         Err(error) => {
@@ -164,6 +168,20 @@ fn start_log(
     Ok((Arc::new(metrics), log.map_err(StartError::Thread)?))
 }
 
+/// Starts the request log, if one is wanted.
+fn start_request_log(
+    settings: &Settings,
+    metrics: &Metrics,
+    lifecycle: &Arc<Lifecycle>,
+) -> Result<Option<RequestLog>, StartError> {
+    let Some(target) = &settings.shell.request_log else { return Ok(None) };
+    let (format, lost, failing) =
+        (settings.shell.request_log_format, metrics.request_log_lines_lost(), Arc::clone(lifecycle));
+    RequestLog::start(target, format, lost, move |reason| failing.fail(reason))
+        .map(Some)
+        .map_err(|source| StartError::RequestLog { path: target.to_string(), source })
+}
+
 /// Lowers the limit on connections to what the limit on open files allows, less what the repository needs. The
 /// repository must be open.
 fn limit_connections(
@@ -207,7 +225,12 @@ fn start<E>(
     tracing::info!(bytes = plan.bytes(), "memory under these settings: {plan}; docs/operations.md explains it");
     let descriptors = Descriptors::raise_limit();
     // Signals before the endpoint, so that a server can be stopped as soon as it listens.
-    signals::watch(Arc::clone(lifecycle), log.clone()).map_err(StartError::Thread)?;
+    let request_log = start_request_log(&settings, &metrics, lifecycle)?;
+    let mut on_hangup: Vec<OnHangup> = Vec::new();
+    if let Some(log) = request_log.clone().filter(RequestLog::is_file) {
+        on_hangup.push(Box::new(move || log.reopen()));
+    }
+    signals::watch(Arc::clone(lifecycle), log.clone(), on_hangup).map_err(StartError::Thread)?;
     // The endpoint before the repository: a second server, started by mistake, must not create a folder.
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
     let socket = bind(&settings.endpoint).map_err(listen_error)?;
@@ -238,7 +261,8 @@ fn start<E>(
         api: Api::new(settings.limits()),
         budget: Budget::new(settings.max_inflight_bytes),
         answers,
-        admission: Admission::new(descriptors),
+        admission: Admission::new(descriptors, settings.shell.max_connections_per_address),
+        request_log,
         request_ids: u64::from_ne_bytes(seed).into(),
         settings,
         committer,

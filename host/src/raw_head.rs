@@ -55,6 +55,12 @@ impl RawHead {
         }
     }
 
+    /// The length of the target at the start of `bytes`, of which the rest may be missing.
+    pub(crate) fn target_bytes(bytes: &[u8]) -> usize {
+        let line = bytes.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+        line.split(|&byte| byte == b' ').nth(1).map_or(0, <[u8]>::len)
+    }
+
     /// The value of the first field of this name.
     pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_slice())
@@ -88,6 +94,20 @@ mod tests {
         assert_eq!(head.field("host"), Some(b"a".as_slice()));
         assert_eq!(head.field("content"), None);
         assert_eq!(head.field("x-body"), None);
+    }
+
+    #[test]
+    fn the_target_of_part_of_a_head_has_a_length() {
+        for (bytes, length) in [
+            ("", 0),
+            ("GET", 0),
+            ("GET ", 0),
+            ("GET /abc", 4),
+            ("\r\nGET /abc HTTP/1.1\r\nx: y z\r\n", 4),
+            ("a\nb c", 0),
+        ] {
+            assert_eq!(RawHead::target_bytes(bytes.as_bytes()), length, "{bytes:?}");
+        }
     }
 
     #[test]

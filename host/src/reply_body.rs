@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use argus_core::api::{ReadRun, ReadStep, Refusal};
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::answers::Admitted;
 use crate::metrics::InFlight;
+use crate::request_log::Record;
 
 /// The body of an answer. It is `Send`, `Sync` and `Unpin`, and holds at most one chunk of a streamed answer.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct ReplyBody {
     content: Content,
     /// The request is in flight until its whole answer was sent.
     _in_flight: Option<InFlight>,
+    /// Logged when the body is dropped, complete or not.
+    record: Option<Box<Record>>,
 }
 
 /// Why a body was aborted. The connection is reset without the final chunk, so that a partial answer is never mistaken
@@ -31,6 +34,13 @@ pub struct BrokenOff {
     pub reason: String,
     /// The answer if nothing was sent yet.
     pub refusal: Refusal,
+}
+
+impl BrokenOff {
+    /// A query exceeds a limit.
+    pub(crate) fn stopped(refusal: Refusal) -> Self {
+        Self { reason: "the query exceeds what it may take".to_owned(), refusal }
+    }
 }
 
 /// A read after a step, and the result of the step.
@@ -61,13 +71,21 @@ enum State {
 
 impl ReplyBody {
     pub(crate) fn whole(bytes: Bytes, in_flight: Option<InFlight>) -> Self {
-        Self { content: Content::Whole(bytes), _in_flight: in_flight }
+        Self { content: Content::Whole(bytes), _in_flight: in_flight, record: None }
     }
 
     /// The body of an answer whose read is parked.
     pub(crate) fn streamed(admitted: Arc<Admitted>, advance: Advance, in_flight: InFlight) -> Self {
         let streamed = Streamed { admitted, advance, state: State::Parked };
-        Self { content: Content::Streamed(Box::new(Mutex::new(streamed))), _in_flight: Some(in_flight) }
+        Self { content: Content::Streamed(Box::new(Mutex::new(streamed))), _in_flight: Some(in_flight), record: None }
+    }
+
+    /// The same body, whose end is logged.
+    pub(crate) fn with_record(mut self, record: Option<Box<Record>>) -> Self {
+        let is_empty = self.is_end_stream();
+        self.record = record;
+        self.record.iter_mut().for_each(|record| record.sent(0, is_empty));
+        self
     }
 
     /// The bytes, if the answer is complete and none of it was sent.
@@ -76,9 +94,14 @@ impl ReplyBody {
     ///
     /// The body itself, if it is streamed.
     pub fn into_whole(self) -> Result<Bytes, Self> {
-        match self.content {
-            Content::Whole(bytes) => Ok(bytes),
-            content @ Content::Streamed(_) => Err(Self { content, _in_flight: self._in_flight }),
+        let Self { content, _in_flight, mut record } = self;
+        match content {
+            Content::Whole(bytes) => {
+                // Its owner sends it without telling.
+                record.iter_mut().for_each(|record| record.sent(bytes.len(), true));
+                Ok(bytes)
+            }
+            content @ Content::Streamed(_) => Err(Self { content, _in_flight, record }),
         }
     }
 }
@@ -88,15 +111,22 @@ impl Body for ReplyBody {
     type Error = BrokenOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        match &mut self.content {
-            Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Content::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Content::Streamed(streamed) => streamed
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner)
-                .poll_chunk(cx)
-                .map(|chunk| Some(chunk?.map(Frame::data))),
+        let Self { content, record, .. } = &mut *self;
+        let piece = match content {
+            Content::Whole(bytes) if bytes.is_empty() => None,
+            Content::Whole(bytes) => Some(Ok(std::mem::take(bytes))),
+            Content::Streamed(streamed) => {
+                ready!(streamed.get_mut().unwrap_or_else(PoisonError::into_inner).poll_chunk(cx))
+            }
+        };
+        if let Some(record) = record {
+            match &piece {
+                None => record.sent(0, true),
+                Some(Ok(bytes)) => record.sent(bytes.len(), matches!(content, Content::Whole(_))),
+                Some(Err(_)) => {}
+            }
         }
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -137,6 +167,9 @@ impl Streamed {
                             self.state = State::Advancing((self.advance)(run));
                         }
                         Ok(Poll::Ready(ReadStep::Done)) => return Poll::Ready(None),
+                        Ok(Poll::Ready(ReadStep::Stopped(refusal))) => {
+                            return Poll::Ready(Some(Err(BrokenOff::stopped(refusal))));
+                        }
                         Ok(Poll::Ready(ReadStep::Whole(_) | ReadStep::Start(_))) => {
                             let reason = "a second head in the middle of an answer".to_owned();
                             let misstep = BrokenOff { reason, refusal: Refusal::Internal };

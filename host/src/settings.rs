@@ -1,7 +1,7 @@
 //! Settings: command-line flags, each with an environment variable.
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use crate::backend::{BackendOptions, Location};
 use crate::budget::{Budget, Share, memory_bytes_max};
 use crate::environment;
 use crate::log_filter::parse_log_filter;
+use crate::shell_options::ShellOptions;
 use crate::units::{UnitError, format_size, parse_count, parse_duration, parse_size};
 
 /// Most threads that serve requests. More than there are processors are of no use, and each takes memory and file
@@ -164,6 +165,10 @@ pub struct Settings {
     #[arg(value_parser = parse_log_filter)]
     pub log: String,
 
+    /// Limits of connections, heads and queries, and the log of requests.
+    #[command(flatten)]
+    pub shell: ShellOptions,
+
     /// Format of log lines
     #[arg(long, env = "ARGUS_LOG_FORMAT", value_name = "FORMAT", default_value = "text", value_enum)]
     #[arg(help_heading = "Logs (on standard error)")]
@@ -254,6 +259,10 @@ impl Settings {
             depth_max: self.max_depth.get(),
             types_max: self.backend.engine.max_event_types.get(),
             read_time: self.request_timeout,
+            uri_bytes_max: self.shell.max_uri_bytes,
+            head_fields_max: self.shell.max_head_fields.get(),
+            query_time: self.shell.query_timeout,
+            scan_bytes_max: self.shell.query_scan_bytes.map(NonZeroU64::get),
         }
     }
 
@@ -272,6 +281,9 @@ impl Settings {
                     format_size(large_bytes)
                 ));
             }
+        }
+        if let Some(message) = self.shell.contradiction() {
+            return Some(message);
         }
         let (needed, share) = (memory_bytes_max(self.max_body_bytes), Share::of(self.max_body_bytes));
         if needed > Budget::share_bytes(self.max_inflight_bytes, share) {

@@ -1,16 +1,19 @@
-//! SIGINT and SIGTERM.
+//! SIGINT, SIGTERM and SIGHUP.
 
 use std::ffi::c_int;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{io, process};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::lifecycle::Lifecycle;
 use crate::log_buffer::{LAST_LINES_WAIT_MAX, LogBuffer};
 use crate::watch;
+
+/// What is done on SIGHUP.
+pub(crate) type OnHangup = Box<dyn Fn() + Send>;
 
 /// Signals within this time after the first count as the same one: `timeout -s INT` sends one to the process and one to
 /// its group.
@@ -22,9 +25,13 @@ const SAME_SIGNAL: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// When the system refuses a thread or a signal handler; signals then have their default effect.
-pub(crate) fn watch(lifecycle: Arc<Lifecycle>, log: LogBuffer) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let mut handler = SignalHandler { lifecycle: Arc::clone(&lifecycle), log, first: None };
+///
+/// On SIGHUP, everything in `on_hangup` is called, which must not wait. If that is nothing, the signal keeps its default
+/// effect: it ends the process when its terminal closes.
+pub(crate) fn watch(lifecycle: Arc<Lifecycle>, log: LogBuffer, on_hangup: Vec<OnHangup>) -> io::Result<()> {
+    let hangup = if on_hangup.is_empty() { None } else { Some(SIGHUP) };
+    let mut signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup))?;
+    let mut handler = SignalHandler { lifecycle: Arc::clone(&lifecycle), log, on_hangup, first: None };
     spawn(move || signals.forever().for_each(|signal| handler.handle(signal)), lifecycle)
 }
 
@@ -36,12 +43,17 @@ fn spawn(listen: impl FnOnce() + Send + 'static, lifecycle: Arc<Lifecycle>) -> i
 struct SignalHandler {
     lifecycle: Arc<Lifecycle>,
     log: LogBuffer,
+    on_hangup: Vec<OnHangup>,
     /// When the first signal arrived.
     first: Option<Instant>,
 }
 
 impl SignalHandler {
     fn handle(&mut self, signal: c_int) {
+        if signal == SIGHUP {
+            tracing::info!("SIGHUP; reading files again");
+            return self.on_hangup.iter().for_each(|reload| reload());
+        }
         let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
         match self.first {
             None => {

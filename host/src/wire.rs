@@ -17,7 +17,7 @@ use hyper::rt::Write as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
-use crate::connection::{CloseReason, Connection, HEAD_BYTES_MAX, HeadError};
+use crate::connection::{CloseReason, Connection, HeadError};
 use crate::eviction::Registration;
 use crate::exchange::Exchange;
 use crate::lifecycle::{ConnectionPermit, DrainWatch, Lifecycle};
@@ -88,14 +88,19 @@ impl<R: Runtime> Wire<R> {
                 }
             }
         });
-        let http = http1::Builder::new()
+        let shell = &self.node.settings.shell;
+        let mut http = http1::Builder::new();
+        if !shell.has_few_fields() {
+            http.max_headers(shell.max_head_fields.get());
+        }
+        let http = http
             // A client that has sent everything and closed its half still gets its answer.
             .half_close(true)
             // The connection's state has all timeouts, in a single timer.
             .header_read_timeout(None)
-            .max_header_size(HEAD_BYTES_MAX)
+            .max_header_size(shell.max_head_bytes)
             // Limits the input that was read and not processed yet; hyper's default is several times as much.
-            .max_buf_size(HEAD_BYTES_MAX)
+            .max_buf_size(shell.input_bytes())
             .serve_connection(io, service);
         let registration = permit.register(&connection);
         let outcome = self.clone().run(&socket, http, Arc::clone(&connection), registration).await;
@@ -114,16 +119,15 @@ impl<R: Runtime> Wire<R> {
             (None, Err(RunError::Closed(CloseReason::ClientGone))) => {
                 self.incident(Incident::Broken, peer, "the client left before its answer was complete");
             }
+            (None, Err(RunError::Closed(CloseReason::Idle))) => {
+                self.incident(Incident::IdleTimeout, peer, "no request came in time");
+            }
             (None, Err(RunError::Failed(error))) if state.in_request() => self.incident(Incident::Broken, peer, &error),
             (None, _) if state.is_body_broken() => self.incident(Incident::Broken, peer, "a body ended early"),
             // Nothing to report: neither side left anything unfinished.
             (
                 None,
-                Ok(())
-                | Err(
-                    RunError::Failed(_)
-                    | RunError::Closed(CloseReason::Idle | CloseReason::SlowHead | CloseReason::Lingered),
-                ),
+                Ok(()) | Err(RunError::Failed(_) | RunError::Closed(CloseReason::SlowHead | CloseReason::Lingered)),
             ) => {}
         }
         drop(state);

@@ -84,7 +84,9 @@ impl<I: Socket, F: Unpin> Read for WireIo<'_, I, F> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let mut state = self.connection.state();
         let in_head = state.expects_head();
-        if in_head && !self.is_large && state.head_bytes() > SMALL_HEAD_BYTES_MAX {
+        let head_bytes_max = state.head_bytes_max();
+        let head_bytes_max = if self.is_large { head_bytes_max } else { head_bytes_max.min(SMALL_HEAD_BYTES_MAX) };
+        if in_head && state.head_bytes() > head_bytes_max {
             state.set_head_error(HeadError::TooLarge);
             // hyper sees the end of the input; the client gets the reason.
             return Poll::Ready(Ok(()));

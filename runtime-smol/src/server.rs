@@ -59,7 +59,11 @@ async fn accept(
 ) -> (Async<TcpStream>, SocketAddr, ConnectionPermit) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, node.admit(runtime).await),
+            Ok((stream, peer)) => {
+                if let Some(permit) = node.admit(runtime, &stream, peer).await {
+                    return (stream, peer, permit);
+                }
+            }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 node.accept_failed(&error);

@@ -57,7 +57,11 @@ async fn accept(node: &Node, runtime: &Tokio, listener: &TcpListener) -> (TcpStr
         // Not registered with a worker yet.
         let accepted = listener.accept().await.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
         match accepted {
-            Ok((stream, peer)) => return (stream, peer, node.admit(runtime).await),
+            Ok((stream, peer)) => {
+                if let Some(permit) = node.admit(runtime, &stream, peer).await {
+                    return (stream, peer, permit);
+                }
+            }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 node.accept_failed(&error);

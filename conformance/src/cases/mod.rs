@@ -27,14 +27,18 @@ mod metrics;
 mod nginx;
 mod openapi;
 mod query;
+mod query_budget;
 mod readme;
 mod real_data;
+mod request_log;
 mod sequence;
 mod settings;
+mod shell_limits;
 mod submit;
 mod submit_faults;
 mod threads;
 mod timestamp;
+mod trace;
 mod wire;
 mod wire_close;
 mod wire_framing;
@@ -62,6 +66,7 @@ const GROUPS: &[&[Case]] = &[
     encoding::CASES,
     timestamp::CASES,
     query::CASES,
+    query_budget::CASES,
     filter::CASES,
     cursor::CASES,
     sequence::CASES,
@@ -80,10 +85,13 @@ const GROUPS: &[&[Case]] = &[
     answers::CASES,
     threads::CASES,
     limits::CASES,
+    shell_limits::CASES,
     event_types::CASES,
     lifecycle::CASES,
     settings::CASES,
     log::CASES,
+    request_log::CASES,
+    trace::CASES,
     real_data::CASES,
     readme::CASES,
 ];

@@ -22,12 +22,16 @@ pub(crate) fn run(server: &Arc<Server>) -> Result<u8, String> {
     let mut out = std::io::stdout();
     let _ = writeln!(out, "argus: listening on http://{}", server.ending.address).and_then(|()| out.flush());
     while !server.is_draining() {
-        let Ok((socket, _)) = listener.accept() else {
+        let Ok((socket, peer)) = listener.accept() else {
             thread::sleep(ACCEPT_PAUSE);
             continue;
         };
         let socket = Arc::new(socket);
-        let Some(slot) = server.slots.take(&socket, || !server.is_draining()) else { break };
+        if !server.slots.has_room_for(peer) {
+            connection::turn_away(server, &socket);
+            continue;
+        }
+        let Some(slot) = server.slots.take(&socket, peer, || !server.is_draining()) else { break };
         let serving = Arc::clone(server);
         let serve = move || {
             // An error here is the client's: it left, or it does not read.

@@ -1,15 +1,19 @@
 //! One connection: bytes in, calls of the core, bytes out.
 
-use std::io::{self, ErrorKind};
-use std::net::TcpStream;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use argus_core::api::{
-    Action, Api, Read, ReadRun, ReadStep, Refusal, Reply, Route, ServiceState, Submission, Submitted,
+    Action, Api, Read, ReadRun, ReadStep, Refusal, Reply, RequestEntry, RequestHead, Route, ServiceState, Submission,
+    Submitted, TraceContext, logged_target,
 };
+use argus_core::event::Timestamp;
+use argus_core::repository::ReadError;
 use httpdate::HttpDate;
 
 use crate::answers::AnswerMemory;
@@ -17,7 +21,9 @@ use crate::body::Body;
 use crate::budget::Pace;
 use crate::clock::{moment, now};
 use crate::head::{Framing, HeadError, ReceivedHead};
+use crate::metrics::Counted;
 use crate::presence::{Next, Presence};
+use crate::request_log::RequestLog;
 use crate::server::Server;
 use crate::slots::{Phase, Slot};
 use crate::stream::{Received, Stream};
@@ -53,7 +59,8 @@ fn next_head(server: &Server, stream: &mut Stream, answered: bool, slot: &Slot) 
     }
     let deadline = Instant::now() + server.settings.header_timeout;
     loop {
-        let refusal = match ReceivedHead::parse(stream.unread()) {
+        let parsed = ReceivedHead::parse(stream.unread(), server.settings.head_bytes_max, &server.settings.limits);
+        let refusal = match parsed {
             Ok(Some(head)) => {
                 stream.consume(head.length);
                 return Ok(Some(head));
@@ -69,22 +76,28 @@ fn next_head(server: &Server, stream: &mut Stream, answered: bool, slot: &Slot) 
                         stream.receive(deadline)?;
                         continue;
                     }
-                    Received::TimedOut => Refusal::HeadTimeout,
+                    Received::TimedOut => {
+                        server.metrics.timed_out("head_timeout");
+                        Refusal::HeadTimeout
+                    }
                     // A client that leaves within a head after an answer has changed its mind.
                     Received::End if answered || stream.unread().trim_ascii().is_empty() => return Ok(None),
                     Received::End => Refusal::HeadBroken,
                 }
             }
             Err(HeadError::TooLarge) => Refusal::HeadTooLarge,
+            Err(HeadError::UriTooLong) => Refusal::UriTooLong,
             Err(HeadError::Malformed) => Refusal::HeadBroken,
             Err(HeadError::Version) => Refusal::HeadVersion,
         };
         let reply = server.api.refuse(Route::Other, &refusal);
         server.metrics.answered("", &reply);
-        let request_id = Api::request_id(&argus_core::api::RequestHead::default(), server.random());
-        write_head(stream, &reply, &request_id, false, false, false)?;
-        stream.write(&reply.body)?;
-        return Ok(None);
+        let ids = Ids::of(server, &RequestHead::default());
+        let begun = Begun::now();
+        let written = write_head(stream, &reply, &ids, false, false, false).and_then(|()| stream.write(&reply.body));
+        let sent = Sent { bytes: reply.body.len() as u64, complete: written.is_ok() };
+        log_request(server, stream, None, &reply, &ids, &begun, &sent);
+        return written.map(|()| None);
     }
 }
 
@@ -96,7 +109,11 @@ fn wait_for_head(server: &Server, stream: &mut Stream) -> io::Result<bool> {
         match stream.wait(look)? {
             Received::Bytes => return Ok(true),
             Received::End => return Ok(false),
-            Received::TimedOut if server.is_draining() || Instant::now() >= deadline => return Ok(false),
+            Received::TimedOut if server.is_draining() => return Ok(false),
+            Received::TimedOut if Instant::now() >= deadline => {
+                server.metrics.timed_out("idle_timeout");
+                return Ok(false);
+            }
             Received::TimedOut => {}
         }
     }
@@ -121,15 +138,17 @@ fn answer(server: &Server, stream: &mut Stream, head: &ReceivedHead) -> io::Resu
     let mut broken = false;
     let answered = try_answer(server, stream, head, &mut broken);
     let slow = |error: &io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
-    if broken || answered.as_ref().is_err_and(|error| !slow(error)) {
-        server.metrics.connection_broke();
+    match &answered {
+        Err(error) if slow(error) => server.metrics.timed_out("write_timeout"),
+        Ok(_) if !broken => {}
+        Ok(_) | Err(_) => server.metrics.connection_broke(),
     }
     answered
 }
 
 /// As [`answer`]. Sets `broken` if the body ends early or its framing is wrong.
 fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken: &mut bool) -> io::Result<bool> {
-    let request_id = head.with(|head| Api::request_id(head, server.random()));
+    let (ids, begun) = (head.with(|head| Ids::of(server, head)), Begun::now());
     let mut body_is_read = head.framing() == Framing::Length(0);
     let decided = catch_unwind(AssertUnwindSafe(|| decide(server, stream, head, &mut body_is_read)));
     let answer = match decided {
@@ -137,6 +156,9 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
         Ok(Err(Stop::Gone(error))) => return Err(error),
         Ok(Err(Stop::Refused(route, refusal))) => {
             *broken = refusal == Refusal::BodyBroken;
+            if refusal == Refusal::BodyTimeout {
+                server.metrics.timed_out("body_timeout");
+            }
             Answer::Whole(server.api.refuse(route, &refusal))
         }
         Err(_) => Answer::Whole(server.api.refuse(Route::Other, &Refusal::Internal)),
@@ -147,21 +169,111 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
     };
     server.metrics.answered(&head.method, reply);
     if server.log.has_requests() {
-        server.log.line(&format!("{} {} {} {request_id}", head.method, head.target, reply.status));
+        server.log.line(&format!(
+            "{} {} {} {}{}",
+            head.method,
+            logged_target(&head.target),
+            reply.status,
+            ids.request_id,
+            ids.trace.map(|(trace, _)| format!(" trace_id={}", trace.trace_id())).unwrap_or_default()
+        ));
     }
     let keep = body_is_read && !reply.close && head.keeps_alive() && !server.is_draining();
     let is_head = head.method == "HEAD";
-    match answer {
+    let mut sent = Sent::default();
+    let (reply, written) = match answer {
         Answer::Whole(reply) => {
-            write_head(stream, &reply, &request_id, head.http_10, keep, is_head)?;
-            stream.write(&reply.body)?;
-            Ok(keep)
+            let written = write_head(stream, &reply, &ids, head.http_10, keep, is_head);
+            let written = written.and_then(|()| stream.write(&reply.body)).map(|()| {
+                sent.bytes = reply.body.len() as u64;
+                keep
+            });
+            (reply, written)
         }
         Answer::Streamed(streamed) => {
             let (reply, run, memory) = *streamed;
-            write_streamed(server, stream, &reply, (run, memory), &request_id, head, keep)
+            let work = (run, memory, &mut sent.bytes);
+            let written = write_streamed(server, stream, &reply, work, &ids, head, keep);
+            (reply, written)
+        }
+    };
+    sent.complete = written.is_ok();
+    log_request(server, stream, Some(head), &reply, &ids, &begun, &sent);
+    written
+}
+
+/// What identifies a request, in its answer and in logs.
+struct Ids {
+    request_id: String,
+    trace: Option<(TraceContext, NonZeroU64)>,
+}
+
+impl Ids {
+    fn of(server: &Server, head: &RequestHead<'_>) -> Self {
+        let span = NonZeroU64::new(server.random()).unwrap_or(NonZeroU64::MIN);
+        Self {
+            request_id: Api::request_id(head, server.random()),
+            trace: TraceContext::of(head).map(|trace| (trace, span)),
         }
     }
+}
+
+/// When a request's head had arrived.
+struct Begun {
+    instant: Instant,
+    time: Timestamp,
+}
+
+impl Begun {
+    fn now() -> Self {
+        Self { instant: Instant::now(), time: now() }
+    }
+}
+
+/// How much of an answer's body was sent.
+#[derive(Default)]
+struct Sent {
+    bytes: u64,
+    complete: bool,
+}
+
+/// Logs a request whose answer is over. Without a head, it was not a request.
+fn log_request(
+    server: &Server,
+    stream: &Stream,
+    head: Option<&ReceivedHead>,
+    reply: &Reply,
+    ids: &Ids,
+    begun: &Begun,
+    sent: &Sent,
+) {
+    let Some(log) = &server.request_log else { return };
+    log.log(&RequestEntry {
+        time: begun.time,
+        peer: stream.peer(),
+        method: head.map_or("", |head| &head.method),
+        target: head.map_or("", |head| &head.target),
+        http_10: head.is_some_and(|head| head.http_10),
+        status: reply.status,
+        bytes: sent.bytes,
+        complete: sent.complete,
+        duration: begun.instant.elapsed(),
+        request_id: &ids.request_id,
+        trace: ids.trace,
+        problem: reply.problem,
+    });
+}
+
+/// Tells a client that its address has as many connections as it may have. The connection is closed after it.
+pub(crate) fn turn_away(server: &Server, socket: &TcpStream) {
+    let reply = server.api.refuse(Route::Other, &Refusal::AddressFull);
+    let mut bytes = head_bytes(&reply, &Ids::of(server, &RequestHead::default()), false, false);
+    bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", reply.body.len()).as_bytes());
+    bytes.extend_from_slice(&reply.body);
+    // A client that is gone need not be told. Unread input would turn the end into a reset.
+    let mut socket = socket;
+    let told = socket.set_nonblocking(true).and_then(|()| socket.write_all(&bytes));
+    let _ = told.and_then(|()| socket.shutdown(Shutdown::Write)).and_then(|()| socket.read(&mut [0; 4096]));
 }
 
 fn decide(server: &Server, stream: &mut Stream, head: &ReceivedHead, body_is_read: &mut bool) -> Result<Answer, Stop> {
@@ -182,13 +294,13 @@ fn decide(server: &Server, stream: &mut Stream, head: &ReceivedHead, body_is_rea
         Action::Metrics(metrics) => {
             let stats = server.committer.reader().take().and_then(|snapshot| snapshot.stats());
             let stats = stats.map_err(|error| Stop::Refused(Route::Metrics, Refusal::Unreadable(error)))?;
-            let (idle_closed, log_lines_lost) = (server.slots.closed(), server.log.lost());
-            Ok(Answer::Whole(metrics.reply(server.metrics.render(
-                &stats,
-                server.answers.held(),
-                idle_closed,
-                log_lines_lost,
-            ))))
+            let counted = Counted {
+                idle_closed: server.slots.closed(),
+                address_limit: server.slots.refused(),
+                log_lines_lost: server.log.lost(),
+                request_log_lines_lost: server.request_log.as_ref().map_or(0, RequestLog::lost),
+            };
+            Ok(Answer::Whole(metrics.reply(server.metrics.render(&stats, server.answers.held(), &counted))))
         }
     }
 }
@@ -232,10 +344,7 @@ fn begin_read(server: &Server, stream: &mut Stream, read: Read) -> Result<Answer
     let mut presence = Presence::new();
     loop {
         memory.iter_mut().for_each(|memory| memory.set(run.held_bytes()));
-        match run
-            .poll(&server.committer.reader(), moment(), BUDGET)
-            .map_err(|error| refused(Refusal::Unreadable(error)))?
-        {
+        match poll(server, &mut run).map_err(|error| refused(Refusal::Unreadable(error)))? {
             Poll::Pending if Instant::now() < deadline => presence.look(stream, Next::Answer).map_err(Stop::Gone)?,
             Poll::Pending => return Err(refused(Refusal::ReadTimeout)),
             Poll::Ready(ReadStep::Whole(reply)) => return Ok(Answer::Whole(reply)),
@@ -243,10 +352,22 @@ fn begin_read(server: &Server, stream: &mut Stream, read: Read) -> Result<Answer
                 let memory = memory.ok_or_else(|| refused(Refusal::Internal))?;
                 return Ok(Answer::Streamed(Box::new((reply, run, memory))));
             }
+            Poll::Ready(ReadStep::Stopped(refusal)) => return Err(refused(refusal)),
             // The core returns these only after `Start`.
             Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done) => return Err(refused(Refusal::Internal)),
         }
     }
+}
+
+/// Goes on with a read, and tells it how long that took.
+fn poll(server: &Server, run: &mut ReadRun) -> Result<Poll<ReadStep>, ReadError> {
+    let begun = Instant::now();
+    let step = run.poll(&server.committer.reader(), moment(), BUDGET);
+    run.spend(begun.elapsed());
+    if let Ok(Poll::Ready(ReadStep::Stopped(refusal))) = &step {
+        server.metrics.query_stopped(if *refusal == Refusal::QueryBytes { "bytes" } else { "time" });
+    }
+    step
 }
 
 /// Writes an answer of unknown length: in chunks, or to HTTP/1.0 up to the end of the connection.
@@ -254,14 +375,14 @@ fn write_streamed(
     server: &Server,
     stream: &mut Stream,
     reply: &Reply,
-    (mut run, mut memory): (ReadRun, AnswerMemory),
-    request_id: &str,
+    (mut run, mut memory, sent): (ReadRun, AnswerMemory, &mut u64),
+    ids: &Ids,
     head: &ReceivedHead,
     keep: bool,
 ) -> io::Result<bool> {
     let chunked = !head.http_10;
     let keep = keep && chunked;
-    let mut bytes = head_bytes(reply, request_id, head.http_10, keep);
+    let mut bytes = head_bytes(reply, ids, head.http_10, keep);
     bytes.extend_from_slice(if chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
     // If the answer ends early, even by the end of the process, it must not look complete.
     stream.set_reset_on_close(true)?;
@@ -269,7 +390,7 @@ fn write_streamed(
     let next = if chunked { Next::ChunkSize } else { Next::Content };
     let mut presence = Presence::new();
     loop {
-        match run.poll(&server.committer.reader(), moment(), BUDGET).map_err(io::Error::other)? {
+        match poll(server, &mut run).map_err(io::Error::other)? {
             Poll::Pending => presence.look(stream, next)?,
             Poll::Ready(ReadStep::Chunk(chunk)) if chunked => {
                 presence = Presence::new();
@@ -277,8 +398,12 @@ fn write_streamed(
                 framed.extend_from_slice(&chunk);
                 framed.extend_from_slice(b"\r\n");
                 write_piece(stream, &framed, &mut run, &mut memory)?;
+                *sent += chunk.len() as u64;
             }
-            Poll::Ready(ReadStep::Chunk(chunk)) => write_piece(stream, &chunk, &mut run, &mut memory)?,
+            Poll::Ready(ReadStep::Chunk(chunk)) => {
+                write_piece(stream, &chunk, &mut run, &mut memory)?;
+                *sent += chunk.len() as u64;
+            }
             Poll::Ready(ReadStep::Done) => {
                 if chunked {
                     stream.write(b"0\r\n\r\n")?;
@@ -286,6 +411,7 @@ fn write_streamed(
                 stream.set_reset_on_close(false)?;
                 return Ok(keep);
             }
+            Poll::Ready(ReadStep::Stopped(_)) => return Err(io::Error::other("the query exceeds a limit")),
             Poll::Ready(ReadStep::Whole(_) | ReadStep::Start(_)) => {
                 return Err(io::Error::other("the core started one answer twice"));
             }
@@ -308,12 +434,12 @@ fn write_piece(stream: &mut Stream, piece: &[u8], run: &mut ReadRun, memory: &mu
 fn write_head(
     stream: &mut Stream,
     reply: &Reply,
-    request_id: &str,
+    ids: &Ids,
     http_10: bool,
     keep: bool,
     is_head: bool,
 ) -> io::Result<()> {
-    let mut bytes = head_bytes(reply, request_id, http_10, keep);
+    let mut bytes = head_bytes(reply, ids, http_10, keep);
     // The core sets the length for HEAD if it knows it; 0 would be wrong.
     if !is_head && reply.header("content-length").is_none() {
         bytes.extend_from_slice(format!("content-length: {}\r\n", reply.body.len()).as_bytes());
@@ -323,13 +449,17 @@ fn write_head(
 }
 
 /// The status line and header fields, without the empty line.
-fn head_bytes(reply: &Reply, request_id: &str, http_10: bool, keep: bool) -> Vec<u8> {
+fn head_bytes(reply: &Reply, ids: &Ids, http_10: bool, keep: bool) -> Vec<u8> {
     let version = if http_10 { "1.0" } else { "1.1" };
     let mut head = format!(
-        "HTTP/{version} {} \r\nx-request-id: {request_id}\r\ndate: {}\r\n",
+        "HTTP/{version} {} \r\nx-request-id: {}\r\ndate: {}\r\n",
         reply.status,
+        ids.request_id,
         HttpDate::from(SystemTime::now())
     );
+    if let Some((trace, span)) = &ids.trace {
+        head.push_str(&format!("traceparent: {}\r\n", trace.answer(*span)));
+    }
     match (http_10, keep) {
         (true, true) => head.push_str("connection: keep-alive\r\n"),
         (_, false) => head.push_str("connection: close\r\n"),

@@ -1,11 +1,6 @@
 //! The head of a request.
 
-use argus_core::api::RequestHead;
-
-/// The most bytes of request line and header fields together.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// The most header fields.
-const FIELDS_MAX: usize = 100;
+use argus_core::api::{Limits, RequestHead};
 
 /// A request's head, kept while its body is read.
 #[derive(Debug)]
@@ -24,6 +19,7 @@ pub(crate) struct ReceivedHead {
 pub(crate) enum HeadError {
     Malformed,
     TooLarge,
+    UriTooLong,
     /// Another version of HTTP than 1.0 and 1.1.
     Version,
 }
@@ -36,13 +32,15 @@ pub(crate) enum Framing {
 }
 
 impl ReceivedHead {
-    /// Parses a head at the start of `bytes`; `None` if it is incomplete.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Self>, HeadError> {
-        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    /// Parses a head at the start of `bytes`; `None` if it is incomplete. It may have this many bytes, and its parts
+    /// what the core allows.
+    pub(crate) fn parse(bytes: &[u8], bytes_max: usize, limits: &Limits) -> Result<Option<Self>, HeadError> {
+        let mut fields = vec![httparse::EMPTY_HEADER; limits.head_fields_max];
         let mut request = httparse::Request::new(&mut fields);
         let length = match request.parse(bytes) {
-            Ok(httparse::Status::Complete(length)) if length <= HEAD_BYTES_MAX => length,
-            Ok(httparse::Status::Partial) if bytes.len() < HEAD_BYTES_MAX => return Ok(None),
+            Ok(httparse::Status::Complete(length)) if length <= bytes_max => length,
+            Ok(httparse::Status::Partial) if bytes.len() < bytes_max => return Ok(None),
+            Ok(_) if target_bytes(bytes) > limits.uri_bytes_max => return Err(HeadError::UriTooLong),
             Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
             Err(httparse::Error::Version) if is_of_other_version(bytes) => return Err(HeadError::Version),
             Err(_) => return Err(HeadError::Malformed),
@@ -95,6 +93,12 @@ impl ReceivedHead {
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_slice())
     }
+}
+
+/// The length of the target at the start of the bytes.
+fn target_bytes(bytes: &[u8]) -> usize {
+    let line = bytes.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+    line.split(|byte| *byte == b' ').nth(1).map_or(0, <[u8]>::len)
 }
 
 /// Whether bytes start with a request line with a well-formed version: `HTTP/`, and a digit on each side of a dot.

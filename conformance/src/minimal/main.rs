@@ -16,6 +16,7 @@ mod head;
 mod log;
 mod metrics;
 mod presence;
+mod request_log;
 mod server;
 mod settings;
 mod slots;
@@ -27,9 +28,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::request_log::RequestLog;
 use crate::server::Server;
 use crate::settings::{Asked, Settings};
 
@@ -67,15 +69,20 @@ fn complain(message: &str) {
 
 /// Serves until drained; returns the exit code.
 fn serve(settings: Settings) -> Result<u8, String> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| format!("signals: {error}"))?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(|error| format!("signals: {error}"))?;
     let server = Arc::new(Server::open(settings)?);
     // The standard hook would block on standard error.
     let logging = Arc::clone(&server);
     std::panic::set_hook(Box::new(move |panic| logging.log.line(&panic.to_string())));
+    let hung_up = Arc::clone(&server);
     let [watched, failing] = [(); 2].map(|()| Arc::clone(&server.ending));
     let listen = move || {
         let mut first: Option<Instant> = None;
         for signal in signals.forever() {
+            if signal == SIGHUP {
+                hung_up.request_log.iter().for_each(RequestLog::reopen);
+                continue;
+            }
             match first {
                 None => {
                     first = Some(Instant::now());
@@ -89,6 +96,7 @@ fn serve(settings: Settings) -> Result<u8, String> {
     watch::spawn("signals", listen, || false, move |reason| failing.fail(reason))
         .map_err(|error| format!("a thread: {error}"))?;
     let code = accept::run(&server);
+    server.request_log.iter().for_each(RequestLog::finish);
     server.log.finish();
     code
 }

@@ -21,6 +21,19 @@ struct Counters {
     accepted: u64,
     duplicates: u64,
     broken: u64,
+    /// By kind.
+    timeouts: BTreeMap<&'static str, u64>,
+    /// By limit.
+    queries_stopped: BTreeMap<&'static str, u64>,
+}
+
+/// What others count.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) idle_closed: u64,
+    pub(crate) address_limit: u64,
+    pub(crate) log_lines_lost: u64,
+    pub(crate) request_log_lines_lost: u64,
 }
 
 /// Methods with a label of their own.
@@ -47,7 +60,17 @@ impl Metrics {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).broken += 1;
     }
 
-    pub(crate) fn render(&self, stats: &Stats, held: Held, idle_closed: u64, log_lines_lost: u64) -> String {
+    /// A client was too slow: `head_timeout`, `body_timeout`, `write_timeout` or `idle_timeout`.
+    pub(crate) fn timed_out(&self, kind: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).timeouts.entry(kind).or_default() += 1;
+    }
+
+    /// A query exceeded this limit: `time` or `bytes`.
+    pub(crate) fn query_stopped(&self, limit: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).queries_stopped.entry(limit).or_default() += 1;
+    }
+
+    pub(crate) fn render(&self, stats: &Stats, held: Held, counted: &Counted) -> String {
         let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page(String::new());
         page.family("argus_build_info", "gauge", "Always 1; the labels have the version and the runtime.");
@@ -69,8 +92,29 @@ impl Metrics {
         }
         page.family("argus_connection_incidents_total", "counter", "Connections that ended abnormally, by kind.");
         page.sample("argus_connection_incidents_total", "{kind=\"broken\"}", counters.broken);
-        page.sample("argus_connection_incidents_total", "{kind=\"idle_closed\"}", idle_closed);
-        page.single("argus_log_lines_lost_total", "counter", "Log lines that could not be written.", log_lines_lost);
+        page.sample("argus_connection_incidents_total", "{kind=\"idle_closed\"}", counted.idle_closed);
+        page.sample("argus_connection_incidents_total", "{kind=\"address_limit\"}", counted.address_limit);
+        for kind in ["head_timeout", "body_timeout", "write_timeout", "idle_timeout"] {
+            let count = counters.timeouts.get(kind).copied().unwrap_or_default();
+            page.sample("argus_connection_incidents_total", &format!("{{kind=\"{kind}\"}}"), count);
+        }
+        page.family("argus_queries_stopped_total", "counter", "Queries that exceeded a limit.");
+        for limit in ["time", "bytes"] {
+            let count = counters.queries_stopped.get(limit).copied().unwrap_or_default();
+            page.sample("argus_queries_stopped_total", &format!("{{limit=\"{limit}\"}}"), count);
+        }
+        page.single(
+            "argus_request_log_lines_lost_total",
+            "counter",
+            "Lines of the request log that could not be written.",
+            counted.request_log_lines_lost,
+        );
+        page.single(
+            "argus_log_lines_lost_total",
+            "counter",
+            "Log lines that could not be written.",
+            counted.log_lines_lost,
+        );
         page.single("argus_answer_bytes_held", "gauge", "Bytes that answers hold.", held.bytes as u64);
         page.single("argus_answers_in_flight", "gauge", "Running answers.", held.answers as u64);
         page.single("argus_stored_events", "gauge", "Events in the repository.", stats.events);

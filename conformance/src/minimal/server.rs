@@ -16,6 +16,7 @@ use crate::commit::Committer;
 use crate::ending::Ending;
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::request_log::RequestLog;
 use crate::settings::Settings;
 use crate::slots::Slots;
 
@@ -31,6 +32,7 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) committer: Committer,
     pub(crate) log: Log,
+    pub(crate) request_log: Option<RequestLog>,
     pub(crate) ending: Arc<Ending>,
     listener: Mutex<Option<TcpListener>>,
     random: RandomState,
@@ -51,10 +53,12 @@ impl Server {
             .map_err(|error| format!("cannot listen on {}: {error}", settings.endpoint))?;
         let address =
             listener.local_addr().map_err(|error| format!("cannot read the address of the socket: {error}"))?;
-        let slots = Slots::new(connections_max);
+        let slots = Slots::new(connections_max, settings.connections_per_address_max);
         let ending = Arc::new(Ending::new(address, Arc::clone(&slots)));
         let no_thread = |error| format!("a thread: {error}");
         let log = Log::start(&settings.log, &ending).map_err(no_thread)?;
+        let request_log =
+            RequestLog::start(&settings.request_log, &ending).map_err(|error| format!("the request log: {error}"))?;
         let committer = Committer::start(Box::new(repository), settings.queue_batches_max, &ending);
         Ok(Self {
             api: Api::new(settings.limits),
@@ -63,6 +67,7 @@ impl Server {
             metrics: Metrics::default(),
             committer: committer.map_err(no_thread)?,
             log,
+            request_log,
             ending,
             listener: Mutex::new(Some(listener)),
             random,

@@ -7,6 +7,8 @@ use argus_core::engine::TYPES_MAX_DEFAULT;
 use argus_core::event::PAYLOAD_DEPTH_DEFAULT;
 use lexopt::{Arg, Parser};
 
+use crate::request_log::RequestLogSettings;
+
 pub(crate) const HELP: &str = "\
 The smallest host of Argus Events: a test subject, not a product.
 
@@ -24,6 +26,14 @@ Usage: argus-minimal [OPTIONS]
       --max-inflight-bytes BYTES     Memory for all request bodies together
       --max-answer-bytes BYTES       Memory for all running answers; new ones wait for it
       --max-connections COUNT        Open connections; then the one idle longest is closed
+      --max-connections-per-address COUNT  Open connections of one client address
+      --max-head-bytes BYTES         Longest request line and header fields together
+      --max-head-fields COUNT        Header fields of a request
+      --max-uri-bytes BYTES          Longest request target
+      --query-scan-bytes BYTES       Stored bytes that one query may read
+      --query-timeout DURATION       Time that one query may compute
+      --request-log PATH             Log each request to a file, or to standard output with `-`
+      --request-log-format FORMAT    `clf` or `json` [default: clf]
       --commit-queue-batches COUNT   Batches waiting to be committed
       --header-timeout DURATION      Time for a request's head to arrive
       --body-timeout DURATION        Time that a body may stall
@@ -58,6 +68,9 @@ pub(crate) struct Settings {
     pub(crate) inflight_bytes_max: usize,
     pub(crate) answer_bytes_max: usize,
     pub(crate) connections_max: usize,
+    pub(crate) connections_per_address_max: Option<usize>,
+    pub(crate) head_bytes_max: usize,
+    pub(crate) request_log: RequestLogSettings,
     pub(crate) queue_batches_max: usize,
     pub(crate) header_timeout: Duration,
     pub(crate) body_timeout: Duration,
@@ -82,10 +95,17 @@ impl Default for Settings {
                 depth_max: PAYLOAD_DEPTH_DEFAULT,
                 types_max: TYPES_MAX_DEFAULT,
                 read_time: REQUEST_TIMEOUT,
+                uri_bytes_max: 32 << 10,
+                head_fields_max: 100,
+                query_time: None,
+                scan_bytes_max: None,
             },
             inflight_bytes_max: 256 << 20,
             answer_bytes_max: 256 << 20,
             connections_max: 1000,
+            connections_per_address_max: None,
+            head_bytes_max: 64 << 10,
+            request_log: RequestLogSettings { path: None, json: false },
             queue_batches_max: 1024,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
@@ -129,6 +149,18 @@ impl Settings {
                 "max-inflight-bytes" => parse_count(&value()?).map(|read| settings.inflight_bytes_max = read),
                 "max-answer-bytes" => parse_count(&value()?).map(|read| settings.answer_bytes_max = read),
                 "max-connections" => parse_count(&value()?).map(|read| settings.connections_max = read),
+                "max-connections-per-address" => {
+                    parse_count(&value()?).map(|read| settings.connections_per_address_max = Some(read))
+                }
+                "max-head-bytes" => parse_count(&value()?).map(|read| settings.head_bytes_max = read),
+                "max-head-fields" => parse_count(&value()?).map(|read| settings.limits.head_fields_max = read),
+                "max-uri-bytes" => parse_count(&value()?).map(|read| settings.limits.uri_bytes_max = read),
+                "query-scan-bytes" => {
+                    parse_count(&value()?).map(|read| settings.limits.scan_bytes_max = Some(read as u64))
+                }
+                "query-timeout" => parse_duration(&value()?).map(|read| settings.limits.query_time = Some(read)),
+                "request-log" => value().map(|read| settings.request_log.path = Some(read)),
+                "request-log-format" => parse_format(&value()?).map(|read| settings.request_log.json = read),
                 "commit-queue-batches" => parse_count(&value()?).map(|read| settings.queue_batches_max = read),
                 "header-timeout" => parse_duration(&value()?).map(|read| settings.header_timeout = read),
                 "body-timeout" => parse_duration(&value()?).map(|read| settings.body_timeout = read),
@@ -174,6 +206,15 @@ fn parse_level(text: String) -> Result<String, String> {
     match text.as_str() {
         "off" | "error" | "warn" | "info" | "debug" | "trace" => Ok(text),
         _ => Err(format!("expected off, error, warn, info, debug or trace, not {text:?}")),
+    }
+}
+
+/// Whether the format is JSON.
+fn parse_format(text: &str) -> Result<bool, String> {
+    match text {
+        "clf" => Ok(false),
+        "json" => Ok(true),
+        _ => Err(format!("expected clf or json, not {text:?}")),
     }
 }
 

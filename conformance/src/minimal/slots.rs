@@ -1,7 +1,7 @@
 //! The slots of connections: how many are taken, and which connection is evicted when none is free.
 
 use std::collections::BTreeMap;
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -20,10 +20,25 @@ pub(crate) enum Phase {
     Busy,
 }
 
+/// An IPv4 address, or the /64 network of an IPv6 address.
+type Address = [u16; 4];
+
+fn address_of(peer: SocketAddr) -> Address {
+    match peer.ip().to_canonical() {
+        // No octet is above 255, so it differs from every network that is in use.
+        IpAddr::V4(address) => address.octets().map(u16::from),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            [a, b, c, d]
+        }
+    }
+}
+
 /// The slots and the connections in them.
 #[derive(Debug)]
 pub(crate) struct Slots {
     most: usize,
+    most_per_address: Option<usize>,
     open: Mutex<Open>,
     changed: Condvar,
 }
@@ -34,11 +49,14 @@ struct Open {
     by_number: BTreeMap<u64, Occupant>,
     /// The number of evicted connections.
     closed: u64,
+    /// The number of connections refused because of their address.
+    refused: u64,
 }
 
 #[derive(Debug)]
 struct Occupant {
     socket: Arc<TcpStream>,
+    address: Address,
     phase: Phase,
     since: Instant,
     is_closed: bool,
@@ -52,12 +70,27 @@ pub(crate) struct Slot {
 }
 
 impl Slots {
-    pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, open: Mutex::default(), changed: Condvar::new() })
+    pub(crate) fn new(most: usize, most_per_address: Option<usize>) -> Arc<Self> {
+        Arc::new(Self { most, most_per_address, open: Mutex::default(), changed: Condvar::new() })
+    }
+
+    /// Whether an address may have one more connection. Counts those that may not.
+    pub(crate) fn has_room_for(&self, peer: SocketAddr) -> bool {
+        let address = address_of(peer);
+        let mut open = self.lock();
+        let count = open.by_number.values().filter(|occupant| occupant.address == address).count();
+        let has_room = self.most_per_address.is_none_or(|most| count < most);
+        open.refused += u64::from(!has_room);
+        has_room
     }
 
     /// Waits for a slot; evicts the connection that has been idle longest. `None` if the slot is not wanted any more.
-    pub(crate) fn take(self: &Arc<Self>, socket: &Arc<TcpStream>, is_wanted: impl Fn() -> bool) -> Option<Slot> {
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        socket: &Arc<TcpStream>,
+        peer: SocketAddr,
+        is_wanted: impl Fn() -> bool,
+    ) -> Option<Slot> {
         let mut open = self.lock();
         while is_wanted() && open.by_number.len() >= self.most {
             open.evict();
@@ -65,7 +98,10 @@ impl Slots {
         }
         let (number, socket) = (open.next, Arc::clone(socket));
         open.next += 1;
-        open.by_number.insert(number, Occupant { socket, phase: Phase::Idle, since: Instant::now(), is_closed: false });
+        open.by_number.insert(
+            number,
+            Occupant { socket, address: address_of(peer), phase: Phase::Idle, since: Instant::now(), is_closed: false },
+        );
         drop(open);
         let slot = Slot { slots: Arc::clone(self), number };
         is_wanted().then_some(slot)
@@ -94,6 +130,11 @@ impl Slots {
     /// The number of evicted connections.
     pub(crate) fn closed(&self) -> u64 {
         self.lock().closed
+    }
+
+    /// The number of connections refused because of their address.
+    pub(crate) fn refused(&self) -> u64 {
+        self.lock().refused
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {

@@ -1,7 +1,7 @@
 //! A socket with deadlines, and the received bytes that were not used yet.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ const ANSWER_START: &[u8] = b"HTTP/1.";
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: Arc<TcpStream>,
+    peer: SocketAddr,
     /// The bytes that the client's system had acknowledged at the last write timeout.
     acknowledged: u64,
     /// Bytes of the next answer that were already sent.
@@ -50,7 +51,13 @@ impl Stream {
     pub(crate) fn new(socket: Arc<TcpStream>, write_timeout: Duration) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(write_timeout))?;
-        Ok(Self { socket, acknowledged: 0, ahead: 0, unread: Vec::new() })
+        let peer = socket.peer_addr()?;
+        Ok(Self { socket, peer, acknowledged: 0, ahead: 0, unread: Vec::new() })
+    }
+
+    /// The client's address.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     /// The received bytes that were not used yet.

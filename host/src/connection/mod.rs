@@ -14,10 +14,10 @@ use crate::settings::Settings;
 pub(crate) use idleness::IdleSince;
 pub(crate) use state::ConnectionState;
 
-/// Longest request line and header fields together, in bytes.
-pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Most header fields. hyper has room for this many without an allocation per request.
-pub(crate) const HEAD_FIELDS_MAX: usize = 100;
+/// The default for the longest request line and header fields together, in bytes.
+pub(crate) const HEAD_BYTES_DEFAULT: usize = 64 * 1024;
+/// The default for the most header fields. hyper has room for this many without an allocation per request.
+pub(crate) const HEAD_FIELDS_DEFAULT: usize = 100;
 
 /// A connection's state, and the clock that times its events.
 #[derive(Debug)]
@@ -60,8 +60,7 @@ pub(crate) enum Writing {
 pub(crate) enum HeadError {
     /// It did not arrive within the header timeout.
     Late,
-    /// It is longer than [`HEAD_BYTES_MAX`], has more fields than [`HEAD_FIELDS_MAX`], or declares a body length that
-    /// hyper cannot represent.
+    /// It is longer or has more fields than the settings allow, or declares a body length that hyper cannot represent.
     TooLarge,
     /// It is not HTTP/1.1.
     Malformed,

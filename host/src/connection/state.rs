@@ -52,6 +52,7 @@ pub(crate) struct ConnectionState {
     /// A request's body ended early, or in the middle of its framing.
     body_broken: bool,
     head_error: Option<HeadError>,
+    head_bytes_max: usize,
     head: HeadBytes,
 }
 
@@ -117,7 +118,8 @@ impl ConnectionState {
             body_unread: false,
             body_broken: false,
             head_error: None,
-            head: HeadBytes::default(),
+            head_bytes_max: settings.shell.max_head_bytes,
+            head: HeadBytes::new(settings.shell.max_head_bytes),
         }
     }
 
@@ -144,6 +146,11 @@ impl ConnectionState {
     /// Bytes that have arrived since the current head began; 0 if there is none.
     pub(crate) fn head_bytes(&self) -> usize {
         if self.in_head() { self.head.len() } else { 0 }
+    }
+
+    /// Longest head, in bytes.
+    pub(crate) fn head_bytes_max(&self) -> usize {
+        self.head_bytes_max
     }
 
     /// Whether a client that leaves now would leave a request half sent or half answered.

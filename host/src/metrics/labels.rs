@@ -7,6 +7,8 @@ use http::Method;
 pub enum Incident {
     /// A request's head did not arrive within the header timeout.
     HeadTimeout,
+    /// A request's body stalled for the body timeout, or was slower than the least rate.
+    BodyTimeout,
     /// The client took nothing of its answer for the write timeout.
     WriteTimeout,
     /// The client did not send HTTP/1.1.
@@ -16,23 +18,39 @@ pub enum Incident {
     Broken,
     /// The connection was closed, because it was idle longest when another one needed room.
     IdleClosed,
+    /// No request came within the keep-alive timeout.
+    IdleTimeout,
+    /// The client had as many connections as one address may have.
+    AddressLimit,
     /// The next connection could not be accepted.
     Accept,
 }
 
 impl Incident {
-    pub(super) const ALL: [Self; 6] =
-        [Self::HeadTimeout, Self::WriteTimeout, Self::Malformed, Self::Broken, Self::IdleClosed, Self::Accept];
+    pub(super) const ALL: [Self; 9] = [
+        Self::HeadTimeout,
+        Self::BodyTimeout,
+        Self::WriteTimeout,
+        Self::Malformed,
+        Self::Broken,
+        Self::IdleClosed,
+        Self::IdleTimeout,
+        Self::AddressLimit,
+        Self::Accept,
+    ];
 
     /// The name in logs and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::HeadTimeout => "head_timeout",
+            Self::BodyTimeout => "body_timeout",
             Self::WriteTimeout => "write_timeout",
             Self::Malformed => "malformed",
             Self::Broken => "broken",
             Self::IdleClosed => "idle_closed",
+            Self::IdleTimeout => "idle_timeout",
+            Self::AddressLimit => "address_limit",
             Self::Accept => "accept",
         }
     }
@@ -46,8 +64,8 @@ pub(super) fn method_index(method: &Method) -> usize {
 }
 
 /// Statuses with a label of their own; the index after the last stands for all others.
-pub(super) const STATUSES: [u16; 20] =
-    [200, 201, 204, 307, 400, 401, 404, 405, 406, 408, 413, 415, 417, 422, 429, 431, 500, 501, 503, 505];
+pub(super) const STATUSES: [u16; 21] =
+    [200, 201, 204, 307, 400, 401, 404, 405, 406, 408, 413, 414, 415, 417, 422, 429, 431, 500, 501, 503, 505];
 
 pub(super) fn status_index(status: u16) -> usize {
     STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len())

@@ -8,7 +8,7 @@ mod labels;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use argus_core::api::{ProblemKind, Reply, Route};
+use argus_core::api::{ProblemKind, Refusal, Reply, Route};
 use argus_core::ingest::FaultCode;
 use argus_core::repository::{Receipt, Stats};
 use http::Method;
@@ -58,6 +58,9 @@ pub struct Metrics {
     connections: IntGauge,
     connections_total: IntCounter,
     incidents: Box<[IntCounter]>,
+    /// By the limit: time, bytes.
+    queries_stopped: Box<[IntCounter]>,
+    request_log_lines_lost: IntCounter,
     log_lines_lost: IntCounter,
 }
 
@@ -193,6 +196,16 @@ impl Metrics {
                 "kind",
                 &mut Incident::ALL.iter().map(|incident| incident.as_str()),
             )?,
+            queries_stopped: labelled(
+                "argus_queries_stopped_total",
+                "Queries that were stopped, by the limit that they exceeded.",
+                "limit",
+                &mut ["time", "bytes"].into_iter(),
+            )?,
+            request_log_lines_lost: counter(
+                "argus_request_log_lines_lost_total",
+                "Lines of the request log that could not be written in time.",
+            )?,
             log_lines_lost: counter(
                 "argus_log_lines_lost_total",
                 "Log lines that standard error did not accept in time.",
@@ -281,6 +294,20 @@ impl Metrics {
         if let Some(counter) = self.incidents.get(incident as usize) {
             counter.inc();
         }
+    }
+
+    /// Counts a query that was stopped for this reason.
+    pub fn query_stopped(&self, refusal: &Refusal) {
+        let limit = usize::from(*refusal == Refusal::QueryBytes);
+        if let Some(counter) = self.queries_stopped.get(limit) {
+            counter.inc();
+        }
+    }
+
+    /// The counter of lost lines of the request log.
+    #[must_use]
+    pub fn request_log_lines_lost(&self) -> IntCounter {
+        self.request_log_lines_lost.clone()
     }
 
     /// The counter of lost log lines.

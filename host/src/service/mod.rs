@@ -14,7 +14,8 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use argus_core::api::{Action, Api, Refusal, Reply, RequestHead, Route, ServiceState};
+use argus_core::api::{Action, Api, Refusal, Reply, RequestHead, Route, ServiceState, TraceContext};
+use argus_core::event::Timestamp;
 use async_lock::Semaphore;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -26,17 +27,20 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 
 use crate::answers::Admitted;
+use crate::clock;
 use crate::connection::Connection;
-use crate::logging;
+use crate::logging::{self, Ids};
 use crate::metrics::InFlight;
 use crate::node::Node;
 use crate::reply_body::ReplyBody;
+use crate::request_log::Record;
 use crate::runtime::Runtime;
 use crate::timer::Timer;
 use crate::watch::panic_message;
 use crate::working_memory::WorkingMemory;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Answers requests. Shared by all connections of a server.
 #[derive(Debug)]
@@ -102,23 +106,27 @@ impl<R: Runtime> Session<R> {
         let begun = self.connection.now();
         let in_flight = self.service.node.metrics.request_begins();
         let (Parts { method, uri, version, headers, .. }, body) = request.into_parts();
-        let (request_id, action) = self.interpret(&method, &uri, version, &headers);
+        // Read only if it is logged.
+        let time = self.service.node.request_log.as_ref().map(|_| clock::now());
+        let (ids, action) = self.interpret(&method, &uri, version, &headers);
         async move {
             let answer = match action {
                 Ok(action) => AssertUnwindSafe(pin!(self.answer(action, body, begun))).catch_unwind().await,
                 Err(panic) => Err(panic),
             };
             let answer = answer.unwrap_or_else(|panic| {
-                tracing::error!(request_id, "a request panicked: {}", panic_message(panic.as_ref()));
+                tracing::error!(request_id = ids.request_id, "a request panicked: {}", panic_message(panic.as_ref()));
                 self.refusal(Route::Other, &Refusal::Internal)
             });
-            let line = RequestHead { method: method.as_str(), target: &target(&uri), ..RequestHead::default() };
-            self.report(&method, &line, &answer, &request_id, self.connection.now() - begun);
-            self.respond(answer, request_id, in_flight)
+            let (target, http_10) = (target(&uri), version == Version::HTTP_10);
+            let line = RequestHead { method: method.as_str(), target: &target, http_10, ..RequestHead::default() };
+            self.report(&method, &line, &answer, &ids, self.connection.now() - begun);
+            let record = time.and_then(|time| self.record(&line, &answer, &ids, (begun, time)));
+            self.respond(answer, ids, in_flight, record)
         }
     }
 
-    /// The id of a request, and its action, as the core decides. The action is boxed, because it is large and moved
+    /// The ids of a request, and its action, as the core decides. The action is boxed, because it is large and moved
     /// often.
     fn interpret(
         &self,
@@ -126,7 +134,7 @@ impl<R: Runtime> Session<R> {
         uri: &Uri,
         version: Version,
         fields: &HeaderMap,
-    ) -> (String, thread::Result<Box<Action>>) {
+    ) -> (Ids, thread::Result<Box<Action>>) {
         let node = &*self.service.node;
         // hyper removes `Content-Length` if there is also `Transfer-Encoding`. The core wants to see both.
         let raw_head = fields.contains_key(TRANSFER_ENCODING).then(|| self.raw_head()).flatten();
@@ -147,8 +155,16 @@ impl<R: Runtime> Session<R> {
             failure: node.lifecycle.failure(),
             warning: warning.as_deref(),
         };
-        let request_id = Api::request_id(&head, node.request_ids.next());
-        (request_id, catch_unwind(AssertUnwindSafe(|| Box::new(node.api.handle_request(&head, &state)))))
+        (self.ids(&head), catch_unwind(AssertUnwindSafe(|| Box::new(node.api.handle_request(&head, &state)))))
+    }
+
+    /// The ids of a request with this head.
+    fn ids(&self, head: &RequestHead<'_>) -> Ids {
+        let generated = &self.service.node.request_ids;
+        Ids {
+            request_id: Api::request_id(head, generated.next()),
+            trace: TraceContext::of(head).map(|trace| (trace, generated.next_span())),
+        }
     }
 
     async fn answer<B>(&self, action: Box<Action>, body: B, begun: Instant) -> Answer
@@ -179,22 +195,59 @@ impl<R: Runtime> Session<R> {
         done.unwrap_or_else(|refusal| self.refusal(route, &refusal))
     }
 
-    fn report(&self, method: &Method, line: &RequestHead<'_>, answer: &Answer, request_id: &str, latency: Duration) {
+    fn report(&self, method: &Method, line: &RequestHead<'_>, answer: &Answer, ids: &Ids, latency: Duration) {
         self.service.node.metrics.request_answered(method, &answer.reply, latency);
-        logging::log_request(line.method, line.target, &answer.reply, request_id, self.peer, latency);
+        logging::log_request(line.method, line.target, &answer.reply, ids, self.peer, latency);
+    }
+
+    /// What the request log says about a request with this line, whose head had arrived at these times, once its answer
+    /// is over. `None` if there is no request log.
+    fn record(
+        &self,
+        line: &RequestHead<'_>,
+        answer: &Answer,
+        ids: &Ids,
+        (begun, time): (Instant, Timestamp),
+    ) -> Option<Box<Record>> {
+        let node = &self.service.node;
+        Some(Box::new(Record {
+            log: node.request_log.clone()?,
+            clock: node.clock.clone(),
+            begun,
+            time,
+            peer: self.peer,
+            method: line.method.into(),
+            target: line.target.into(),
+            http_10: line.http_10,
+            status: answer.reply.status,
+            request_id: ids.request_id.as_str().into(),
+            trace: ids.trace,
+            problem: answer.reply.problem,
+            bytes: 0,
+            complete: false,
+        }))
     }
 
     fn refusal(&self, route: Route, refusal: &Refusal) -> Answer {
         self.service.node.api.refuse(route, refusal).into()
     }
 
-    fn respond(&self, answer: Answer, request_id: String, in_flight: InFlight) -> Response<ReplyBody> {
+    fn respond(
+        &self,
+        answer: Answer,
+        ids: Ids,
+        in_flight: InFlight,
+        record: Option<Box<Record>>,
+    ) -> Response<ReplyBody> {
         let Answer { reply, streamed } = answer;
-        let mut headers = HeaderMap::with_capacity(reply.headers.len() + 2);
+        let mut headers = HeaderMap::with_capacity(reply.headers.len() + 3);
         for (name, value) in reply.headers {
             append(&mut headers, field_name(name), value);
         }
-        append(&mut headers, X_REQUEST_ID, request_id.into());
+        if let Some((trace, span_id)) = ids.trace {
+            append(&mut headers, TRACEPARENT, trace.answer(span_id).into());
+        }
+        append(&mut headers, X_REQUEST_ID, ids.request_id.into());
         if reply.close || self.connection.state().is_unread() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -205,7 +258,7 @@ impl<R: Runtime> Session<R> {
                 ReplyBody::streamed(admitted, advance, in_flight)
             }
         };
-        let mut response = Response::new(body);
+        let mut response = Response::new(body.with_record(record));
         *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         *response.headers_mut() = headers;
         response

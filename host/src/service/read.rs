@@ -53,6 +53,7 @@ impl<R: Runtime> Session<R> {
             match outcome {
                 Ok(Poll::Pending) => step = advance(run).await,
                 Ok(Poll::Ready(ReadStep::Whole(reply))) => return Ok(reply.into()),
+                Ok(Poll::Ready(ReadStep::Stopped(refusal))) => return Err(refusal),
                 Ok(Poll::Ready(ReadStep::Start(reply))) => {
                     let Some(admitted) = admitted else {
                         tracing::error!("a read streams its answer that was to be whole");
@@ -119,7 +120,12 @@ fn advance_slice(mut run: ReadRun, slice: Duration, admitted: Option<&Admitted>,
         let slice = if run.is_starting() { START_SLICE } else { slice };
         match catch_unwind(AssertUnwindSafe(|| run.poll(&reader, clock::moment(), READ_BUDGET))) {
             Ok(Ok(Poll::Pending)) if begun.elapsed() < slice => {}
-            Ok(Ok(step)) => break Ok(step),
+            Ok(Ok(step)) => {
+                if let Poll::Ready(ReadStep::Stopped(refusal)) = &step {
+                    node.metrics.query_stopped(refusal);
+                }
+                break Ok(step);
+            }
             Ok(Err(error)) => {
                 node.warnings.unreadable(&error);
                 break Err(BrokenOff { reason: error.to_string(), refusal: Refusal::Unreadable(error) });
@@ -131,10 +137,15 @@ fn advance_slice(mut run: ReadRun, slice: Duration, admitted: Option<&Admitted>,
             }
         }
     };
+    run.spend(begun.elapsed());
     if let Some(admitted) = admitted {
         let chunk_bytes = match &step {
             Ok(Poll::Ready(ReadStep::Chunk(chunk))) => chunk.len(),
-            Ok(Poll::Ready(ReadStep::Whole(_) | ReadStep::Start(_) | ReadStep::Done) | Poll::Pending) | Err(_) => 0,
+            Ok(
+                Poll::Ready(ReadStep::Whole(_) | ReadStep::Start(_) | ReadStep::Done | ReadStep::Stopped(_))
+                | Poll::Pending,
+            )
+            | Err(_) => 0,
         };
         admitted.account(&mut run, chunk_bytes);
     }

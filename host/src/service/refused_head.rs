@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use argus_core::api::{Action, Api, Refusal, RequestHead, Route, ServiceState};
+use argus_core::api::{Action, Refusal, RequestHead, Route, ServiceState};
 use bytes::Bytes;
 use http::{Method, Response};
 
 use super::{Answer, Session};
 use crate::clock;
-use crate::connection::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HeadError};
+use crate::connection::HeadError;
+use crate::raw_answer;
 use crate::raw_head::RawHead;
 use crate::reply_body::ReplyBody;
 use crate::runtime::Runtime;
@@ -21,28 +22,24 @@ impl<R: Runtime> Session<R> {
             HeadError::TooLarge | HeadError::Malformed => self.diagnose_head(error),
         };
         let (parts, body) = response.into_parts();
-        let body = body.into_whole().unwrap_or_default();
-        let date = clock::http_date();
-        let mut wire =
-            format!("HTTP/1.1 {}\r\ncontent-length: {}\r\ndate: {date}\r\n", parts.status, body.len()).into_bytes();
-        for (name, value) in &parts.headers {
-            wire.extend_from_slice(name.as_str().as_bytes());
-            wire.extend_from_slice(b": ");
-            wire.extend_from_slice(value.as_bytes());
-            wire.extend_from_slice(b"\r\n");
-        }
-        wire.extend_from_slice(b"\r\n");
-        wire.extend_from_slice(&body);
-        wire.into()
+        raw_answer::answer(parts.status, &parts.headers, &body.into_whole().unwrap_or_default())
     }
 
     /// Asks the core what is wrong with a head that hyper refuses.
     fn diagnose_head(&self, error: HeadError) -> Response<ReplyBody> {
         let bytes = self.connection.state().take_raw_head().unwrap_or_default();
+        let shell = &self.service.node.settings.shell;
+        // What makes a head too large is often its target alone.
+        let too_large = || match RawHead::target_bytes(&bytes) > shell.max_uri_bytes {
+            true => self.refuse_unread(&Refusal::UriTooLong),
+            false => self.refuse_unread(&Refusal::HeadTooLarge),
+        };
         let raw_head = match RawHead::parse(&bytes) {
-            Some(head) if head.length <= HEAD_BYTES_MAX && head.fields.len() <= HEAD_FIELDS_MAX => head,
-            Some(_) => return self.refuse_unread(&Refusal::HeadTooLarge),
-            None if error == HeadError::TooLarge => return self.refuse_unread(&Refusal::HeadTooLarge),
+            Some(head) if head.length <= shell.max_head_bytes && head.fields.len() <= shell.max_head_fields.get() => {
+                head
+            }
+            Some(_) => return too_large(),
+            None if error == HeadError::TooLarge => return too_large(),
             None if RawHead::is_of_other_version(&bytes) => return self.refuse_unread(&Refusal::HeadVersion),
             None => return self.refuse_unread(&Refusal::HeadBroken),
         };
@@ -72,11 +69,12 @@ impl<R: Runtime> Session<R> {
     /// Answers, counts and logs a head that never became a request.
     fn answer_unread(&self, answer: Answer, head: &RequestHead<'_>) -> Response<ReplyBody> {
         let node = &*self.service.node;
-        let request_id = Api::request_id(head, node.request_ids.next());
+        let ids = self.ids(head);
         let in_flight = node.metrics.request_begins();
         let method = Method::from_bytes(head.method.as_bytes()).unwrap_or_default();
-        self.report(&method, head, &answer, &request_id, Duration::ZERO);
-        self.respond(answer, request_id, in_flight)
+        self.report(&method, head, &answer, &ids, Duration::ZERO);
+        let record = self.record(head, &answer, &ids, (self.connection.now(), clock::now()));
+        self.respond(answer, ids, in_flight, record)
     }
 
     /// Logs an internal error, and returns the answer to its request.

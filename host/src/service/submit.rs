@@ -17,6 +17,7 @@ use crate::body::Reading;
 use crate::budget::Reservation;
 use crate::clock;
 use crate::committer::SubmitError;
+use crate::metrics::Incident;
 use crate::pace::Pace;
 use crate::runtime::Runtime;
 use crate::working_memory::WorkingReservation;
@@ -83,8 +84,10 @@ impl<R: Runtime> Session<R> {
         // hyper reports the end of a chunked body only when polled again, but the body was read completely.
         let mut connection = self.connection.state();
         connection.set_body_unread(read.is_err());
-        if let Err(Refusal::BodyBroken) = read {
-            connection.body_breaks();
+        match &read {
+            Err(Refusal::BodyBroken) => connection.body_breaks(),
+            Err(Refusal::BodyTimeout) => node.metrics.connection_incident(Incident::BodyTimeout),
+            Ok(_) | Err(_) => {}
         }
         read
     }

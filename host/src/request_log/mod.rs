@@ -1,0 +1,118 @@
+//! The request log: a line for each request, once its answer is complete or broke off.
+//!
+//! The core formats the lines. A thread of its own writes them, so that no request waits for a disk: a line that finds
+//! the buffer full is dropped and counted, as in the log on standard error ([`LogBuffer`]).
+
+mod record;
+mod sink;
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use argus_core::api::RequestEntry;
+use prometheus::IntCounter;
+
+pub(crate) use record::Record;
+use sink::{LogFile, StandardOutput};
+
+use crate::log_buffer::{LogBuffer, Owner};
+use crate::shell_options::RequestLogFormat;
+
+/// The thread of the request log, and what the log on standard error says when lines of it are lost.
+const OWNER: Owner =
+    Owner { thread: "argus-requests", loss: "lines of the request log were lost: it was not written in time" };
+
+/// Where the request log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// To standard output.
+    StandardOutput,
+    /// To this file, which is appended to.
+    File(PathBuf),
+}
+
+/// Writes the request log. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RequestLog {
+    buffer: LogBuffer,
+    format: RequestLogFormat,
+    /// Whether the file is to be opened again before the next line. `None` for standard output.
+    reopen: Option<Arc<AtomicBool>>,
+}
+
+impl RequestLog {
+    /// Opens the log, and starts the thread that writes it. Lost lines are counted in `lost`. If the thread ends before
+    /// the process, it calls `on_death` as by [`watch::spawn`](crate::watch::spawn).
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened, or the system refuses to start a thread.
+    pub fn start(
+        target: &Target,
+        format: RequestLogFormat,
+        lost: IntCounter,
+        on_death: impl FnOnce(String) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (buffer, reopen) = match target {
+            Target::StandardOutput => (LogBuffer::start_as(OWNER, StandardOutput, lost, on_death)?, None),
+            Target::File(path) => {
+                let reopen = Arc::<AtomicBool>::default();
+                let file = LogFile::open(path.clone(), Arc::clone(&reopen))?;
+                (LogBuffer::start_as(OWNER, file, lost, on_death)?, Some(reopen))
+            }
+        };
+        Ok(Self { buffer, format, reopen })
+    }
+
+    /// Writes a line. Never waits.
+    pub(crate) fn log(&self, entry: &RequestEntry<'_>) {
+        let mut line = Vec::with_capacity(256);
+        match self.format {
+            RequestLogFormat::Clf => entry.write_clf(&mut line),
+            RequestLogFormat::Json => entry.write_json(&mut line),
+        }
+        // It takes every line, or counts it as lost.
+        let _ = self.buffer.clone().write(&line);
+    }
+
+    /// Whether it goes to a file.
+    pub(crate) fn is_file(&self) -> bool {
+        self.reopen.is_some()
+    }
+
+    /// Opens the file again before the next line: it was renamed, and its name now stands for another one.
+    pub(crate) fn reopen(&self) {
+        self.reopen.iter().for_each(|reopen| reopen.store(true, Ordering::Release));
+    }
+
+    /// Waits until everything logged so far is written or lost, but for at most `timeout`.
+    pub(crate) fn flush(&self, timeout: Duration) {
+        self.buffer.flush(timeout);
+    }
+}
+
+impl FromStr for Target {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "" => Err("expected a path, or - for standard output"),
+            "-" => Ok(Self::StandardOutput),
+            path => Ok(Self::File(path.into())),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StandardOutput => f.write_str("-"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Options of the shell around the core: limits of connections, heads and queries, and the log of requests.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::connection::{HEAD_BYTES_DEFAULT, HEAD_FIELDS_DEFAULT};
+use crate::request_log::Target;
+use crate::units::{format_size, parse_count, parse_duration, parse_size};
+
+/// Possible sizes of heads, in bytes. A browser's head may have a kilobyte without any query.
+const HEAD_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
+/// Possible lengths of targets, in bytes. The upper end is that of the HTTP library.
+const URI_BYTES: RangeInclusive<usize> = 256..=65_534;
+/// Possible numbers of header fields. Each takes memory before it is known whether there are too many.
+const HEAD_FIELDS: RangeInclusive<usize> = 8..=10_000;
+
+/// Options of the shell.
+#[derive(Args, Clone, Debug)]
+pub struct ShellOptions {
+    /// Most open connections of one client address (IPv6: of one /64 network); a further one gets 503 and is closed.
+    /// Behind a proxy, all connections come from the proxy: limit them there [default: no limit]
+    #[arg(long, env = "ARGUS_MAX_CONNECTIONS_PER_ADDRESS", value_name = "COUNT", help_heading = "Limits")]
+    #[arg(value_parser = parse_count)]
+    pub max_connections_per_address: Option<NonZeroUsize>,
+
+    /// Longest request line and header fields together; beyond it, 431
+    #[arg(long, env = "ARGUS_MAX_HEAD_BYTES", value_name = "SIZE", default_value = "64KiB", help_heading = "Limits")]
+    #[arg(value_parser = |text: &str| size_in(text, HEAD_BYTES))]
+    pub max_head_bytes: usize,
+
+    /// Most header fields of a request; beyond it, 431
+    #[arg(long, env = "ARGUS_MAX_HEAD_FIELDS", value_name = "COUNT", default_value = "100", help_heading = "Limits")]
+    #[arg(value_parser = parse_fields)]
+    pub max_head_fields: NonZeroUsize,
+
+    /// Longest request target: path and query; beyond it, 414
+    #[arg(long, env = "ARGUS_MAX_URI_BYTES", value_name = "SIZE", default_value = "32KiB", help_heading = "Limits")]
+    #[arg(value_parser = |text: &str| size_in(text, URI_BYTES))]
+    pub max_uri_bytes: usize,
+
+    /// Most bytes of stored events, as they are in memory, that one query may read; then 422, or a reset in the middle
+    /// of an answer. A page ends after half of it, with a link to the next one [default: no limit]
+    #[arg(long, env = "ARGUS_QUERY_SCAN_BYTES", value_name = "SIZE", help_heading = "Limits")]
+    #[arg(value_parser = parse_scan_bytes)]
+    pub query_scan_bytes: Option<NonZeroU64>,
+
+    /// Time that one query may compute, without the time that it waits for its client or for its turn; then 503, or a
+    /// reset in the middle of an answer. A page ends after half of it, with a link to the next one. Independent of
+    /// `--request-timeout`, which limits the time to the start of every answer, but not the rest of a long one
+    /// [default: no limit]
+    #[arg(long, env = "ARGUS_QUERY_TIMEOUT", value_name = "DURATION", help_heading = "Timeouts")]
+    #[arg(value_parser = parse_duration)]
+    pub query_timeout: Option<Duration>,
+
+    /// Log each request when its answer is complete, to this file, or to standard output with `-`. A file is appended
+    /// to, and opened again on SIGHUP, as logrotate needs it [default: no request log]
+    #[arg(long, env = "ARGUS_REQUEST_LOG", value_name = "PATH", help_heading = "Request log")]
+    pub request_log: Option<Target>,
+
+    /// Format of the request log
+    #[arg(long, env = "ARGUS_REQUEST_LOG_FORMAT", value_name = "FORMAT", default_value = "clf", value_enum)]
+    #[arg(help_heading = "Request log")]
+    pub request_log_format: RequestLogFormat,
+}
+
+/// The format of the request log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RequestLogFormat {
+    /// Common Log Format: address, time, request line, status, bytes.
+    Clf,
+    /// One JSON object per line, which also has the duration, the request's id, and its trace.
+    Json,
+}
+
+impl ShellOptions {
+    /// Two of these options that contradict each other.
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        let has_room = self.max_uri_bytes < self.max_head_bytes;
+        (!has_room).then(|| {
+            format!(
+                "--max-uri-bytes ({}) must be less than --max-head-bytes ({}), of which it is a part",
+                format_size(self.max_uri_bytes),
+                format_size(self.max_head_bytes)
+            )
+        })
+    }
+
+    /// Whether these are the sizes of heads that the HTTP library is fastest with.
+    pub(crate) fn has_few_fields(&self) -> bool {
+        self.max_head_fields.get() <= HEAD_FIELDS_DEFAULT
+    }
+
+    /// Bytes that the HTTP library may buffer of a connection's input. Bodies arrive in it, too.
+    pub(crate) fn input_bytes(&self) -> usize {
+        self.max_head_bytes.max(HEAD_BYTES_DEFAULT)
+    }
+}
+
+fn size_in(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+    let size = parse_size(text).map_err(|error| error.to_string())?;
+    if range.contains(&size) {
+        return Ok(size);
+    }
+    Err(format!("must be from {} to {}", format_size(*range.start()), format_size(*range.end())))
+}
+
+fn parse_fields(text: &str) -> Result<NonZeroUsize, String> {
+    match parse_count(text)? {
+        count if HEAD_FIELDS.contains(&count.get()) => Ok(count),
+        _ => Err(format!("must be from {} to {}", HEAD_FIELDS.start(), HEAD_FIELDS.end())),
+    }
+}
+
+fn parse_scan_bytes(text: &str) -> Result<NonZeroU64, String> {
+    let size = parse_size(text).map_err(|error| error.to_string())?;
+    u64::try_from(size).ok().and_then(NonZeroU64::new).ok_or_else(|| "must be above 0".to_owned())
+}
