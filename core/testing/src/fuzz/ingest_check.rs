@@ -37,7 +37,7 @@ pub(super) const WORDS: &[&str] = &[
 ///
 /// If they differ.
 pub(super) fn check(body: &[u8], framing: Framing, items: &[Item], is_single: bool) {
-    let valid: Vec<&Draft> = items.iter().filter_map(valid).collect();
+    let valid: Vec<&Draft> = items.iter().filter_map(Item::draft).collect();
     let is_broken = items.contains(&Item::Broken);
     for handling in [Handling::Strict, Handling::Lenient] {
         let found = ingest::parse(body, &options(framing, handling), NOW);
@@ -73,7 +73,7 @@ fn check_faults(items: &[Item], listed: &[ingest::EventFault], count: usize) {
     assert!(listed.len() == count.min(FAULTS_LISTED_MAX), "{} faults listed of {count}", listed.len());
     let faulty: BTreeSet<usize> = listed.iter().map(|fault| fault.index).collect();
     let invalid: BTreeSet<usize> =
-        (0..).zip(items).filter(|(_, item)| valid(item).is_none()).map(|(index, _)| index).collect();
+        (0..).zip(items).filter(|(_, item)| item.draft().is_none()).map(|(index, _)| index).collect();
     assert!(faulty.is_subset(&invalid), "faults of {faulty:?}, but {items:?}");
     assert!(listed.len() == FAULTS_LISTED_MAX || faulty == invalid, "faults of {faulty:?} only, but {items:?}");
 }
@@ -90,13 +90,6 @@ pub(super) fn owned(event: NewEvent<'_>) -> Draft {
         timestamp: event.timestamp,
         payload: event.payload.as_str().to_owned(),
         id: event.id.map(|id| id.as_str().to_owned()),
-    }
-}
-
-fn valid(item: &Item) -> Option<&Draft> {
-    match item {
-        Item::Valid(draft) => Some(draft),
-        Item::Broken | Item::Invalid => None,
     }
 }
 

@@ -32,27 +32,37 @@ pub(super) enum Item {
     Valid(Draft),
 }
 
+impl Item {
+    /// The event, if it is valid.
+    pub(super) fn draft(&self) -> Option<&Draft> {
+        match self {
+            Self::Valid(draft) => Some(draft),
+            Self::Broken | Self::Invalid => None,
+        }
+    }
+}
+
 /// The items of a document, and whether it is a single one. `None` if it is not JSON.
 pub(super) fn document(body: &[u8]) -> Option<(Vec<Item>, bool)> {
     let text = std::str::from_utf8(without_mark(body)).ok()?;
     let value: &RawValue = serde_json::from_str(text).ok()?;
     if !value.get().starts_with('[') {
-        return Some((Vec::from([event(value.get())]), true));
+        return Some((Vec::from([item(native(value.get()))]), true));
     }
     let values: Vec<&RawValue> = serde_json::from_str(text).expect("it is JSON and begins as an array");
-    Some((with_few_types(values.into_iter().map(|value| event(value.get())).collect()), false))
+    Some((with_few_types(values.into_iter().map(|value| item(native(value.get()))).collect()), false))
 }
 
-/// The items of a body of lines.
-pub(super) fn lines(body: &[u8]) -> Vec<Item> {
+/// The items of a body of lines, each of which `read` reads.
+pub(super) fn lines(body: &[u8], read: impl Fn(&str) -> Option<Draft>) -> Vec<Item> {
     let lines = without_mark(body).split(|byte| *byte == b'\n');
     let full = lines.filter(|line| !line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')));
-    with_few_types(full.map(line).collect())
+    with_few_types(full.map(|line| self::line(line, &read)).collect())
 }
 
-fn line(line: &[u8]) -> Item {
+fn line(line: &[u8], read: impl Fn(&str) -> Option<Draft>) -> Item {
     let Ok(text) = std::str::from_utf8(line) else { return Item::Broken };
-    serde_json::from_str(text).map_or(Item::Broken, |value: &RawValue| event(value.get()))
+    serde_json::from_str(text).map_or(Item::Broken, |value: &RawValue| item(read(value.get())))
 }
 
 fn without_mark(body: &[u8]) -> &[u8] {
@@ -73,12 +83,12 @@ fn with_few_types(items: Vec<Item>) -> Vec<Item> {
     items.into_iter().map(limited).collect()
 }
 
-fn event(json: &str) -> Item {
-    read(json).map_or(Item::Invalid, Item::Valid)
+fn item(read: Option<Draft>) -> Item {
+    read.map_or(Item::Invalid, Item::Valid)
 }
 
-/// The event of a JSON text; `None` if it is invalid.
-fn read(json: &str) -> Option<Draft> {
+/// The native event of a JSON text; `None` if it is invalid.
+pub(super) fn native(json: &str) -> Option<Draft> {
     let Members(members) = serde_json::from_str(json).ok()?;
     let (mut event_type, mut timestamp, mut payload, mut id) = (None, None, None, None);
     for (name, value) in members {
@@ -100,24 +110,26 @@ fn read(json: &str) -> Option<Draft> {
     Some(Draft {
         event_type: string(event_type?).filter(|text| is_type(text))?,
         timestamp: Timestamp::from_nanos(time(timestamp?)?),
-        payload: compact(payload?).filter(|payload| is_payload(payload))?,
+        payload: self::payload(payload?)?,
         id,
     })
 }
 
 /// The text of a JSON string; `None` for other values, and for unpaired surrogates.
-fn string(json: &str) -> Option<String> {
+pub(super) fn string(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
 }
 
-fn time(json: &str) -> Option<i64> {
+/// Nanoseconds since the Unix epoch of a JSON value; `None` if it is no time.
+pub(super) fn time(json: &str) -> Option<i64> {
     match string(json) {
         Some(text) => time_model::text(&text),
         None => time_model::number(json),
     }
 }
 
-fn is_type(text: &str) -> bool {
+/// Whether a text is a valid event type.
+pub(super) fn is_type(text: &str) -> bool {
     let is_forbidden = |character: char| {
         character.is_control()
             || ['\u{61c}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{feff}'].contains(&character)
@@ -127,8 +139,14 @@ fn is_type(text: &str) -> bool {
     (1..=256).contains(&text.len()) && !text.chars().any(is_forbidden)
 }
 
-fn is_id(text: &str) -> bool {
+/// Whether a text is a valid id of a caller.
+pub(super) fn is_id(text: &str) -> bool {
     (1..=255).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// The payload of a JSON text without insignificant white space; `None` beyond a limit.
+pub(super) fn payload(json: &str) -> Option<String> {
+    Some(compact(json)).filter(|json| is_payload(json))
 }
 
 /// Whether compact JSON is within the limits.
@@ -153,10 +171,10 @@ fn is_payload(json: &str) -> bool {
     json.len() <= PAYLOAD_BYTES_MAX && deepest <= DEPTH_MAX && most_digits <= NUMBER_DIGITS_MAX
 }
 
-/// JSON without white space between tokens. Always `Some`, to follow an optional value.
-fn compact(json: &str) -> Option<String> {
+/// JSON without white space between tokens.
+fn compact(json: &str) -> String {
     let is_space = |character: char| matches!(character, ' ' | '\t' | '\n' | '\r');
-    Some(tokens(json).filter(|&(character, in_string)| in_string || !is_space(character)).map(|(c, _)| c).collect())
+    tokens(json).filter(|&(sign, in_string)| in_string || !is_space(sign)).map(|(sign, _)| sign).collect()
 }
 
 /// The characters of valid JSON, and whether each is part of a string, its quotes included.
@@ -175,7 +193,7 @@ fn tokens(json: &str) -> impl Iterator<Item = (char, bool)> {
 }
 
 /// The names and values of an object as they are written, repeated ones included.
-struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+pub(super) struct Members<'a>(pub(super) Vec<(&'a RawValue, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -8,13 +8,16 @@
 
 mod ingest_check;
 mod ingest_model;
+mod mapping_model;
 mod mutator;
+mod reduce;
 mod replies;
 mod store;
 mod targets;
 mod time_model;
 
 pub use mutator::Mutator;
+pub use reduce::reduce;
 pub use targets::TARGETS;
 
 /// A fuzz target.

@@ -1,14 +1,16 @@
 //! What holds for every reply, and requests in a form that can be read and changed.
 
-use argus_core::api::{Action, Api, Limits, Reply, RequestHead, ServiceState};
-use argus_core::clock::Moment;
-use argus_core::repository::Reader;
 use std::task::Poll;
 use std::time::Duration;
 
-use argus_core::api::ReadStep;
+use argus_core::api::{Action, Api, Limits, Read, ReadStep, Reply, RequestHead, ServiceState};
+use argus_core::repository::Reader;
+use bytes::Bytes;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::super::{NOW, Random, steady};
+use super::ingest_model::{DEPTH_MAX, PAYLOAD_BYTES_MAX, TYPES_MAX};
 
 /// Longest body, in bytes, after decompression.
 pub(super) const BODY_BYTES_MAX: usize = 4096;
@@ -17,14 +19,14 @@ pub(super) const BODY_BYTES_MAX: usize = 4096;
 pub(super) fn api() -> Api {
     Api::new(Limits {
         body_bytes_max: BODY_BYTES_MAX,
-        payload_bytes_max: 1_000,
-        depth_max: 16,
-        types_max: 20,
+        payload_bytes_max: PAYLOAD_BYTES_MAX,
+        depth_max: DEPTH_MAX,
+        types_max: TYPES_MAX,
         read_time: Duration::from_secs(60),
     })
 }
 
-/// The request is read by the interface as a host would pass it on, with a `Host`.
+/// What the interface does with a request, which gets a `Host`.
 pub(super) fn request(method: &str, target: &str, fields: &[(&str, &[u8])]) -> Action {
     let mut headers: Vec<(&str, &[u8])> = Vec::from([("host", &b"localhost"[..])]);
     headers.extend(fields);
@@ -52,15 +54,16 @@ pub(super) fn check_reply(reply: &Reply) {
         assert_eq!(kind.status(), reply.status);
         assert!(reply.body.len() < 300_000, "a problem of {} bytes", reply.body.len());
     }
-    let is_json = reply.header("content-type").is_some_and(|value| value == "application/json");
-    if (is_json || is_problem) && !reply.body.is_empty() {
-        let json: serde_json::Value = serde_json::from_slice(&reply.body).expect("the body is JSON, as its type says");
-        if is_problem {
-            for member in ["type", "title", "detail"] {
-                assert!(json.get(member).is_some_and(serde_json::Value::is_string), "{member} of {json}");
-            }
-            assert_eq!(json.get("status"), Some(&reply.status.into()), "{json}");
+    if reply.header("content-type") == Some("application/json") && !reply.body.is_empty() {
+        let json: Result<&RawValue, _> = serde_json::from_slice(&reply.body);
+        assert!(json.is_ok(), "the body is not JSON: {json:?}");
+    }
+    if is_problem && !reply.body.is_empty() {
+        let json: Value = serde_json::from_slice(&reply.body).expect("a problem is JSON");
+        for member in ["type", "title", "detail"] {
+            assert!(json.get(member).is_some_and(Value::is_string), "{member} of {json}");
         }
+        assert_eq!(json.get("status"), Some(&reply.status.into()), "{json}");
     }
 }
 
@@ -72,13 +75,8 @@ pub(super) struct Answer {
 }
 
 /// Reads to the end, in steps of this budget. With `random`, the read is suspended now and then.
-pub(super) fn answer(
-    read: argus_core::api::Read,
-    reader: &Reader,
-    budget: u32,
-    mut random: Option<&mut Random<'_>>,
-) -> Answer {
-    let now: Moment = steady(NOW);
+pub(super) fn answer(read: Read, reader: &Reader, budget: u32, mut random: Option<&mut Random<'_>>) -> Answer {
+    let now = steady(NOW);
     let mut run = read.begin(now);
     let (mut head, mut body) = (None, Vec::new());
     for _ in 0..100_000 {
@@ -87,7 +85,7 @@ pub(super) fn answer(
             Poll::Ready(ReadStep::Whole(reply)) => {
                 assert!(head.is_none() && body.is_empty(), "a whole reply begins and ends an answer");
                 check_reply(&reply);
-                return Answer { body: reply.body.to_vec(), reply: Reply { body: bytes::Bytes::new(), ..reply } };
+                return Answer { body: reply.body.to_vec(), reply: Reply { body: Bytes::new(), ..reply } };
             }
             Poll::Ready(ReadStep::Start(reply)) => {
                 assert!(head.is_none() && reply.body.is_empty(), "an answer has one head");

@@ -17,5 +17,5 @@ pub(super) const TARGET: Target = Target {
 ///
 /// If the body is read otherwise than the model reads it.
 fn lines(data: &[u8]) {
-    ingest_check::check(data, Framing::Lines, &ingest_model::lines(data), false);
+    ingest_check::check(data, Framing::Lines, &ingest_model::lines(data, ingest_model::native), false);
 }
