@@ -18,6 +18,9 @@ const REDUCE_TIME_MAX: Duration = Duration::from_secs(60);
 /// The most lines of output that are shown of a process that failed.
 const LINES_SHOWN_MAX: usize = 12;
 
+/// The most characters of each of them.
+const COLUMNS_SHOWN_MAX: usize = 400;
+
 /// What all targets of a hunt have in common.
 pub(crate) struct Hunter<'p> {
     plan: &'p Plan,
@@ -68,7 +71,7 @@ impl<'p> Hunter<'p> {
         println!("{:<10}FAILED: {}", target.name, failed.status);
         let lines: Vec<&str> = failed.output.lines().filter(|line| !is_noise(line)).collect();
         for line in lines.iter().skip(lines.len().saturating_sub(LINES_SHOWN_MAX)) {
-            println!("  {line}");
+            println!("  {}", line.chars().take(COLUMNS_SHOWN_MAX).collect::<String>());
         }
         match self.found(&folder, failed)? {
             None => println!("  no input was saved; the output is in {}", folder.work().display()),

@@ -15,7 +15,7 @@ pub(super) const TARGET: Target = Target {
 };
 
 /// A step is drawn from this many bytes, so that a change to one leaves the others alone.
-const STEP_BYTES: usize = 48;
+const STEP_BYTES: usize = 160;
 
 /// The most steps of one input.
 const STEPS_MAX: usize = 40;
