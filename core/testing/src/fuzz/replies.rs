@@ -16,7 +16,7 @@ use super::ingest_model::{DEPTH_MAX, PAYLOAD_BYTES_MAX, TYPES_MAX};
 pub(super) const BODY_BYTES_MAX: usize = 4096;
 
 /// The interface with limits that small inputs reach.
-pub(super) fn api() -> Api {
+fn api() -> Api {
     Api::new(Limits {
         body_bytes_max: BODY_BYTES_MAX,
         payload_bytes_max: PAYLOAD_BYTES_MAX,
@@ -31,7 +31,12 @@ pub(super) fn request(method: &str, target: &str, fields: &[(&str, &[u8])]) -> A
     let mut headers: Vec<(&str, &[u8])> = Vec::from([("host", &b"localhost"[..])]);
     headers.extend(fields);
     let head = RequestHead { method, target, headers: &headers, ..RequestHead::default() };
-    api().handle_request(&head, &ServiceState::default())
+    act(&head, &ServiceState::default())
+}
+
+/// What the interface does with a request.
+pub(super) fn act(head: &RequestHead<'_>, state: &ServiceState<'_>) -> Action {
+    api().handle_request(head, state)
 }
 
 /// Checks what holds for every reply.

@@ -5,7 +5,7 @@ use argus_core::repository::Failure;
 
 use super::super::super::NOW;
 use super::super::Target;
-use super::super::replies::{answer, api, check_reply};
+use super::super::replies::{act, answer, check_reply};
 use super::super::store::store;
 
 pub(super) const TARGET: Target = Target {
@@ -74,7 +74,7 @@ fn head(data: &[u8]) {
 
     let id = Api::request_id(&head, 7);
     assert!((1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()), "request id {id:?}");
-    match api().handle_request(&head, &state) {
+    match act(&head, &state) {
         Action::Reply(reply) => {
             check_reply(&reply);
             assert!(method != "HEAD" || reply.body.is_empty(), "a reply to HEAD with a body");

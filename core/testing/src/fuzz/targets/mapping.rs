@@ -97,14 +97,12 @@ fn as_array(body: &[u8]) -> Option<String> {
 fn submit(query: &str, media_type: &str, lenient: bool, body: &[u8]) -> Result<Vec<Draft>, u16> {
     let prefer: &[u8] = if lenient { b"handling=lenient" } else { b"handling=strict" };
     let fields = [("content-type", media_type.as_bytes()), ("prefer", prefer)];
-    let submission = match request("POST", &format!("/events?{query}"), &fields) {
-        Action::Submit(submission) => submission,
-        Action::Reply(reply) => {
-            check_reply(&reply);
-            return Err(reply.status);
-        }
-        other @ (Action::Read(_) | Action::Metrics(_)) => panic!("{other:?} to POST"),
-    };
+    let action = request("POST", &format!("/events?{query}"), &fields);
+    if let Action::Reply(reply) = &action {
+        check_reply(reply);
+        return Err(reply.status);
+    }
+    let Action::Submit(submission) = action else { panic!("{action:?} to POST") };
     match submission.handle_body(body, NOW) {
         Submitted::Commit(batch, _) => Ok(batch.events().map(ingest_check::owned).collect()),
         Submitted::Reply(reply) => {
