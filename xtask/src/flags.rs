@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Bench(BenchOptions),
     /// The engine on a medium with faults. The simulator parses its options itself.
     Simulate(Vec<OsString>),
+    /// Any bytes into parsers and the engine. The fuzzer parses its options itself.
+    Fuzz(Vec<OsString>),
     /// A sample stream of events.
     Sample(SampleOptions),
 }
@@ -109,6 +111,7 @@ Commands:
   tidy         Only tidy: the house rules, for example file sizes, layers, and names in documents
   conformance  The black-box suite against the real binaries, as a matrix of case and subject
   simulate     The engine on a simulated medium with faults, drawn from seeds
+  fuzz         Any bytes into the parsers and the engine, with libFuzzer if cargo-fuzz is installed
   crash        Kills real servers under load: no acknowledged event is lost, none is stored twice
   bench        The speed of the servers beside floors measured in the same run, in one table
   sample       A week of a web shop as a stream of events, to try things on
@@ -262,6 +265,7 @@ impl Command {
             "bench" => bench(&mut parser),
             "sample" => sample(&mut parser),
             "simulate" => Ok(Self::Simulate(parser.raw_args()?.collect())),
+            "fuzz" => Ok(Self::Fuzz(parser.raw_args()?.collect())),
             unknown => Err(format!("unknown command '{unknown}'").into()),
         }
     }

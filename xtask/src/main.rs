@@ -8,6 +8,7 @@ mod check;
 mod conformance;
 mod crash;
 mod flags;
+mod fuzz;
 mod sample;
 mod simulate;
 mod steps;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Sample(options) => sample::run(&options),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@
 //! - [`SimStorage`] is a simulated medium with the faults of a real disk. [`simulate`] runs the engine on it; the seed
 //!   determines everything.
 //! - [`with_log`], [`with_blob`] and [`flipped`] change what is on a medium in memory.
+//! - [`fuzz`] has fuzz targets: functions that take any bytes, and check what the core promises about them.
 //! - A [`Step`] is one operation on a repository. A [`Pair`] applies it to a subject and to a model and compares them.
 //!
 //! Only tests depend on this crate. The core depends on no other crate of ours, not even in its tests, so the engine's
@@ -15,6 +16,7 @@ mod compare;
 mod contents;
 mod decimal;
 mod filter;
+pub mod fuzz;
 pub mod generate;
 mod maintain;
 mod medium;

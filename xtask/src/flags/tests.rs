@@ -61,6 +61,13 @@ fn the_simulator_gets_its_options_unchanged() {
 }
 
 #[test]
+fn the_fuzzer_gets_its_options_unchanged() {
+    assert!(HELP.contains("\n  fuzz "));
+    let options = ["--seconds", "5", "time"];
+    assert_eq!(parse(&["fuzz", "--seconds", "5", "time"]), Ok(Command::Fuzz(options.map(OsString::from).to_vec())));
+}
+
+#[test]
 fn options_reach_the_sample() {
     let default = SampleOptions::default();
     assert_eq!(parse(&["sample"]), Ok(Command::Sample(default)));
