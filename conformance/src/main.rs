@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use argus_conformance::case::Case;
+use argus_conformance::contained;
 use argus_conformance::failure::Failure;
 use argus_conformance::launcher::{Launcher, UrlLauncher};
 use argus_conformance::subjects::SUBJECTS;
@@ -22,10 +23,17 @@ Usage: argus-conformance [OPTIONS]
       --runtime NAME      Only this runtime: tokio, smol or minimal
       --repository NAME   Only this repository: memory or disk
       --url URL           A running server (http://HOST:PORT); no other is started
-      --filter TEXT       Only cases whose group::name contains this
+      --filter TEXT       Only cases whose group::name contains this; repeated: any of these
       --jobs COUNT        Cases that run at the same time [default: two per CPU]
       --list              List the cases and exit
   -h, --help              Print this
+
+In containers, one for each server that a case starts:
+      --container ENGINE  Start containers with this program: podman or docker
+      --image NAME=IMAGE  The image of a runtime; only runtimes that have one are tested
+      --engine-option OPTION  A word between the engine and each of its commands; may be repeated
+      --run-option OPTION     A word after `run`; may be repeated
+      --host-network      Use the network of this machine, and publish no port
 
 Programs are taken from ARGUS_BIN_DIR; without it, they are built.
 Exit codes: 0 all passed, 1 a case failed, 2 a bad argument.
@@ -39,7 +47,8 @@ struct Options {
     runtime: Option<String>,
     repository: Option<String>,
     url: Option<String>,
-    filter: String,
+    filters: Vec<String>,
+    containers: Option<contained::Options>,
     jobs: Option<usize>,
     list: bool,
     help: bool,
@@ -49,6 +58,8 @@ struct Options {
 struct Column {
     name: String,
     launcher: Result<Box<dyn Launcher>, Failure>,
+    /// Why a case is not run.
+    unsuited: fn(&Case) -> Option<&'static str>,
 }
 
 /// A cell of the matrix.
@@ -69,7 +80,9 @@ fn main() -> ExitCode {
         print!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    let cases: Vec<&Case> = cases::all().filter(|case| case.path().contains(&options.filter)).collect();
+    let is_wanted =
+        |path: &str| options.filters.is_empty() || options.filters.iter().any(|filter| path.contains(filter.as_str()));
+    let cases: Vec<&Case> = cases::all().filter(|case| is_wanted(&case.path())).collect();
     if options.list {
         let list: String = cases.iter().map(|case| format!("{:72} {}\n", case.path(), case.section)).collect();
         // The reader may have closed the pipe, for example `head`.
@@ -96,29 +109,63 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
             Arg::Long("runtime") => options.runtime = Some(parser.value()?.string()?),
             Arg::Long("repository") => options.repository = Some(parser.value()?.string()?),
             Arg::Long("url") => options.url = Some(parser.value()?.string()?),
-            Arg::Long("filter") => options.filter = parser.value()?.string()?,
+            Arg::Long("filter") => options.filters.push(parser.value()?.string()?),
+            Arg::Long("container") => {
+                options.containers.get_or_insert_default().engine.program = parser.value()?.string()?;
+            }
+            Arg::Long("image") => {
+                let given = parser.value()?.string()?;
+                let (runtime, image) = given.split_once('=').ok_or("--image: expected NAME=IMAGE")?;
+                let images = &mut options.containers.get_or_insert_default().images;
+                images.insert(runtime.to_owned(), image.to_owned());
+            }
+            Arg::Long("engine-option") => {
+                options.containers.get_or_insert_default().engine.options.push(parser.value()?.string()?);
+            }
+            Arg::Long("run-option") => {
+                options.containers.get_or_insert_default().engine.run_options.push(parser.value()?.string()?);
+            }
+            Arg::Long("host-network") => options.containers.get_or_insert_default().engine.host_network = true,
             Arg::Long("jobs") => options.jobs = Some(parser.value()?.parse()?),
             Arg::Long("list") => options.list = true,
             Arg::Long("help") | Arg::Short('h') => options.help = true,
             Arg::Long(_) | Arg::Short(_) | Arg::Value(_) => return Err(argument.unexpected()),
         }
     }
+    if options.containers.as_ref().is_some_and(|containers| containers.engine.program.is_empty()) {
+        return Err("the options of containers need --container ENGINE".into());
+    }
     Ok(options)
 }
 
 fn columns(options: &Options) -> Result<Vec<Column>, String> {
     if let Some(url) = &options.url {
-        return Ok(vec![Column { name: url.clone(), launcher: Ok(Box::new(UrlLauncher::new(url)?)) }]);
+        let launcher = UrlLauncher::new(url)?;
+        return Ok(vec![Column { name: url.clone(), launcher: Ok(Box::new(launcher)), unsuited: |_| None }]);
+    }
+    let wanted = |choice: &Option<String>, name: &str| choice.as_ref().is_none_or(|choice| choice == name);
+    if let Some(containers) = &options.containers {
+        let all = contained::launchers(containers.clone())?.into_iter();
+        return Ok(all
+            .filter(|(subject, _)| {
+                wanted(&options.runtime, subject.runtime) && wanted(&options.repository, subject.repository)
+            })
+            .map(|(subject, launcher)| Column {
+                name: format!("{}×{}", subject.runtime, subject.repository),
+                launcher: Ok(Box::new(launcher)),
+                unsuited: contained::unsuited,
+            })
+            .collect());
     }
     let folder = binaries::folder()?;
     binaries::build(&folder)?;
-    let wanted = |choice: &Option<String>, name: &str| choice.as_ref().is_none_or(|choice| choice == name);
     Ok(SUBJECTS
         .iter()
         .filter(|subject| wanted(&options.runtime, subject.runtime) && wanted(&options.repository, subject.repository))
         .map(|subject| Column {
             name: format!("{}×{}", subject.runtime, subject.repository),
             launcher: binaries::launcher(subject, &folder).map(|launcher| Box::new(launcher) as Box<dyn Launcher>),
+            unsuited: |_| None,
         })
         .collect())
 }
@@ -151,9 +198,10 @@ fn run_all(columns: &[Column], cases: &[&Case], jobs: usize) -> Vec<Vec<Verdict>
                 while let Some((row, column)) = next() {
                     let (Some(case), Some(subject)) = (cases.get(row), columns.get(column)) else { continue };
                     let begun = Instant::now();
-                    let outcome = match &subject.launcher {
-                        Ok(launcher) => case.check(launcher.as_ref()),
-                        Err(failure) => Err(failure.clone()),
+                    let outcome = match (&subject.launcher, (subject.unsuited)(case)) {
+                        (Ok(_), Some(reason)) => Err(Failure::skipped(reason)),
+                        (Ok(launcher), None) => case.check(launcher.as_ref()),
+                        (Err(failure), _) => Err(failure.clone()),
                     };
                     let mut done = lock(&done);
                     done.push((row, column, Verdict { outcome, took: begun.elapsed() }));
