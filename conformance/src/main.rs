@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use argus_conformance::case::Case;
 use argus_conformance::contained;
 use argus_conformance::failure::Failure;
-use argus_conformance::launcher::{Launcher, UrlLauncher};
+use argus_conformance::launcher::{Engine, Launcher, UrlLauncher};
 use argus_conformance::subjects::SUBJECTS;
 use argus_conformance::{binaries, cases};
 use lexopt::{Arg, ValueExt};
@@ -90,11 +90,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match columns(&options) {
-        Ok(columns) if columns.is_empty() || cases.is_empty() => {
+        Ok((columns, _)) if columns.is_empty() || cases.is_empty() => {
             eprintln!("argus-conformance: no subject or no case matches the options; --list lists the cases");
             ExitCode::from(2)
         }
-        Ok(columns) => run(&columns, &cases, options.jobs),
+        Ok((columns, engine)) => run(&columns, &cases, options.jobs, engine.as_deref()),
         Err(message) => {
             eprintln!("argus-conformance: {message}");
             ExitCode::from(2)
@@ -138,15 +138,18 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
     Ok(options)
 }
 
-fn columns(options: &Options) -> Result<Vec<Column>, String> {
+/// The columns, and the engine of their containers if they have any.
+fn columns(options: &Options) -> Result<(Vec<Column>, Option<Arc<Engine>>), String> {
     if let Some(url) = &options.url {
         let launcher = UrlLauncher::new(url)?;
-        return Ok(vec![Column { name: url.clone(), launcher: Ok(Box::new(launcher)), unsuited: |_| None }]);
+        let column = Column { name: url.clone(), launcher: Ok(Box::new(launcher)), unsuited: |_| None };
+        return Ok((vec![column], None));
     }
     let wanted = |choice: &Option<String>, name: &str| choice.as_ref().is_none_or(|choice| choice == name);
     if let Some(containers) = &options.containers {
-        let all = contained::launchers(containers.clone())?.into_iter();
-        return Ok(all
+        let (engine, launchers) = contained::launchers(containers.clone())?;
+        let columns = launchers
+            .into_iter()
             .filter(|(subject, _)| {
                 wanted(&options.runtime, subject.runtime) && wanted(&options.repository, subject.repository)
             })
@@ -155,11 +158,12 @@ fn columns(options: &Options) -> Result<Vec<Column>, String> {
                 launcher: Ok(Box::new(launcher)),
                 unsuited: contained::unsuited,
             })
-            .collect());
+            .collect();
+        return Ok((columns, Some(engine)));
     }
     let folder = binaries::folder()?;
     binaries::build(&folder)?;
-    Ok(SUBJECTS
+    let columns = SUBJECTS
         .iter()
         .filter(|subject| wanted(&options.runtime, subject.runtime) && wanted(&options.repository, subject.repository))
         .map(|subject| Column {
@@ -167,13 +171,17 @@ fn columns(options: &Options) -> Result<Vec<Column>, String> {
             launcher: binaries::launcher(subject, &folder).map(|launcher| Box::new(launcher) as Box<dyn Launcher>),
             unsuited: |_| None,
         })
-        .collect())
+        .collect();
+    Ok((columns, None))
 }
 
-fn run(columns: &[Column], cases: &[&Case], jobs: Option<usize>) -> ExitCode {
+fn run(columns: &[Column], cases: &[&Case], jobs: Option<usize>, engine: Option<&Engine>) -> ExitCode {
     let begun = Instant::now();
     let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(2, |count| 2 * count.get())).max(1);
     let verdicts = run_all(columns, cases, jobs);
+    if let Some(code) = engine.and_then(Engine::exit_code) {
+        return ExitCode::from(code);
+    }
     print_matrix(columns, cases, &verdicts);
     print_slowest(columns, cases, &verdicts);
     print_reasons(columns, cases, &verdicts);

@@ -23,6 +23,9 @@ const PROGRAM: &str = "/usr/local/bin/argus";
 const PORT: &str = "3000";
 /// The user and the group of the image.
 const USER: (u32, u32) = (10001, 10001);
+/// How often to try to start a server, and what the engine says if the published port is not free any more.
+const STARTS_MAX: usize = 5;
+const OCCUPIED: &str = "address already in use";
 /// The exit code of `run` if the engine itself has failed.
 const ENGINE_FAILED: i32 = 125;
 /// The exit codes of `run` if the program to start cannot be executed, or does not exist.
@@ -49,6 +52,8 @@ pub struct ContainerLauncher {
 struct Container {
     engine: Arc<Engine>,
     client: Client,
+    /// Where its port is published; `None` if it uses the network of this machine.
+    published: Option<SocketAddr>,
     stdout: Captured,
     stderr: Captured,
 }
@@ -58,8 +63,6 @@ struct Container {
 struct Contained {
     container: Container,
     address: SocketAddr,
-    /// The process, as this machine sees it.
-    process: Option<u32>,
     /// A temporary data folder, removed when dropped, which is after the container has ended.
     folder: Option<TempDir>,
 }
@@ -81,23 +84,16 @@ impl Launcher for ContainerLauncher {
         let endpoint = if self.engine.has_host_network() { "127.0.0.1:0" } else { "0.0.0.0:3000" };
         let mut arguments = vec!["--endpoint", endpoint, "--repository", repository.as_str()];
         arguments.extend(settings.iter().flat_map(|(flag, value)| [*flag, *value]));
-        let (sender, ready) = mpsc::channel();
-        let mut container = self.run(&arguments, move |line| {
-            if let Some(address) = line.strip_prefix(READY_LINE).and_then(|rest| rest.trim().parse().ok()) {
-                // The receiver is gone if the server has taken too long.
-                let _ = sender.send(address);
+        let mut started = self.start_with(&arguments);
+        for _ in 1..STARTS_MAX {
+            // Another program may have taken the port since it was chosen.
+            if !matches!(&started, Err(Failure::Unmet(text)) if text.contains(OCCUPIED)) {
+                break;
             }
-        })?;
-        let announced: SocketAddr = match ready.recv_timeout(PATIENCE) {
-            Ok(address) => address,
-            Err(_) => return Err(self.not_started(&mut container, &arguments)),
-        };
-        let name = &container.client.name;
-        let address = if self.engine.has_host_network() { announced } else { self.published(name)? };
-        // Absent if the engine runs on another machine, or in a virtual one.
-        let process = self.engine.output(&["inspect", "--format", "{{.State.Pid}}", name])?;
-        let process = process.trim().parse().ok().filter(|id: &u32| Path::new("/proc").join(id.to_string()).exists());
-        Ok(Box::new(Contained { container, address, process, folder }))
+            started = self.start_with(&arguments);
+        }
+        let (container, address) = started?;
+        Ok(Box::new(Contained { container, address, folder }))
     }
 
     fn run_to_exit(&self, arguments: &[&str]) -> Result<Exit, Failure> {
@@ -119,15 +115,36 @@ impl ContainerLauncher {
         Ok((format!("disk:{}", folder.path().display()), Some(folder)))
     }
 
+    /// Starts a server with these arguments, and waits until it is ready. Returns its address as well.
+    fn start_with(&self, arguments: &[&str]) -> Result<(Container, SocketAddr), Failure> {
+        let (sender, ready) = mpsc::channel();
+        let mut container = self.run(arguments, move |line| {
+            if let Some(address) = line.strip_prefix(READY_LINE).and_then(|rest| rest.trim().parse().ok()) {
+                // The receiver is gone if the server has taken too long.
+                let _ = sender.send(address);
+            }
+        })?;
+        match ready.recv_timeout(PATIENCE) {
+            Ok(announced) => {
+                let address = container.published.unwrap_or(announced);
+                Ok((container, address))
+            }
+            Err(_) => Err(self.not_started(&mut container, arguments)),
+        }
+    }
+
     /// Starts a container with these arguments for the server.
     fn run(&self, arguments: &[&str], on_line: impl FnMut(&str) + Send + 'static) -> Result<Container, Failure> {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let mut run = words("--read-only --cap-drop ALL --security-opt no-new-privileges --no-healthcheck");
-        if self.engine.has_host_network() {
+        let published = if self.engine.has_host_network() {
             run.extend(words("--network host"));
+            None
         } else {
-            run.extend(["--publish".to_owned(), format!("127.0.0.1::{PORT}")]);
-        }
+            let address = self.engine.take_address()?;
+            run.extend(["--publish".to_owned(), format!("{address}:{PORT}")]);
+            Some(address)
+        };
         let (user, group) = if geteuid().is_root() {
             USER
         } else {
@@ -158,7 +175,7 @@ impl ContainerLauncher {
         let (stdout, stderr) = (client.child.stdout.take(), client.child.stderr.take());
         let stdout = stdout.map_or_else(Captured::nothing, |stdout| Captured::collect(stdout, on_line));
         let stderr = stderr.map_or_else(Captured::nothing, |stderr| Captured::collect(stderr, |_| ()));
-        Ok(Container { engine: Arc::clone(&self.engine), client, stdout, stderr })
+        Ok(Container { engine: Arc::clone(&self.engine), client, published, stdout, stderr })
     }
 
     /// Why there is no line that announces a server.
@@ -171,13 +188,6 @@ impl ContainerLauncher {
         };
         let arguments = arguments.join(" ");
         Failure::unmet(format!("a line {READY_LINE:?} from a container with {arguments}; its log: {log}"))
-    }
-
-    /// The address on this machine at which the container's port is published.
-    fn published(&self, name: &str) -> Result<SocketAddr, Failure> {
-        let printed = self.engine.output(&["port", name, PORT])?;
-        let address = printed.lines().find_map(|line| line.trim().parse().ok());
-        address.ok_or_else(|| Failure::unmet(format!("the published address of port {PORT}, not {printed:?}")))
     }
 }
 
@@ -235,7 +245,12 @@ impl Drop for Container {
                 self.engine.remove(&self.client.name);
             }
         }
+        // After a signal, the client was killed first. Its container must be gone before its folder is.
+        let _ = self.engine.exit_code();
         self.engine.ended(&self.client);
+        if let Some(address) = self.published {
+            self.engine.give_back(address);
+        }
     }
 }
 
@@ -245,7 +260,11 @@ impl Running for Contained {
     }
 
     fn process(&self) -> Option<u32> {
-        self.process
+        let Container { engine, client, .. } = &self.container;
+        let process =
+            engine.output(&["inspect", "--format", "{{.State.Pid}}", &client.name]).ok()?.trim().parse().ok()?;
+        // Absent if the engine runs on another machine, or in a virtual one.
+        Path::new("/proc").join(u32::to_string(&process)).exists().then_some(process)
     }
 
     fn folder(&self) -> Option<&Path> {

@@ -1,6 +1,7 @@
 //! A container engine: podman, docker, or another program with the same commands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +34,8 @@ pub struct EngineOptions {
 pub struct Engine {
     options: EngineOptions,
     containers: Mutex<Containers>,
+    /// The exit code after a signal. Locked while the containers are removed.
+    exit_code: Mutex<Option<u8>>,
 }
 
 /// The containers that may be there.
@@ -42,6 +45,8 @@ struct Containers {
     started: u64,
     /// The clients of the engine that wait for a container, by its name.
     clients: BTreeMap<String, Pid>,
+    /// The ports that containers of this process publish.
+    ports: BTreeSet<u16>,
     /// Whether the process ends, so that no more may be started.
     is_ending: bool,
 }
@@ -58,13 +63,13 @@ impl Engine {
     /// An engine. Containers of earlier runs whose process has been killed are removed.
     #[must_use]
     pub fn new(options: EngineOptions) -> Arc<Self> {
-        let engine = Self { options, containers: Mutex::default() };
+        let engine = Self { options, containers: Mutex::default(), exit_code: Mutex::default() };
         engine.remove_left_over();
         Arc::new(engine)
     }
 
-    /// From now on, SIGINT, SIGTERM and SIGHUP remove all containers and end the process. So does, on Linux, the end of
-    /// the parent process.
+    /// From now on, SIGINT, SIGTERM and SIGHUP remove all containers, and no more are started, so that all cases end soon.
+    /// So does, on Linux, the end of the parent process. A second signal ends the process at once.
     ///
     /// # Errors
     ///
@@ -77,18 +82,29 @@ impl Engine {
             .map_err(|error| format!("cannot wait for the end of the parent process: {error}"))?;
         let engine = Arc::clone(self);
         let waiting = move || {
-            if let Some(signal) = signals.forever().next() {
-                eprintln!("argus-conformance: signal {signal}: removing the containers");
-                engine.end();
-                std::process::exit(128 + signal);
+            for signal in signals.forever() {
+                let code = u8::try_from(signal).map_or(u8::MAX, |signal| 128 + signal);
+                if engine.lock().is_ending {
+                    std::process::exit(code.into());
+                }
+                eprintln!("argus-conformance: signal {signal}: removing the containers; another one ends this at once");
+                engine.end(code);
             }
         };
         let thread = thread::Builder::new().name("signals".to_owned()).spawn(waiting);
         thread.map(drop).map_err(|error| format!("cannot start a thread: {error}"))
     }
 
+    /// The exit code if a signal has come. Waits until the containers are removed.
+    #[must_use]
+    pub fn exit_code(&self) -> Option<u8> {
+        *self.exit_code.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Removes all containers of this process, and starts no more.
-    fn end(&self) {
+    fn end(&self, exit_code: u8) {
+        let mut ending = self.exit_code.lock().unwrap_or_else(PoisonError::into_inner);
+        *ending = Some(exit_code);
         let clients = {
             let mut containers = self.lock();
             containers.is_ending = true;
@@ -139,6 +155,27 @@ impl Engine {
         let child = command.spawn().map_err(|error| self.unmet(&["run"], &error.to_string()))?;
         containers.clients.insert(name.clone(), Pid::from_child(&child));
         Ok(Client { name, child })
+    }
+
+    /// A free address of this machine, which no other container of this process gets until it is given back. An engine
+    /// that chooses ports itself may give the same one to two containers that start at the same time.
+    pub(super) fn take_address(&self) -> Result<SocketAddr, Failure> {
+        let mut refused = Vec::new();
+        loop {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+            let free = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+            let (address, listener) = free.map_err(|error| Failure::unmet(format!("a free port: {error}")))?;
+            if self.lock().ports.insert(address.port()) {
+                return Ok(address);
+            }
+            // Kept open, so that the system does not offer it again.
+            refused.push(listener);
+        }
+    }
+
+    /// Gives an address back.
+    pub(super) fn give_back(&self, address: SocketAddr) {
+        self.lock().ports.remove(&address.port());
     }
 
     /// Forgets a client that has ended.
