@@ -30,7 +30,7 @@ pub(crate) fn get(launcher: &dyn Launcher) -> Result<Arc<Description>, Failure> 
         return Ok(Arc::clone(description));
     }
     let document = match &identity {
-        Identity::Address(_) => fetch(launcher)?,
+        Identity::Address(_) | Identity::Image(_) => fetch(launcher)?,
         Identity::Program(program) => {
             let file = cache_file(program);
             match file.as_ref().and_then(|file| fs::read(file).ok()) {

@@ -13,6 +13,7 @@ pub mod case;
 pub mod cases;
 pub mod client;
 pub mod compress;
+pub mod contained;
 pub mod context;
 pub mod description;
 mod description_cache;

@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use argus_conformance::case::Case;
+use argus_conformance::contained;
 use argus_conformance::failure::Failure;
-use argus_conformance::launcher::{Launcher, UrlLauncher};
+use argus_conformance::launcher::{Engine, Launcher, UrlLauncher};
 use argus_conformance::subjects::SUBJECTS;
 use argus_conformance::{binaries, cases};
 use lexopt::{Arg, ValueExt};
@@ -22,10 +23,17 @@ Usage: argus-conformance [OPTIONS]
       --runtime NAME      Only this runtime: tokio, smol or minimal
       --repository NAME   Only this repository: memory or disk
       --url URL           A running server (http://HOST:PORT); no other is started
-      --filter TEXT       Only cases whose group::name contains this
+      --filter TEXT       Only cases whose group::name contains this; repeated: any of these
       --jobs COUNT        Cases that run at the same time [default: two per CPU]
       --list              List the cases and exit
   -h, --help              Print this
+
+In containers, one for each server that a case starts:
+      --container ENGINE  Start containers with this program: podman or docker
+      --image NAME=IMAGE  The image of a runtime; only runtimes that have one are tested
+      --engine-option OPTION  A word between the engine and each of its commands; may be repeated
+      --run-option OPTION     A word after `run`; may be repeated
+      --host-network      Use the network of this machine, and publish no port
 
 Programs are taken from ARGUS_BIN_DIR; without it, they are built.
 Exit codes: 0 all passed, 1 a case failed, 2 a bad argument.
@@ -39,7 +47,8 @@ struct Options {
     runtime: Option<String>,
     repository: Option<String>,
     url: Option<String>,
-    filter: String,
+    filters: Vec<String>,
+    containers: Option<contained::Options>,
     jobs: Option<usize>,
     list: bool,
     help: bool,
@@ -49,6 +58,8 @@ struct Options {
 struct Column {
     name: String,
     launcher: Result<Box<dyn Launcher>, Failure>,
+    /// Why a case is not run.
+    unsuited: fn(&Case) -> Option<&'static str>,
 }
 
 /// A cell of the matrix.
@@ -69,7 +80,9 @@ fn main() -> ExitCode {
         print!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    let cases: Vec<&Case> = cases::all().filter(|case| case.path().contains(&options.filter)).collect();
+    let is_wanted =
+        |path: &str| options.filters.is_empty() || options.filters.iter().any(|filter| path.contains(filter.as_str()));
+    let cases: Vec<&Case> = cases::all().filter(|case| is_wanted(&case.path())).collect();
     if options.list {
         let list: String = cases.iter().map(|case| format!("{:72} {}\n", case.path(), case.section)).collect();
         // The reader may have closed the pipe, for example `head`.
@@ -77,11 +90,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match columns(&options) {
-        Ok(columns) if columns.is_empty() || cases.is_empty() => {
+        Ok((columns, _)) if columns.is_empty() || cases.is_empty() => {
             eprintln!("argus-conformance: no subject or no case matches the options; --list lists the cases");
             ExitCode::from(2)
         }
-        Ok(columns) => run(&columns, &cases, options.jobs),
+        Ok((columns, engine)) => run(&columns, &cases, options.jobs, engine.as_deref()),
         Err(message) => {
             eprintln!("argus-conformance: {message}");
             ExitCode::from(2)
@@ -96,37 +109,79 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
             Arg::Long("runtime") => options.runtime = Some(parser.value()?.string()?),
             Arg::Long("repository") => options.repository = Some(parser.value()?.string()?),
             Arg::Long("url") => options.url = Some(parser.value()?.string()?),
-            Arg::Long("filter") => options.filter = parser.value()?.string()?,
+            Arg::Long("filter") => options.filters.push(parser.value()?.string()?),
+            Arg::Long("container") => {
+                options.containers.get_or_insert_default().engine.program = parser.value()?.string()?;
+            }
+            Arg::Long("image") => {
+                let given = parser.value()?.string()?;
+                let (runtime, image) = given.split_once('=').ok_or("--image: expected NAME=IMAGE")?;
+                let images = &mut options.containers.get_or_insert_default().images;
+                images.insert(runtime.to_owned(), image.to_owned());
+            }
+            Arg::Long("engine-option") => {
+                options.containers.get_or_insert_default().engine.options.push(parser.value()?.string()?);
+            }
+            Arg::Long("run-option") => {
+                options.containers.get_or_insert_default().engine.run_options.push(parser.value()?.string()?);
+            }
+            Arg::Long("host-network") => options.containers.get_or_insert_default().engine.host_network = true,
             Arg::Long("jobs") => options.jobs = Some(parser.value()?.parse()?),
             Arg::Long("list") => options.list = true,
             Arg::Long("help") | Arg::Short('h') => options.help = true,
             Arg::Long(_) | Arg::Short(_) | Arg::Value(_) => return Err(argument.unexpected()),
         }
     }
+    if options.containers.as_ref().is_some_and(|containers| containers.engine.program.is_empty()) {
+        return Err("the options of containers need --container ENGINE".into());
+    }
     Ok(options)
 }
 
-fn columns(options: &Options) -> Result<Vec<Column>, String> {
+/// The columns, and the engine of their containers if they have any.
+fn columns(options: &Options) -> Result<(Vec<Column>, Option<Arc<Engine>>), String> {
     if let Some(url) = &options.url {
-        return Ok(vec![Column { name: url.clone(), launcher: Ok(Box::new(UrlLauncher::new(url)?)) }]);
+        let launcher = UrlLauncher::new(url)?;
+        let column = Column { name: url.clone(), launcher: Ok(Box::new(launcher)), unsuited: |_| None };
+        return Ok((vec![column], None));
+    }
+    let wanted = |choice: &Option<String>, name: &str| choice.as_ref().is_none_or(|choice| choice == name);
+    if let Some(containers) = &options.containers {
+        let (engine, launchers) = contained::launchers(containers.clone())?;
+        let columns = launchers
+            .into_iter()
+            .filter(|(subject, _)| {
+                wanted(&options.runtime, subject.runtime) && wanted(&options.repository, subject.repository)
+            })
+            .map(|(subject, launcher)| Column {
+                name: format!("{}×{}", subject.runtime, subject.repository),
+                launcher: Ok(Box::new(launcher)),
+                unsuited: contained::unsuited,
+            })
+            .collect();
+        return Ok((columns, Some(engine)));
     }
     let folder = binaries::folder()?;
     binaries::build(&folder)?;
-    let wanted = |choice: &Option<String>, name: &str| choice.as_ref().is_none_or(|choice| choice == name);
-    Ok(SUBJECTS
+    let columns = SUBJECTS
         .iter()
         .filter(|subject| wanted(&options.runtime, subject.runtime) && wanted(&options.repository, subject.repository))
         .map(|subject| Column {
             name: format!("{}×{}", subject.runtime, subject.repository),
             launcher: binaries::launcher(subject, &folder).map(|launcher| Box::new(launcher) as Box<dyn Launcher>),
+            unsuited: |_| None,
         })
-        .collect())
+        .collect();
+    Ok((columns, None))
 }
 
-fn run(columns: &[Column], cases: &[&Case], jobs: Option<usize>) -> ExitCode {
+fn run(columns: &[Column], cases: &[&Case], jobs: Option<usize>, engine: Option<&Engine>) -> ExitCode {
     let begun = Instant::now();
     let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(2, |count| 2 * count.get())).max(1);
     let verdicts = run_all(columns, cases, jobs);
+    if let Some(code) = engine.and_then(Engine::exit_code) {
+        return ExitCode::from(code);
+    }
     print_matrix(columns, cases, &verdicts);
     print_slowest(columns, cases, &verdicts);
     print_reasons(columns, cases, &verdicts);
@@ -151,9 +206,10 @@ fn run_all(columns: &[Column], cases: &[&Case], jobs: usize) -> Vec<Vec<Verdict>
                 while let Some((row, column)) = next() {
                     let (Some(case), Some(subject)) = (cases.get(row), columns.get(column)) else { continue };
                     let begun = Instant::now();
-                    let outcome = match &subject.launcher {
-                        Ok(launcher) => case.check(launcher.as_ref()),
-                        Err(failure) => Err(failure.clone()),
+                    let outcome = match (&subject.launcher, (subject.unsuited)(case)) {
+                        (Ok(_), Some(reason)) => Err(Failure::skipped(reason)),
+                        (Ok(launcher), None) => case.check(launcher.as_ref()),
+                        (Err(failure), _) => Err(failure.clone()),
                     };
                     let mut done = lock(&done);
                     done.push((row, column, Verdict { outcome, took: begun.elapsed() }));

@@ -30,6 +30,7 @@ pub mod command;
 pub mod committer;
 pub mod descriptors;
 pub mod exchange;
+pub mod health;
 pub mod lifecycle;
 pub mod log_buffer;
 pub mod log_limit;

@@ -69,8 +69,8 @@ enum StartError {
     Randomness(#[from] getrandom::Error),
 }
 
-/// Runs the command of a process up to its exit code: serves requests, takes a snapshot or checks a repository. A
-/// host's `main` does nothing else.
+/// Runs the command of a process up to its exit code: serves requests, takes a snapshot, checks a repository or
+/// asks another server whether it is ready. A host's `main` does nothing else.
 ///
 /// `program` is the host's name (`argus-tokio`) for `--version` and the metrics. `executor` starts the given number of
 /// worker threads; one that dies calls [`Lifecycle::fail`]. `serve` starts to accept connections on them and returns.
@@ -97,6 +97,7 @@ pub fn run<E: Send + 'static>(
         Ok(Command::Serve(settings)) => *settings,
         Ok(Command::Snapshot(snapshot)) => return snapshot.run(),
         Ok(Command::Check(check)) => return check.run(),
+        Ok(Command::Health(health)) => return health.run(),
         Err(error) => error.exit(),
     };
     let lifecycle = Lifecycle::new(settings.max_connections.get(), settings.drain_timeout);

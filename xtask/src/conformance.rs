@@ -46,6 +46,11 @@ pub(crate) fn build() -> Result<()> {
     steps::run(&mut cargo(["build", "--workspace", "--bins"]))
 }
 
+/// Builds the suite alone.
+pub(crate) fn build_suite() -> Result<()> {
+    steps::run(&mut cargo(["build", "--package", "argus-conformance", "--bin", "argus-conformance"]))
+}
+
 /// The folder into which [`build`] puts the binaries.
 pub(crate) fn binaries_directory() -> Result<PathBuf> {
     Ok(target_directory(&metadata()?)?.join("debug"))

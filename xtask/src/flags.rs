@@ -45,6 +45,23 @@ pub(crate) struct ConformanceOptions {
     pub(crate) filter: Option<String>,
     /// Print the names of the cases and run nothing.
     pub(crate) list: bool,
+    /// Start containers instead of processes.
+    pub(crate) container: Option<ContainerOptions>,
+}
+
+/// How servers are put into containers.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ContainerOptions {
+    /// The engine; the first that works if `None`.
+    pub(crate) engine: Option<String>,
+    /// The image in which a program is compiled; that of the Dockerfile if `None`.
+    pub(crate) build_image: Option<String>,
+    /// The image in which a program runs; that of the Dockerfile if `None`.
+    pub(crate) base_image: Option<String>,
+    /// Make an image in which a program runs.
+    pub(crate) debootstrap: bool,
+    /// Use the programs that are built here, and compile none in a container.
+    pub(crate) prebuilt: bool,
 }
 
 /// How often servers are killed, and under what load.
@@ -134,10 +151,12 @@ Runs these steps in this order, and continues after a failure:
   4. nginx is there: installed by `apt-get install nginx-light`, as root or with sudo, if it is missing
   5. binaries for the conformance suite: the servers, the minimal host and xtask itself
   6. conformance: one test for each subject and case, under nextest
-  7. simulation, from a fresh seed: 10,000 runs of the engine on a medium with faults
-  8. crash, as a smoke test: some rounds of servers that are killed under load
-  9. bench, as a smoke test: its answers are checked, its figures mean nothing
- 10. rustfmt, 11. clippy, 12. rustdoc, 13. tidy: as `cargo xtask check` runs them
+  7. conformance in containers, a part: some twenty cases. As root on Debian, podman, debootstrap and what they need are
+     installed by `apt-get` if they are missing. Skipped, with the reason, where containers cannot run
+  8. simulation, from a fresh seed: 10,000 runs of the engine on a medium with faults
+  9. crash, as a smoke test: some rounds of servers that are killed under load
+ 10. bench, as a smoke test: its answers are checked, its figures mean nothing
+ 11. rustfmt, 12. clippy, 13. rustdoc, 14. tidy: as `cargo xtask check` runs them
 
 For one crate, `cargo nextest run -p argus-core` is quicker.
 ";
@@ -176,7 +195,18 @@ Options:
       --url <URL>            Run against a running server, and start none
       --filter <TEXT>        Only the cases whose name contains the text
       --list                 Print the names of the cases and run nothing
+      --container [ENGINE]   Build an image of each runtime and start a container for each server, with podman or
+                             docker [default: the first that works]
   -h, --help                 This text
+
+With --container:
+      --prebuilt             Put the programs of this tree into the images, instead of compiling them in a container
+      --debootstrap          Install Debian into an image, on which the others are based; for machines without a
+                             registry. Needs root and debootstrap
+      --base-image <IMAGE>   The image on which the others are based [default: that of the Dockerfile]
+      --build-image <IMAGE>  The image in which programs are compiled [default: that of the Dockerfile]
+
+Containers are removed however the command ends. Cases that need the process itself are skipped, with the reason.
 ";
 
 const CRASH_HELP: &str = "\
@@ -281,9 +311,19 @@ fn without_options(parser: &mut Parser, command: Command, help: &'static str) ->
 
 fn conformance(parser: &mut Parser) -> Result<Command, lexopt::Error> {
     let mut options = ConformanceOptions::default();
+    let mut container = ContainerOptions::default();
+    let mut is_contained = false;
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help(CONFORMANCE_HELP)),
+            Arg::Long("container") => {
+                is_contained = true;
+                container.engine = optional_value(parser).map(text).transpose()?;
+            }
+            Arg::Long("prebuilt") => container.prebuilt = true,
+            Arg::Long("debootstrap") => container.debootstrap = true,
+            Arg::Long("base-image") => container.base_image = Some(text(parser.value()?)?),
+            Arg::Long("build-image") => container.build_image = Some(text(parser.value()?)?),
             Arg::Long("runtime") => options.runtime = Some(text(parser.value()?)?),
             Arg::Long("repository") => options.repository = Some(text(parser.value()?)?),
             Arg::Long("url") => options.url = Some(text(parser.value()?)?),
@@ -295,6 +335,16 @@ fn conformance(parser: &mut Parser) -> Result<Command, lexopt::Error> {
     if options.url.is_some() && (options.runtime.is_some() || options.repository.is_some()) {
         return Err("--url names a running server: leave --runtime and --repository out".into());
     }
+    if is_contained && (options.url.is_some() || options.list) {
+        return Err("--container starts servers: leave --url and --list out".into());
+    }
+    if !is_contained && container != ContainerOptions::default() {
+        return Err("--prebuilt, --debootstrap, --base-image and --build-image need --container".into());
+    }
+    if container.debootstrap && container.base_image.is_some() {
+        return Err("--debootstrap makes the base image: leave --base-image out".into());
+    }
+    options.container = is_contained.then_some(container);
     Ok(Command::Conformance(options))
 }
 
@@ -343,6 +393,14 @@ fn sample(parser: &mut Parser) -> Result<Command, lexopt::Error> {
         }
     }
     Ok(Command::Sample(options))
+}
+
+/// The value of an option that may have none: after `=`, or the next argument unless that is an option.
+fn optional_value(parser: &mut Parser) -> Option<OsString> {
+    parser.optional_value().or_else(|| {
+        let mut rest = parser.try_raw_args()?;
+        rest.next_if(|next| !next.to_string_lossy().starts_with('-'))
+    })
 }
 
 fn text(value: OsString) -> Result<String, lexopt::Error> {

@@ -3,9 +3,11 @@
 //! Everything that a person or a CI runs on this repository is a command here, so that nothing depends on shell
 //! scripts. `cargo xtask --help` lists the commands.
 
+mod apt;
 mod bench;
 mod check;
 mod conformance;
+mod container;
 mod crash;
 mod flags;
 mod fuzz;
@@ -36,7 +38,10 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::Check => check::run(),
         Command::Tidy => tidy::run(),
-        Command::Conformance(options) => conformance::run(&options),
+        Command::Conformance(options) => match &options.container {
+            None => conformance::run(&options),
+            Some(container) => container::run(&options, container),
+        },
         Command::Crash(options) => crash::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Sample(options) => sample::run(&options),

@@ -24,7 +24,23 @@ pub(crate) struct Steps {
 struct Step {
     name: &'static str,
     took: Duration,
-    failure: Option<String>,
+    outcome: StepOutcome,
+}
+
+#[derive(Debug)]
+enum StepOutcome {
+    Passed,
+    Skipped(String),
+    Failed(String),
+}
+
+/// How a step ended that may be skipped.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It succeeded.
+    Done,
+    /// It could not run on this machine, for this reason.
+    Skipped(String),
 }
 
 /// The number of tests, as test runners report it.
@@ -48,6 +64,32 @@ impl Steps {
 
     /// As [`run`](Self::run) for a step that runs tests. Their numbers go into the summary even if some failed.
     pub(crate) fn run_tests(&mut self, name: &'static str, step: impl FnOnce() -> Result<Tally>) -> bool {
+        let mut tally = Tally::default();
+        let ok = self.run_as(name, || match step() {
+            Ok(counted) if counted.passed == counted.run => {
+                tally = counted;
+                StepOutcome::Passed
+            }
+            Ok(counted) => {
+                tally = counted;
+                StepOutcome::Failed(format!("{} of {} tests", counted.run - counted.passed, counted.run))
+            }
+            Err(error) => StepOutcome::Failed(format!("{error:#}")),
+        });
+        self.tally.add(tally);
+        ok
+    }
+
+    /// As [`run`](Self::run) for a step that not every machine can run. If it is skipped, the summary says so.
+    pub(crate) fn run_or_skip(&mut self, name: &'static str, step: impl FnOnce() -> Result<Outcome>) -> bool {
+        self.run_as(name, || match step() {
+            Ok(Outcome::Done) => StepOutcome::Passed,
+            Ok(Outcome::Skipped(reason)) => StepOutcome::Skipped(reason),
+            Err(error) => StepOutcome::Failed(format!("{error:#}")),
+        })
+    }
+
+    fn run_as(&mut self, name: &'static str, step: impl FnOnce() -> StepOutcome) -> bool {
         let index = self.done.len();
         assert_eq!(
             self.planned.get(index),
@@ -58,20 +100,10 @@ impl Steps {
         let started = Instant::now();
         let outcome = step();
         let took = started.elapsed();
-        let failure = match outcome {
-            Ok(tally) => {
-                self.tally.add(tally);
-                (tally.passed != tally.run).then(|| format!("{} of {} tests", tally.run - tally.passed, tally.run))
-            }
-            Err(error) => Some(format!("{error:#}")),
-        };
-        let ok = failure.is_none();
-        match &failure {
-            None => eprintln!("xtask {}: {name}: ok in {:.1} s", self.task, took.as_secs_f64()),
-            Some(reason) => eprintln!("xtask {}: {name}: FAILED: {reason}", self.task),
-        }
-        self.done.push(Step { name, took, failure });
-        ok
+        let is_failure = matches!(outcome, StepOutcome::Failed(_));
+        eprintln!("xtask {}: {name}: {outcome} in {:.1} s", self.task, took.as_secs_f64());
+        self.done.push(Step { name, took, outcome });
+        !is_failure
     }
 
     /// Records that a step could not run because another one failed.
@@ -81,18 +113,31 @@ impl Steps {
 
     /// Prints the summary; returns whether every step succeeded. The last line has the form of nextest's summary.
     pub(crate) fn finish(self) -> bool {
-        let failed = self.done.iter().filter(|step| step.failure.is_some()).count();
+        let count =
+            |is_wanted: fn(&StepOutcome) -> bool| self.done.iter().filter(|step| is_wanted(&step.outcome)).count();
+        let failed = count(|outcome| matches!(outcome, StepOutcome::Failed(_)));
+        let skipped = count(|outcome| matches!(outcome, StepOutcome::Skipped(_)));
         eprintln!("\nxtask {}: summary", self.task);
-        for Step { name, took, failure } in &self.done {
-            let verdict = failure.as_deref().map_or("ok".to_owned(), |reason| format!("FAILED: {reason}"));
-            eprintln!("  {:>7.1} s  {name}: {verdict}", took.as_secs_f64());
+        for Step { name, took, outcome } in &self.done {
+            eprintln!("  {:>7.1} s  {name}: {outcome}", took.as_secs_f64());
         }
         let steps = self.done.len();
-        eprintln!("  {} of {steps} steps passed", steps - failed);
+        eprint!("  {} of {steps} steps passed", steps - failed - skipped);
+        eprintln!("{}", if skipped > 0 { format!(", {skipped} SKIPPED") } else { String::new() });
         if self.tally.run > 0 {
             eprintln!("     Summary [{:>8.3}s] {}", self.started.elapsed().as_secs_f64(), self.tally);
         }
         failed == 0
+    }
+}
+
+impl std::fmt::Display for StepOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Passed => write!(f, "ok"),
+            Self::Skipped(reason) => write!(f, "SKIPPED: {reason}"),
+            Self::Failed(reason) => write!(f, "FAILED: {reason}"),
+        }
     }
 }
 
@@ -256,6 +301,17 @@ mod tests {
         assert!(steps.run("first", || Ok(())));
         assert!(!steps.run("second", || bail!("it broke")));
         assert!(steps.run("third", || Ok(())));
+        assert!(!steps.finish());
+    }
+
+    #[test]
+    fn a_skipped_step_does_not_fail_the_task() {
+        let mut steps = Steps::new("test", vec!["first", "second"]);
+        assert!(steps.run_or_skip("first", || Ok(Outcome::Skipped("there is no engine".to_owned()))));
+        assert!(steps.run_or_skip("second", || Ok(Outcome::Done)));
+        assert!(steps.finish());
+        let mut steps = Steps::new("test", vec!["first"]);
+        assert!(!steps.run_or_skip("first", || bail!("it broke")));
         assert!(!steps.finish());
     }
 

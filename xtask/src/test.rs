@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    bench, check, conformance, crash,
+    apt, bench, check, conformance, container, crash,
     flags::BenchOptions,
     simulate,
     steps::{self, Steps},
@@ -18,13 +18,14 @@ use crate::{
 };
 
 /// The steps of this task before those of the check.
-pub(crate) const STEPS: [&str; 9] = [
+pub(crate) const STEPS: [&str; 10] = [
     "cargo-nextest is there",
     "unit, property and integration tests",
     "doc tests",
     "nginx is there",
     "binaries for the conformance suite",
     "conformance",
+    "conformance in containers, a part",
     "simulation, from a fresh seed",
     "crash, as a smoke test",
     "bench, as a smoke test",
@@ -63,6 +64,11 @@ pub(crate) fn run() -> Result<bool> {
             let mut nextest = cargo(["nextest", "run", "--workspace", "--filterset", &filter, &threads]);
             steps::run_tests(nextest.env(conformance::BINARIES_VARIABLE, conformance::binaries_directory()?))
         });
+    }
+    if built {
+        steps.run_or_skip("conformance in containers, a part", container::smoke);
+    } else {
+        steps.cannot_run("conformance in containers, a part", "its binaries did not build");
     }
     steps.run("simulation, from a fresh seed", || {
         ensure!(simulate::run(&SIMULATION.map(OsString::from))?, "a promise was broken; the seed is printed above");
@@ -105,16 +111,6 @@ fn install_nginx() -> Result<()> {
         return Ok(());
     }
     eprintln!("nginx, behind which the servers are tested, is missing: installing Debian's nginx-light, once.");
-    let user = Command::new("id").arg("-u").output().context("cannot find out the user id")?;
-    // `-n`: without the right to become root, fail instead of waiting for a password.
-    let prefix: &[&str] = if user.stdout.trim_ascii() == b"0" { &["env"] } else { &["sudo", "-n", "env"] };
-    let apt = |arguments: &[&str]| {
-        let words = prefix.iter().chain(&["DEBIAN_FRONTEND=noninteractive", "apt-get"]).chain(arguments);
-        let mut words = words.copied();
-        let mut command = Command::new(words.next().context("a command has a name")?);
-        steps::run(command.args(words))
-    };
-    apt(&["update"])
-        .and_then(|()| apt(&["install", "--yes", "--no-install-recommends", "nginx-light"]))
+    apt::install(&["nginx-light"])
         .context("cannot install nginx; install it by hand (Debian: `apt-get install nginx-light`); it need not run")
 }

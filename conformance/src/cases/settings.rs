@@ -9,7 +9,7 @@ use crate::{check, check_eq};
 pub(super) const CASES: &[Case] = cases!["settings";
     "Routes": [
         a_port_replaces_that_of_the_endpoint, empty_variables_are_as_if_not_set, help_names_empty_variables,
-        subcommands_need_no_settings, unknown_variables_are_named,
+        subcommands_need_no_settings, unknown_variables_are_named, health_asks_the_server_with_these_settings,
     ],
 ];
 
@@ -112,5 +112,33 @@ fn unknown_variables_are_named(ctx: &Context<'_>) -> Outcome {
     };
     check!(line.contains("WARN"), "a warning, not {line}");
     check!(line.contains("ARGUS_ENDPIONT, ARGUS_LOGS"), "a line that names both unknown variables, not {line}");
+    Ok(())
+}
+
+fn health_asks_the_server_with_these_settings(ctx: &Context<'_>) -> Outcome {
+    if !ctx.run_to_exit(&["--help"])?.stdout.contains("snapshot") {
+        // It has no commands.
+        return Ok(());
+    }
+    let mut server = ctx.empty()?;
+    let url = server.to_string();
+    let port = url.rsplit(':').next().unwrap_or_default();
+    let here = format!("ARGUS_PORT={port}");
+    let everywhere = format!("ARGUS_ENDPOINT=0.0.0.0:{port}");
+    for (variable, arguments) in
+        [(&here, &["health"][..]), (&everywhere, &["health"]), (&"ARGUS_PORT=1".to_owned(), &["health", &url])]
+    {
+        let exit = ctx.run_in(&env([variable.clone()]), arguments)?;
+        check_eq!(exit.code, Some(0), "the exit code of {arguments:?} with {variable}: {}", exit.stderr);
+        let is_shown = exit.stdout.lines().count() == 1 && exit.stdout.contains(r#"200 {"status":"pass""#);
+        check!(is_shown, "one line with the answer from {arguments:?} with {variable}, not {:?}", exit.stdout);
+    }
+    let other = ctx.run_to_exit(&["health", &format!("{url}/nowhere")])?;
+    check_eq!(other.code, Some(1), "the exit code after another answer");
+    check!(other.stderr.contains("404"), "the answer, not {:?}", other.stderr);
+    server.signal(Signal::Terminate)?;
+    server.wait()?;
+    check_eq!(ctx.run_to_exit(&["health", &url])?.code, Some(1), "the exit code when nobody answers");
+    check_eq!(ctx.run_to_exit(&["health", "https://localhost"])?.code, Some(2), "the exit code of a bad URL");
     Ok(())
 }

@@ -10,12 +10,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::process::{Captured, Process, ends_within, wait_for};
-use super::{BrokenLog, Demand, Exit, Identity, Launcher, Running};
+use super::{BrokenLog, Demand, Exit, Identity, Launcher, READY_LINE, Running};
 use crate::client::PATIENCE;
 use crate::failure::Failure;
-
-/// The start of the line on standard output that announces a ready server; its address follows.
-const READY_LINE: &str = "argus: listening on http://";
 
 /// A wrapper that closes standard error.
 const WITHOUT_STDERR: [&str; 3] = ["sh", "-c", r#"exec "$0" "$@" 2>&-"#];

@@ -1,9 +1,11 @@
 //! How a subject is started.
 //!
-//! Cases know only a [`Launcher`], so it can also be a container or a remote machine.
+//! Cases know only a [`Launcher`]. It starts processes or containers, or uses a server that runs already.
 
 mod binary;
 mod broken_log;
+mod container;
+mod engine;
 mod process;
 mod url;
 
@@ -13,9 +15,14 @@ use std::path::{Path, PathBuf};
 
 pub use binary::BinaryLauncher;
 pub use broken_log::BrokenLog;
+pub use container::ContainerLauncher;
+pub use engine::{Engine, EngineOptions};
 pub use url::UrlLauncher;
 
 use crate::failure::Failure;
+
+/// The start of the line on standard output that announces a ready server; its address follows.
+const READY_LINE: &str = "argus: listening on http://";
 
 /// What a case needs from its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +70,8 @@ pub trait Launcher: fmt::Debug + Send + Sync {
 pub enum Identity {
     /// Servers of this program.
     Program(PathBuf),
+    /// Servers in containers of this image.
+    Image(String),
     /// The server that listens at this address.
     Address(SocketAddr),
 }

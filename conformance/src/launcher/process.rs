@@ -103,7 +103,7 @@ impl Captured {
         Self { text: Arc::default(), collector: None }
     }
 
-    fn so_far(&self) -> String {
+    pub(super) fn so_far(&self) -> String {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

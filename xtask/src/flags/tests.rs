@@ -47,9 +47,28 @@ fn options_reach_the_conformance_command() {
         url: None,
         filter: Some("post".into()),
         list: true,
+        container: None,
     };
     let arguments = ["conformance", "--runtime", "smol", "--repository=memory", "--filter", "post", "--list"];
     assert_eq!(parse(&arguments), Ok(Command::Conformance(expected)));
+}
+
+#[test]
+fn an_engine_for_containers_may_be_named() {
+    let parsed = |arguments: &[&str]| match parse(&[&["conformance"], arguments].concat()) {
+        Ok(Command::Conformance(options)) => options.container,
+        other => panic!("{other:?}"),
+    };
+    let options = ContainerOptions { prebuilt: true, ..ContainerOptions::default() };
+    assert_eq!(parsed(&["--container", "--prebuilt"]), Some(options));
+    for arguments in [&["--container", "docker"][..], &["--container=docker"]] {
+        let engine = Some("docker".to_owned());
+        assert_eq!(parsed(arguments), Some(ContainerOptions { engine, ..ContainerOptions::default() }));
+    }
+    assert_eq!(parsed(&["--container"]), Some(ContainerOptions::default()));
+    for wrong in [&["--prebuilt"][..], &["--container", "--url", "http://h"], &["--container", "a", "b"]] {
+        assert!(parse(&[&["conformance"], wrong].concat()).is_err(), "{wrong:?}");
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Rules about documents: the flags, variables, metrics and tasks that they name exist.
+//! Rules about documents, and about files for deployments such as dashboards and alerts: the flags, variables, metrics
+//! and tasks that they name exist.
 
 use std::collections::BTreeSet;
 
@@ -17,6 +18,18 @@ const FOREIGN_FLAGS: &[&str] = &[
     "--data",
     "--data-binary",
     "--data-urlencode",
+    // docker and podman
+    "--build",
+    "--build-arg",
+    "--cap-drop",
+    "--format",
+    "--memory",
+    "--name",
+    "--network",
+    "--read-only",
+    "--rm",
+    "--stop-timeout",
+    "--ulimit",
     // split
     "--filter",
 ];
@@ -39,7 +52,8 @@ struct Interface {
     crates: BTreeSet<String>,
 }
 
-/// Names in documents that no program has. The change log is exempt: it also names things that no longer exist.
+/// Names in documents and deployments that no program has. The change log is exempt: it also names things that no
+/// longer exist.
 pub(super) fn violations(sources: &[Source], packages: &Packages) -> Vec<Violation> {
     let interface = Interface::of(sources, packages);
     let mut found = Vec::new();
@@ -48,6 +62,11 @@ pub(super) fn violations(sources: &[Source], packages: &Packages) -> Vec<Violati
             for reason in interface.missing(&code) {
                 found.push(Violation::new(&document.path, line, reason));
             }
+        }
+    }
+    for file in sources.iter().filter(|source| source.is_deployment()) {
+        for (line, text) in file.lines() {
+            found.extend(interface.missing(text).into_iter().map(|reason| Violation::new(&file.path, line, reason)));
         }
     }
     found.extend(ci_violation(sources));
@@ -219,6 +238,25 @@ fn f() { counter(\"argus_errors_total\"); histogram(\"argus_commit_seconds\"); }
             assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [3], "{wrong}");
         }
         assert_eq!(check("--max-body in prose says nothing about a program\n"), []);
+    }
+
+    #[test]
+    fn unknown_names_in_deployments_are_found() {
+        let check = |path: &str, text: &str| {
+            let sources = [Source::new("host/src/settings.rs", SETTINGS), Source::new(path, text)];
+            violations(&sources, &Packages::default()).len()
+        };
+        for (text, expected) in [
+            ("expr: rate(argus_errors_total{kind=\"x\"}[5m])\n", 0),
+            ("{\"expr\": \"sum(argus_errors_totals)\"}\n", 1),
+            ("ARGUS_LOG: ${ARGUS_LOGS:-}\n", 1),
+            ("# Longer than --drain-timeout.\n", 1),
+        ] {
+            for path in ["deploy/alerts.yml", "deploy/grafana/argus.json", "compose.yaml"] {
+                assert_eq!(check(path, text), expected, "{path}: {text}");
+            }
+        }
+        assert_eq!(check("core/src/api/openapi.json", "argus_gone_total\n"), 0);
     }
 
     #[test]

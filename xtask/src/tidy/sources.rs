@@ -19,10 +19,10 @@ const SKIPPED: &[&str] = &["argus-data", ".git"];
 const CACHE_MARK: &str = "CACHEDIR.TAG";
 
 /// Extensions of text files that people write.
-const EXTENSIONS: &[&str] = &["rs", "toml", "md", "sh", "yml", "yaml", "json"];
+const EXTENSIONS: &[&str] = &["rs", "toml", "md", "sh", "yml", "yaml", "json", "service"];
 
 /// Text files without an extension.
-const NAMES: &[&str] = &[".ci/run", ".gitignore", "LICENSE"];
+const NAMES: &[&str] = &[".ci/run", ".dockerignore", ".gitignore", "Dockerfile", "LICENSE"];
 
 /// Reads every source below the root, in order of paths.
 pub(super) fn read(root: &Path) -> Result<Vec<Source>> {
@@ -63,6 +63,11 @@ impl Source {
 
     pub(super) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
+    }
+
+    /// Whether the file tells another program how to run a server or what to watch.
+    pub(super) fn is_deployment(&self) -> bool {
+        self.path.starts_with("deploy/") || self.path == "compose.yaml"
     }
 
     pub(super) fn is_markdown(&self) -> bool {

@@ -1,0 +1,188 @@
+//! Finds a container engine, and the options with which containers start on this machine.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::steps;
+
+/// The engines to look for, if none is named.
+const ENGINES: [&str; 2] = ["podman", "docker"];
+
+/// Options of podman that it needs where it may not raise limits and there is no systemd, as within other sandboxes.
+const SANDBOX: [&str; 6] = ["--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file"];
+const SANDBOX_LIMITS: [&str; 4] = ["--ulimit", "nofile=10000:10000", "--ulimit", "nproc=10000:10000"];
+
+/// The exit code of `run` if the image has no such program: the container itself has started.
+const NO_PROGRAM: i32 = 127;
+
+/// How often a server in a container is asked whether it is ready. Each time takes at least some tens of milliseconds.
+const QUESTIONS_MAX: usize = 100;
+
+/// How long a connection to a published port may take.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// An engine, and how it is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Engine {
+    pub(super) program: String,
+    /// Words before each command.
+    pub(super) options: Vec<String>,
+    /// Words after `run` and `build`.
+    pub(super) limits: Vec<String>,
+    /// Whether containers have to use the network of the machine, because published ports do not work.
+    pub(super) host_network: bool,
+}
+
+impl Engine {
+    /// The engine with this name, or the first one that works.
+    ///
+    /// # Errors
+    ///
+    /// No engine works; the message has the reason of each.
+    pub(super) fn find(name: Option<&str>) -> Result<Self> {
+        let names = name.map_or_else(|| ENGINES.to_vec(), |name| vec![name]);
+        let mut reasons = Vec::new();
+        for program in names {
+            // Where its usual file system for images is not supported, podman works with plain copies.
+            let storages: &[&[&str]] =
+                if program.ends_with("podman") { &[&[], &["--storage-driver", "vfs"]] } else { &[&[]] };
+            for storage in storages {
+                let engine = Self {
+                    program: program.to_owned(),
+                    options: owned(storage),
+                    limits: Vec::new(),
+                    host_network: false,
+                };
+                match engine.output(&["info"]) {
+                    Ok(_) => return Ok(engine),
+                    Err(error) => reasons.push(format!("{error:#}")),
+                }
+            }
+        }
+        bail!("there is no container engine: {}", reasons.join("; "))
+    }
+
+    /// Finds the options with which a container of this image starts.
+    ///
+    /// # Errors
+    ///
+    /// None does; the message has the reasons.
+    pub(super) fn adapt(&mut self, image: &str) -> Result<()> {
+        let mut reasons = Vec::new();
+        let mut variants = vec![self.clone()];
+        if self.program.ends_with("podman") {
+            let options = [self.options.clone(), owned(&SANDBOX)].concat();
+            variants.push(Self { options, limits: owned(&SANDBOX_LIMITS), ..self.clone() });
+        }
+        for engine in variants {
+            // The network comes later.
+            let run = engine
+                .command(&["run", "--rm", "--network", "none"])
+                .args(&engine.limits)
+                .args([image, "true"])
+                .output();
+            let output = run.with_context(|| format!("cannot start {}", engine.program))?;
+            if output.status.success() || output.status.code() == Some(NO_PROGRAM) {
+                *self = engine;
+                return Ok(());
+            }
+            reasons.push(last_line(&output));
+        }
+        bail!("containers do not start here: {}", reasons.join("; "))
+    }
+
+    /// Starts a server of this image, and finds out whether its published port can be reached.
+    ///
+    /// # Errors
+    ///
+    /// The server does not become ready, whatever the network is.
+    pub(super) fn choose_network(&mut self, image: &str) -> Result<()> {
+        let name = format!("argus-conformance-{}-network", std::process::id());
+        let label = format!("argus-conformance={}", std::process::id());
+        let run = ["run", "--detach", "--rm", "--name", &name, "--label", &label];
+        let server = [image, "--repository", "memory:"];
+        let published =
+            self.command(&run).args(["--publish", "127.0.0.1::3000"]).args(&self.limits).args(server).output();
+        let published = published.with_context(|| format!("cannot start {}", self.program))?;
+        let outcome = if published.status.success() {
+            self.wait_until_ready(&name).map(|()| self.reach(&name))
+        } else {
+            Ok(Err(anyhow::anyhow!("{}", last_line(&published))))
+        };
+        // Fails only if there is no container.
+        let _ = self.output(&["kill", "--signal", "KILL", &name]);
+        let _ = self.output(&["rm", "--force", "--volumes", &name]);
+        if let Err(error) = outcome? {
+            eprintln!(
+                "xtask: published ports do not work here ({error:#}): containers use the network of this machine"
+            );
+            self.host_network = true;
+        }
+        Ok(())
+    }
+
+    /// Asks from within the container, so the network does not matter.
+    fn wait_until_ready(&self, name: &str) -> Result<()> {
+        let mut last = None;
+        for _ in 0..QUESTIONS_MAX {
+            match self.output(&["exec", name, "/usr/local/bin/argus", "health"]) {
+                Ok(_) => return Ok(()),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.context("no question was asked")?).context("a server in a container is not ready")
+    }
+
+    /// Asks over the published port.
+    fn reach(&self, name: &str) -> Result<()> {
+        let printed = self.output(&["port", name, "3000"])?;
+        let address: SocketAddr = printed.lines().next().unwrap_or_default().trim().parse()?;
+        let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIME_MAX)?;
+        stream.set_read_timeout(Some(CONNECT_TIME_MAX))?;
+        stream.write_all(b"GET /health/ready HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        if answer.starts_with("HTTP/1.") { Ok(()) } else { bail!("{address} answers {answer:?}") }
+    }
+
+    /// Whether there is such an image.
+    pub(super) fn has_image(&self, image: &str) -> bool {
+        self.output(&["image", "inspect", image]).is_ok()
+    }
+
+    /// A command of the engine.
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.options).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command, and shows its output.
+    pub(super) fn run(&self, arguments: &[&str]) -> Result<()> {
+        steps::run(&mut self.command(arguments))
+    }
+
+    /// What a command prints.
+    fn output(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments).output().with_context(|| format!("cannot start {}", self.program))?;
+        if !output.status.success() {
+            bail!("{} {}: {}", self.program, arguments.first().unwrap_or(&""), last_line(&output));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn last_line(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no reason given").to_owned()
+}
