@@ -6,7 +6,6 @@ mod cursor;
 mod filter;
 mod operand;
 mod serialization;
-mod type_test;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,7 +15,7 @@ pub use conditions::{Conditions, Evaluation};
 pub use cursor::{CursorError, decode_cursor, encode_cursor};
 pub use filter::{PathError, PayloadFilter, PayloadPath, Test};
 pub use operand::Operand;
-pub use type_test::TypeTest;
+pub use crate::event::TypeTest;
 
 use serde::{Deserialize, Serialize};
 
