@@ -20,6 +20,7 @@ mod foreign;
 mod health;
 mod http;
 mod import;
+mod keys;
 mod lifecycle;
 mod limits;
 mod log;
@@ -27,6 +28,7 @@ mod metrics;
 mod nginx;
 mod openapi;
 mod query;
+mod rate_limit;
 mod readme;
 mod real_data;
 mod sequence;
@@ -69,6 +71,8 @@ const GROUPS: &[&[Case]] = &[
     health::CASES,
     metrics::CASES,
     openapi::CASES,
+    keys::CASES,
+    rate_limit::CASES,
     http::CASES,
     wire::CASES,
     wire_framing::CASES,

@@ -86,7 +86,11 @@ impl Proxies {
 fn legacy_hops(field: &[u8]) -> Option<Vec<Option<IpAddr>>> {
     let text = core::str::from_utf8(field).ok()?;
     let entries = text.split(',').map(|entry| entry.trim_matches([' ', '\t'])).filter(|entry| !entry.is_empty());
-    Some(entries.map(|entry| entry.parse().ok().map(|address: IpAddr| address.to_canonical()).or_else(|| node(entry))).collect())
+    Some(
+        entries
+            .map(|entry| entry.parse().ok().map(|address: IpAddr| address.to_canonical()).or_else(|| node(entry)))
+            .collect(),
+    )
 }
 
 /// The entries of a `Forwarded` field (RFC 7239, section 4): lists of pairs, of which `for` names the client.

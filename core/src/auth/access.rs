@@ -45,7 +45,8 @@ impl Access {
             None => permitted.to_vec(),
             Some(wanted) => {
                 let mut both: Vec<TypeTest> = Vec::new();
-                for test in wanted.iter().flat_map(|wanted| permitted.iter().filter_map(|other| common(wanted, other))) {
+                for test in wanted.iter().flat_map(|wanted| permitted.iter().filter_map(|other| common(wanted, other)))
+                {
                     if !both.contains(&test) {
                         both.push(test);
                     }

@@ -118,7 +118,8 @@ impl<'a> Entry<'a> {
     fn key(&self) -> Result<Key, KeyFileError> {
         for name in self.table.keys() {
             if !FIELDS.contains(&name.get_ref().as_ref()) {
-                let fault = if looks_like_key(name.get_ref()) { KeyFileFault::Secret } else { KeyFileFault::UnknownField };
+                let fault =
+                    if looks_like_key(name.get_ref()) { KeyFileFault::Secret } else { KeyFileFault::UnknownField };
                 return Err(self.lines.error(name.span().start, self.name.as_ref(), None, fault));
             }
         }
@@ -176,11 +177,9 @@ impl<'a> Entry<'a> {
         let text = match value.get_ref() {
             DeValue::String(text) => text.clone().into_owned(),
             DeValue::Datetime(time) => time.to_string(),
-            DeValue::Integer(_)
-            | DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Array(_)
-            | DeValue::Table(_) => return Err(self.error(field, KeyFileFault::Time)),
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Array(_) | DeValue::Table(_) => {
+                return Err(self.error(field, KeyFileFault::Time));
+            }
         };
         // A bare number of seconds would be a timestamp too, but an unlikely one here.
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit());

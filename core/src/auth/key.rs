@@ -117,7 +117,12 @@ impl Eq for KeyHash {}
 impl fmt::Display for KeyHash {
     /// 64 hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits: String = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|nibble| char::from(hex::digit(nibble))).collect();
+        let digits: String = self
+            .0
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .map(|nibble| char::from(hex::digit(nibble)))
+            .collect();
         f.write_str(&digits)
     }
 }

@@ -85,8 +85,8 @@ mod tests {
             expires: Some(Timestamp::parse("2027-01-01T00:00:00.5Z").unwrap()),
         };
         let (secret, entry) = new.make([7; 32]);
-        let (other, plain) = NewKey { name: KeyName::parse("b").unwrap(), types: vec![], expires: None, ..new.clone() }
-            .make([8; 32]);
+        let (other, plain) =
+            NewKey { name: KeyName::parse("b").unwrap(), types: vec![], expires: None, ..new.clone() }.make([8; 32]);
         assert!(!entry.contains(secret.expose()));
         let keys = Keys::parse(&[entry, plain].concat()).unwrap();
         let (web, b) = (&keys.as_slice()[0], &keys.as_slice()[1]);

@@ -85,6 +85,16 @@ impl Meter {
     }
 }
 
+impl Verdict {
+    /// Takes into account bytes that were charged after the verdict.
+    pub fn charged(&mut self, bytes: u64) {
+        if let Some((quota, standing)) = &mut self.bytes {
+            standing.left = standing.left.saturating_sub(bytes);
+            standing.full_in = standing.full_in.saturating_add(quota.time_for(bytes));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -77,9 +77,7 @@ impl FromStr for Network {
             Some(digits) if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 return Err(NetworkError::Malformed);
             }
-            Some(digits) => {
-                digits.parse::<u8>().ok().filter(|bits| *bits <= bits_max).ok_or(NetworkError::TooLong)?
-            }
+            Some(digits) => digits.parse::<u8>().ok().filter(|bits| *bits <= bits_max).ok_or(NetworkError::TooLong)?,
         };
         let network = Self { address: masked(address, bits), bits };
         if network.address != address {

@@ -154,10 +154,7 @@ pub fn parse_size(text: &str) -> Result<NonZeroU64, RateError> {
     let unit = unit.trim_start();
     let factor = SIZE_UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor);
     let number = parse_amount(digits).map_err(|error| error.or(RateError::Size))?;
-    factor
-        .and_then(|factor| number.get().checked_mul(factor))
-        .and_then(NonZeroU64::new)
-        .ok_or(RateError::Size)
+    factor.and_then(|factor| number.get().checked_mul(factor)).and_then(NonZeroU64::new).ok_or(RateError::Size)
 }
 
 /// Splits a rate into its amount and its period.

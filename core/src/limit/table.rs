@@ -88,7 +88,10 @@ impl AddressTable {
 impl fmt::Debug for AddressTable {
     /// Without the slots, which are many, and without the seed, which is secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AddressTable").field("quotas", &self.quotas).field("sets", &self.sets.len()).finish_non_exhaustive()
+        f.debug_struct("AddressTable")
+            .field("quotas", &self.quotas)
+            .field("sets", &self.sets.len())
+            .finish_non_exhaustive()
     }
 }
 
