@@ -151,7 +151,8 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
     visitor.finish(reply);
     server.metrics.answered(&head.method, reply);
     if server.log.has_requests() {
-        server.log.line(&format!("{} {} {} {request_id}", head.method, redacted(&head.target), reply.status));
+        let client = visitor.caller.client.map_or_else(String::new, |client| client.to_string());
+        server.log.line(&format!("{} {} {} {request_id} {client}", head.method, redacted(&head.target), reply.status));
     }
     let keep = body_is_read && !reply.close && head.keeps_alive() && !server.is_draining();
     let is_head = head.method == "HEAD";
