@@ -7,12 +7,14 @@ use clap::{Args as _, FromArgMatches as _};
 use crate::check::CheckCommand;
 use crate::environment;
 use crate::health::{HealthArguments, HealthCommand};
+use crate::key::KeyCommand;
 use crate::settings::Settings;
 use crate::snapshot::SnapshotCommand;
 
 const SNAPSHOT: &str = "snapshot";
 const CHECK: &str = "check";
 const HEALTH: &str = "health";
+const KEY: &str = "key";
 const VERSION: &str = "version";
 
 /// What the command line asks for.
@@ -26,6 +28,8 @@ pub enum Command {
     Check(CheckCommand),
     /// `health [URL]`: ask a server whether it is ready.
     Health(HealthCommand),
+    /// `key new`: make an API key.
+    Key(KeyCommand),
 }
 
 impl Command {
@@ -45,6 +49,7 @@ impl Command {
         match matches.subcommand() {
             Some((CHECK, matches)) => Ok(Self::Check(CheckCommand::from_arg_matches(matches)?)),
             Some((HEALTH, matches)) => Ok(Self::Health(HealthCommand::of(matches, name)?)),
+            Some((KEY, matches)) => Ok(Self::Key(KeyCommand::from_arg_matches(matches)?)),
             Some((VERSION, _)) => Self::read(name, [name, "--version"]),
             Some((_, matches)) => Ok(Self::Snapshot(SnapshotCommand::from_arg_matches(matches)?)),
             None => Ok(Self::Serve(Box::new(Settings::of(&matches, &mut command)?))),
@@ -57,6 +62,7 @@ fn command_of(name: &'static str) -> clap::Command {
         .subcommand(SnapshotCommand::augment_args(clap::Command::new(SNAPSHOT)))
         .subcommand(CheckCommand::augment_args(clap::Command::new(CHECK)))
         .subcommand(HealthArguments::augment_args(clap::Command::new(HEALTH)))
+        .subcommand(KeyCommand::augment_args(clap::Command::new(KEY)))
         .subcommand(clap::Command::new(VERSION).about("Print version"))
         .args_conflicts_with_subcommands(true)
 }

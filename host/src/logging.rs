@@ -9,13 +9,13 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::panic::{self, PanicHookInfo};
 use std::time::Duration;
 use std::{io, thread};
 
-use argus_core::api::{ProblemKind, Reply, TraceContext, logged_target};
+use argus_core::api::{ProblemKind, Reply, TraceContext, redacted};
 use prometheus::IntCounter;
 use tracing_subscriber::EnvFilter;
 
@@ -72,21 +72,30 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 }
 
 /// Logs one request and its answer. The caller's text is logged as string values, which both formats quote and escape:
-/// a client cannot break a line.
-pub(crate) fn log_request(method: &str, target: &str, reply: &Reply, ids: &Ids, peer: SocketAddr, latency: Duration) {
+/// a client cannot break a line. Keys in the target are not logged.
+pub(crate) fn log_request(
+    method: &str,
+    target: &str,
+    reply: &Reply,
+    ids: &Ids,
+    sender: &Sender<'_>,
+    latency: Duration,
+) {
     let trace = ids.trace.as_ref();
     tracing::debug!(
         target: REQUEST_TARGET,
         method = &*shortened(method),
         // Not `target`: in JSON the target of the line has that name.
-        url = &*shortened(&logged_target(target)),
+        url = &*shortened(&redacted(target)),
         status = reply.status,
         latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
         request_id = &*shortened(&ids.request_id),
         trace_id = trace.map(|(trace, _)| trace.trace_id()),
         parent_id = trace.map(|(trace, _)| trace.parent_id()),
         span_id = trace.map(|(_, span)| format!("{span:016x}")),
-        %peer,
+        peer = %sender.peer,
+        client = sender.client.map(tracing::field::display),
+        key = sender.key,
         problem = reply.problem.map(ProblemKind::as_str),
         "request"
     );
@@ -99,6 +108,17 @@ pub(crate) struct Ids {
     pub(crate) request_id: String,
     /// The trace that the caller named, and the span of this server.
     pub(crate) trace: Option<(TraceContext, NonZeroU64)>,
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sender<'a> {
+    /// The other end of the connection.
+    pub(crate) peer: SocketAddr,
+    /// The client, which a trusted proxy may have named.
+    pub(crate) client: Option<IpAddr>,
+    /// The name of its key.
+    pub(crate) key: Option<&'a str>,
 }
 
 /// Longest part of the caller's text that is logged, in bytes.
@@ -160,7 +180,8 @@ mod tests {
         .refuse(Route::Events, &Refusal::Overloaded);
         let peer = "127.0.0.1:5".parse().unwrap();
         let ids = Ids { request_id: "id".to_owned(), trace: None };
-        log_request("POST", HOSTILE, &reply, &ids, peer, Duration::from_micros(7));
+        let sender = Sender { peer, client: Some("192.0.2.1".parse().unwrap()), key: Some("web") };
+        log_request("POST", HOSTILE, &reply, &ids, &sender, Duration::from_micros(7));
     }
 
     #[test]
@@ -186,6 +207,8 @@ mod tests {
             ("latency_us", json!(7)),
             ("request_id", json!("id")),
             ("peer", json!("127.0.0.1:5")),
+            ("client", json!("192.0.2.1")),
+            ("key", json!("web")),
             ("problem", json!("overloaded")),
         ] {
             assert_eq!(members[name], value, "{name}");

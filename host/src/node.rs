@@ -17,6 +17,7 @@ use crate::answers::Answers;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::committer::Committer;
+use crate::gate::Gate;
 use crate::lifecycle::{ConnectionPermit, Lifecycle};
 use crate::metrics::{Incident, Metrics};
 use crate::raw_answer;
@@ -53,6 +54,8 @@ pub struct Node {
     pub admission: Admission,
     /// The log of requests, if there is one.
     pub request_log: Option<RequestLog>,
+    /// Keys, rate limits and trusted proxies; `None` if everything is open.
+    pub gate: Option<Arc<Gate>>,
     /// The source of request ids.
     pub request_ids: RequestIds,
 }

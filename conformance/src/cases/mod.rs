@@ -20,6 +20,7 @@ mod foreign;
 mod health;
 mod http;
 mod import;
+mod keys;
 mod lifecycle;
 mod limits;
 mod log;
@@ -28,6 +29,7 @@ mod nginx;
 mod openapi;
 mod query;
 mod query_budget;
+mod rate_limit;
 mod readme;
 mod real_data;
 mod request_log;
@@ -74,6 +76,8 @@ const GROUPS: &[&[Case]] = &[
     health::CASES,
     metrics::CASES,
     openapi::CASES,
+    keys::CASES,
+    rate_limit::CASES,
     http::CASES,
     wire::CASES,
     wire_framing::CASES,

@@ -275,6 +275,7 @@ impl Running for Contained {
         let signal = match signal {
             Signal::Interrupt => "INT",
             Signal::Terminate => "TERM",
+            Signal::HangUp => "HUP",
             Signal::Kill => "KILL",
             Signal::Stop => "STOP",
             Signal::Continue => "CONT",

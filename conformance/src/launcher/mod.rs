@@ -112,7 +112,7 @@ pub enum Signal {
     Interrupt,
     /// What service managers send.
     Terminate,
-    /// To read files again.
+    /// Reads files again that have changed.
     HangUp,
     /// Ends it at once.
     Kill,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use argus_core::api::{
     Action, Api, Read, ReadRun, ReadStep, Refusal, Reply, RequestEntry, RequestHead, Route, ServiceState, Submission,
-    Submitted, TraceContext, logged_target,
+    Submitted, TraceContext, redacted,
 };
 use argus_core::event::Timestamp;
 use argus_core::repository::ReadError;
@@ -20,6 +20,7 @@ use crate::answers::AnswerMemory;
 use crate::body::Body;
 use crate::budget::Pace;
 use crate::clock::{moment, now};
+use crate::gate::Visitor;
 use crate::head::{Framing, HeadError, ReceivedHead};
 use crate::metrics::Counted;
 use crate::presence::{Next, Presence};
@@ -150,8 +151,9 @@ fn answer(server: &Server, stream: &mut Stream, head: &ReceivedHead) -> io::Resu
 fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken: &mut bool) -> io::Result<bool> {
     let (ids, begun) = (head.with(|head| Ids::of(server, head)), Begun::now());
     let mut body_is_read = head.framing() == Framing::Length(0);
-    let decided = catch_unwind(AssertUnwindSafe(|| decide(server, stream, head, &mut body_is_read)));
-    let answer = match decided {
+    let mut visitor = server.gate.visitor();
+    let decided = catch_unwind(AssertUnwindSafe(|| decide(server, stream, head, &mut visitor, &mut body_is_read)));
+    let mut answer = match decided {
         Ok(Ok(answer)) => answer,
         Ok(Err(Stop::Gone(error))) => return Err(error),
         Ok(Err(Stop::Refused(route, refusal))) => {
@@ -163,16 +165,18 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
         }
         Err(_) => Answer::Whole(server.api.refuse(Route::Other, &Refusal::Internal)),
     };
-    let reply = match &answer {
+    let reply = match &mut answer {
         Answer::Whole(reply) => reply,
-        Answer::Streamed(streamed) => &streamed.0,
+        Answer::Streamed(streamed) => &mut streamed.0,
     };
+    visitor.finish(reply);
     server.metrics.answered(&head.method, reply);
     if server.log.has_requests() {
+        let client = visitor.caller.client.map_or_else(String::new, |client| client.to_string());
         server.log.line(&format!(
-            "{} {} {} {}{}",
+            "{} {} {} {} {client}{}",
             head.method,
-            logged_target(&head.target),
+            redacted(&head.target),
             reply.status,
             ids.request_id,
             ids.trace.map(|(trace, _)| format!(" trace_id={}", trace.trace_id())).unwrap_or_default()
@@ -276,18 +280,28 @@ pub(crate) fn turn_away(server: &Server, socket: &TcpStream) {
     let _ = told.and_then(|()| socket.shutdown(Shutdown::Write)).and_then(|()| socket.read(&mut [0; 4096]));
 }
 
-fn decide(server: &Server, stream: &mut Stream, head: &ReceivedHead, body_is_read: &mut bool) -> Result<Answer, Stop> {
+fn decide(
+    server: &Server,
+    stream: &mut Stream,
+    head: &ReceivedHead,
+    visitor: &mut Visitor<'_>,
+    body_is_read: &mut bool,
+) -> Result<Answer, Stop> {
     let repository = server.committer.failure();
-    let warning = server.committer.warning();
+    let warning = server.committer.warning().or_else(|| server.gate.warning());
+    let peer = Some(stream.peer().ip());
     let state = ServiceState {
         draining: server.is_draining(),
         repository: repository.as_ref(),
         failure: server.ending.failure(),
         warning: warning.as_deref(),
+        gate: Some(visitor.gate(moment())),
     };
-    match head.with(|head| server.api.handle_request(head, &state)) {
+    let (action, caller) = head.with(|head| server.api.handle_request(&RequestHead { peer, ..*head }, &state));
+    visitor.caller = caller;
+    match action {
         Action::Reply(reply) => Ok(Answer::Whole(reply)),
-        Action::Submit(submission) => submit(server, stream, head, submission, body_is_read)
+        Action::Submit(submission) => submit(server, stream, head, submission, visitor, body_is_read)
             .map(Answer::Whole)
             .map_err(|refusal| Stop::Refused(Route::Events, refusal)),
         Action::Read(read) => begin_read(server, stream, read),
@@ -299,6 +313,7 @@ fn decide(server: &Server, stream: &mut Stream, head: &ReceivedHead, body_is_rea
                 address_limit: server.slots.refused(),
                 log_lines_lost: server.log.lost(),
                 request_log_lines_lost: server.request_log.as_ref().map_or(0, RequestLog::lost),
+                keys: server.gate.counters(),
             };
             Ok(Answer::Whole(metrics.reply(server.metrics.render(&stats, server.answers.held(), &counted))))
         }
@@ -310,13 +325,17 @@ fn submit(
     stream: &mut Stream,
     head: &ReceivedHead,
     submission: Submission,
+    visitor: &mut Visitor<'_>,
     body_is_read: &mut bool,
 ) -> Result<Reply, Refusal> {
     if head.expects_continue() && stream.unread().is_empty() {
         stream.write(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| Refusal::BodyBroken)?;
     }
     let pace = Pace::new(server.settings.body_timeout, server.settings.body_bytes_per_second);
-    let body = Body::read(stream, head.framing(), submission.wire_bytes_max(), &server.budget, pace)?;
+    let mut arrived = 0;
+    let read = Body::read(stream, head.framing(), submission.wire_bytes_max(), &server.budget, pace, &mut arrived);
+    visitor.body_arrived(arrived);
+    let body = read?;
     *body_is_read = true;
     let deadline = Instant::now() + server.settings.request_timeout;
     match submission.handle_body(&body.bytes, now()) {
@@ -325,6 +344,7 @@ fn submit(
             let outcome = server.committer.commit(batch, deadline)?;
             if let Ok(receipt) = &outcome {
                 server.metrics.committed(receipt);
+                visitor.committed(receipt.stored);
             }
             Ok(acknowledgement.reply(&outcome))
         }

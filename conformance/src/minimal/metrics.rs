@@ -8,6 +8,7 @@ use argus_core::api::Reply;
 use argus_core::repository::{Receipt, Stats};
 
 use crate::answers::Held;
+use crate::gate::KeyCounters;
 
 /// The counters of a server.
 #[derive(Debug, Default)]
@@ -34,6 +35,7 @@ pub(crate) struct Counted {
     pub(crate) address_limit: u64,
     pub(crate) log_lines_lost: u64,
     pub(crate) request_log_lines_lost: u64,
+    pub(crate) keys: BTreeMap<String, KeyCounters>,
 }
 
 /// Methods with a label of their own.
@@ -115,6 +117,7 @@ impl Metrics {
             "Log lines that could not be written.",
             counted.log_lines_lost,
         );
+        page.keys(&counted.keys);
         page.single("argus_answer_bytes_held", "gauge", "Bytes that answers hold.", held.bytes as u64);
         page.single("argus_answers_in_flight", "gauge", "Running answers.", held.answers as u64);
         page.single("argus_stored_events", "gauge", "Events in the repository.", stats.events);
@@ -136,6 +139,30 @@ impl Page {
 
     fn sample(&mut self, name: &str, labels: &str, value: u64) {
         let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+
+    fn keys(&mut self, keys: &BTreeMap<String, KeyCounters>) {
+        if keys.is_empty() {
+            return;
+        }
+        let families: [(&str, &str, fn(&KeyCounters) -> u64); 3] = [
+            ("argus_key_requests_total", "Requests with this key.", |counters| counters.requests),
+            ("argus_key_events_written_total", "Events stored with this key.", |counters| counters.events),
+            ("argus_key_body_bytes_total", "Bytes of request bodies with this key.", |counters| counters.bytes),
+        ];
+        for (name, help, value) in families {
+            self.family(name, "counter", help);
+            for (key, counters) in keys {
+                self.sample(name, &format!("{{key=\"{key}\"}}"), value(counters));
+            }
+        }
+        let name = "argus_key_requests_refused_total";
+        self.family(name, "counter", "Requests with this key that were refused.");
+        for (key, counters) in keys {
+            for (reason, count) in [("forbidden", counters.forbidden), ("too-many-requests", counters.limited)] {
+                self.sample(name, &format!("{{key=\"{key}\",reason=\"{reason}\"}}"), count);
+            }
+        }
     }
 
     fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {

@@ -14,6 +14,7 @@ use crate::answers::Answers;
 use crate::budget::Budget;
 use crate::commit::Committer;
 use crate::ending::Ending;
+use crate::gate::Gate;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::request_log::RequestLog;
@@ -26,6 +27,7 @@ const FILES: usize = 24;
 /// What all connections share.
 pub(crate) struct Server {
     pub(crate) settings: Settings,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) api: Api,
     pub(crate) budget: Arc<Budget>,
     pub(crate) answers: Arc<Answers>,
@@ -42,10 +44,10 @@ pub(crate) struct Server {
 
 impl Server {
     /// Opens the repository and the port.
-    pub(crate) fn open(settings: Settings) -> Result<Self, String> {
+    pub(crate) fn open(settings: Settings, gate: Arc<Gate>) -> Result<Self, String> {
         let connections_max = settings.connections_max.min(descriptors()?);
         let random = RandomState::new();
-        let seed = Seed(u128::from(draw(&random, u64::MAX)) << 64 | u128::from(draw(&random, u64::MAX - 1)));
+        let seed = Seed(seed());
         let tuning = Tuning { types_max: settings.limits.types_max, ..Tuning::default() };
         let repository = Engine::open_with(MemoryStorage::default(), seed, tuning)
             .map_err(|error| format!("repository: {error}"))?;
@@ -59,6 +61,7 @@ impl Server {
         let log = Log::start(&settings.log, &ending).map_err(no_thread)?;
         let request_log =
             RequestLog::start(&settings.request_log, &ending).map_err(|error| format!("the request log: {error}"))?;
+        gate.watch(&ending).map_err(no_thread)?;
         let committer = Committer::start(Box::new(repository), settings.queue_batches_max, &ending);
         Ok(Self {
             api: Api::new(settings.limits),
@@ -69,6 +72,7 @@ impl Server {
             log,
             request_log,
             ending,
+            gate,
             listener: Mutex::new(Some(listener)),
             random,
             drawn: AtomicU64::new(0),
@@ -100,6 +104,12 @@ fn descriptors() -> Result<usize, String> {
         .checked_sub(FILES)
         .filter(|most| *most > 0)
         .ok_or_else(|| format!("the system permits {permitted} open files, and at least {} are needed", FILES + 1))
+}
+
+/// An unpredictable number that is different each time.
+pub(crate) fn seed() -> u128 {
+    let random = RandomState::new();
+    u128::from(draw(&random, 1)) << 64 | u128::from(draw(&random, 2))
 }
 
 fn draw(random: &RandomState, number: u64) -> u64 {

@@ -30,6 +30,10 @@ crate::listed::listed! {
         InvalidJson,
         /// 400: a query parameter is unknown, repeated or has a bad value.
         InvalidParameter,
+        /// 401: the request has no valid key.
+        Unauthorized,
+        /// 403: the key does not permit this.
+        Forbidden,
         /// 404
         NotFound,
         /// 405
@@ -50,6 +54,8 @@ crate::listed::listed! {
         InvalidEvents,
         /// 422: the query reads more stored events than the server allows.
         QueryTooLarge,
+        /// 429: more than the rate limit allows.
+        TooManyRequests,
         /// 431: the request line and header fields are too long or too many.
         HeadTooLarge,
         /// 500
@@ -100,6 +106,8 @@ impl ProblemKind {
             Self::BadRequest => ("bad-request", 400, "Bad request"),
             Self::InvalidJson => ("invalid-json", 400, "The body is not JSON"),
             Self::InvalidParameter => ("invalid-parameter", 400, "Invalid query parameter"),
+            Self::Unauthorized => ("unauthorized", 401, "A valid key is needed"),
+            Self::Forbidden => ("forbidden", 403, "The key does not permit this"),
             Self::NotFound => ("not-found", 404, "Not found"),
             Self::MethodNotAllowed => ("method-not-allowed", 405, "Method not allowed"),
             Self::NotAcceptable => ("not-acceptable", 406, "Not acceptable"),
@@ -110,6 +118,7 @@ impl ProblemKind {
             Self::ExpectationFailed => ("expectation-failed", 417, "Expectation failed"),
             Self::InvalidEvents => ("invalid-events", 422, "Invalid events"),
             Self::QueryTooLarge => ("query-too-large", 422, "The query reads too many events"),
+            Self::TooManyRequests => ("too-many-requests", 429, "Too many requests"),
             Self::HeadTooLarge => ("head-too-large", 431, "Request header fields too large"),
             Self::Internal => ("internal", 500, "Internal error"),
             Self::Damaged => ("damaged", 500, "Stored events are damaged"),
@@ -124,7 +133,7 @@ impl ProblemKind {
         }
     }
 
-    /// The value of `Retry-After` in seconds (RFC 9110, section 10.2.3). Overload passes within a second, a restart
+    /// The value of `Retry-After` in seconds (RFC 9110, section 10.2.3), if it is the same for all requests. Overload passes within a second, a restart
     /// takes a few, and a failed or full disk needs an operator.
     pub(super) fn retry_after_seconds(self) -> Option<u32> {
         match self {
@@ -135,6 +144,8 @@ impl ProblemKind {
             Self::BadRequest
             | Self::InvalidJson
             | Self::InvalidParameter
+            | Self::Unauthorized
+            | Self::Forbidden
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::NotAcceptable
@@ -145,6 +156,7 @@ impl ProblemKind {
             | Self::ExpectationFailed
             | Self::InvalidEvents
             | Self::QueryTooLarge
+            | Self::TooManyRequests
             | Self::HeadTooLarge
             | Self::Internal
             | Self::Damaged

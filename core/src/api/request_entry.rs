@@ -10,8 +10,8 @@ use core::time::Duration;
 
 use serde::Serialize;
 
-use super::logged_target::logged_target;
 use super::problem::ProblemKind;
+use super::redaction::redacted;
 use super::trace::TraceContext;
 use crate::event::Timestamp;
 use crate::hex;
@@ -57,7 +57,7 @@ impl RequestEntry<'_> {
             line.push(b'-');
         } else {
             let version = if self.http_10 { "HTTP/1.0" } else { "HTTP/1.1" };
-            for text in [self.method, " ", &logged_target(self.target), " ", version] {
+            for text in [self.method, " ", &redacted(self.target), " ", version] {
                 text.bytes().for_each(|byte| push_escaped(line, byte));
             }
         }
@@ -100,7 +100,7 @@ impl RequestEntry<'_> {
             time: self.time,
             peer: SocketAddrText(self.peer),
             method: self.method,
-            target: &logged_target(self.target),
+            target: &redacted(self.target),
             version: if self.http_10 { "1.0" } else { "1.1" },
             status: self.status,
             bytes: self.bytes,
@@ -226,7 +226,9 @@ mod tests {
     fn a_caller_cannot_break_a_line_or_show_a_key() {
         let hostile = RequestEntry { method: "G\"ET", target: HOSTILE, request_id: HOSTILE, ..entry() };
         let line = clf(&hostile);
-        assert!(line.contains(r#""G\"ET /a\x0d\x0a\x1b[31m\"b\\\xc2\x85\xe2\x80\xa8\xf0\x9f\x98\x80?key=- HTTP/1.1""#));
+        assert!(line.contains(
+            r#""G\"ET /a\x0d\x0a\x1b[31m\"b\\\xc2\x85\xe2\x80\xa8\xf0\x9f\x98\x80?key=[redacted] HTTP/1.1""#
+        ));
         let hostile = RequestEntry { request_id: "id", ..hostile };
         let object = as_json(&hostile);
         for line in [&line, &object] {

@@ -29,7 +29,8 @@ use http_body::Body;
 use crate::answers::Admitted;
 use crate::clock;
 use crate::connection::Connection;
-use crate::logging::{self, Ids};
+use crate::gate::Visitor;
+use crate::logging::{self, Ids, Sender};
 use crate::metrics::InFlight;
 use crate::node::Node;
 use crate::reply_body::ReplyBody;
@@ -108,10 +109,14 @@ impl<R: Runtime> Session<R> {
         let (Parts { method, uri, version, headers, .. }, body) = request.into_parts();
         // Read only if it is logged.
         let time = self.service.node.request_log.as_ref().map(|_| clock::now());
-        let (ids, action) = self.interpret(&method, &uri, version, &headers);
+        let (ids, interpreted) = self.interpret(&method, &uri, version, &headers);
         async move {
-            let answer = match action {
-                Ok(action) => AssertUnwindSafe(pin!(self.answer(action, body, begun))).catch_unwind().await,
+            let mut visitor = Visitor::default();
+            let answer = match interpreted {
+                Ok((action, found)) => {
+                    visitor = found;
+                    AssertUnwindSafe(pin!(self.answer(action, &mut visitor, body, begun))).catch_unwind().await
+                }
                 Err(panic) => Err(panic),
             };
             let answer = answer.unwrap_or_else(|panic| {
@@ -120,22 +125,21 @@ impl<R: Runtime> Session<R> {
             });
             let (target, http_10) = (target(&uri), version == Version::HTTP_10);
             let line = RequestHead { method: method.as_str(), target: &target, http_10, ..RequestHead::default() };
-            self.report(&method, &line, &answer, &ids, self.connection.now() - begun);
+            self.report(&method, &line, &visitor, &answer, &ids, self.connection.now() - begun);
             let record = time.and_then(|time| self.record(&line, &answer, &ids, (begun, time)));
-            self.respond(answer, ids, in_flight, record)
+            self.respond(answer, &visitor, ids, in_flight, record)
         }
     }
 
-    /// The ids of a request, and its action, as the core decides. The action is boxed, because it is large and moved
-    /// often.
+    /// The ids of a request, and its action and sender, as the core decides. The action is boxed, because it is large
+    /// and moved often.
     fn interpret(
         &self,
         method: &Method,
         uri: &Uri,
         version: Version,
         fields: &HeaderMap,
-    ) -> (Ids, thread::Result<Box<Action>>) {
-        let node = &*self.service.node;
+    ) -> (Ids, thread::Result<(Box<Action>, Visitor)>) {
         // hyper removes `Content-Length` if there is also `Transfer-Encoding`. The core wants to see both.
         let raw_head = fields.contains_key(TRANSFER_ENCODING).then(|| self.raw_head()).flatten();
         let removed = raw_head.as_ref().and_then(|head| head.field(CONTENT_LENGTH.as_str()));
@@ -146,16 +150,26 @@ impl<R: Runtime> Session<R> {
             .collect();
         let target = target(uri);
         let http_10 = version == Version::HTTP_10;
-        let head = RequestHead { method: method.as_str(), target: &target, headers: &headers, http_10 };
+        let peer = Some(self.peer.ip());
+        let head = RequestHead { method: method.as_str(), target: &target, headers: &headers, http_10, peer };
+        (self.ids(&head), catch_unwind(AssertUnwindSafe(|| self.decide(&head))))
+    }
+
+    /// What to do with a request, and who sent it.
+    fn decide(&self, head: &RequestHead<'_>) -> (Box<Action>, Visitor) {
+        let node = &*self.service.node;
         let warning = node.warnings.text();
         let repository = node.committer.failure();
+        let pass = node.gate.as_ref().map(|gate| gate.pass());
         let state = ServiceState {
             draining: node.lifecycle.is_draining(),
             repository: repository.as_deref(),
             failure: node.lifecycle.failure(),
             warning: warning.as_deref(),
+            gate: pass.as_ref().map(|pass| pass.gate(clock::moment())),
         };
-        (self.ids(&head), catch_unwind(AssertUnwindSafe(|| Box::new(node.api.handle_request(&head, &state)))))
+        let (action, caller) = node.api.handle_request(head, &state);
+        (Box::new(action), Visitor::new(caller, pass))
     }
 
     /// The ids of a request with this head.
@@ -167,7 +181,7 @@ impl<R: Runtime> Session<R> {
         }
     }
 
-    async fn answer<B>(&self, action: Box<Action>, body: B, begun: Instant) -> Answer
+    async fn answer<B>(&self, action: Box<Action>, visitor: &mut Visitor, body: B, begun: Instant) -> Answer
     where
         B: Body<Data = Bytes> + Send,
     {
@@ -181,7 +195,7 @@ impl<R: Runtime> Session<R> {
         let deadline = begun + self.service.node.settings.request_timeout;
         let (route, done) = match *action {
             Action::Reply(reply) => return reply.into(),
-            Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun).await),
+            Action::Submit(submission) => (Route::Events, self.submit(submission, visitor, body, begun).await),
             // Boxed, so that the futures of the many requests that store events stay small.
             Action::Read(read) => {
                 let route = read.route();
@@ -195,9 +209,19 @@ impl<R: Runtime> Session<R> {
         done.unwrap_or_else(|refusal| self.refusal(route, &refusal))
     }
 
-    fn report(&self, method: &Method, line: &RequestHead<'_>, answer: &Answer, ids: &Ids, latency: Duration) {
+    fn report(
+        &self,
+        method: &Method,
+        line: &RequestHead<'_>,
+        visitor: &Visitor,
+        answer: &Answer,
+        ids: &Ids,
+        latency: Duration,
+    ) {
         self.service.node.metrics.request_answered(method, &answer.reply, latency);
-        logging::log_request(line.method, line.target, &answer.reply, ids, self.peer, latency);
+        visitor.answered(&answer.reply);
+        let sender = Sender { peer: self.peer, client: visitor.caller().client, key: visitor.key_name() };
+        logging::log_request(line.method, line.target, &answer.reply, ids, &sender, latency);
     }
 
     /// What the request log says about a request with this line, whose head had arrived at these times, once its answer
@@ -235,11 +259,13 @@ impl<R: Runtime> Session<R> {
     fn respond(
         &self,
         answer: Answer,
+        visitor: &Visitor,
         ids: Ids,
         in_flight: InFlight,
         record: Option<Box<Record>>,
     ) -> Response<ReplyBody> {
-        let Answer { reply, streamed } = answer;
+        let Answer { mut reply, streamed } = answer;
+        visitor.caller().finish(&mut reply);
         let mut headers = HeaderMap::with_capacity(reply.headers.len() + 3);
         for (name, value) in reply.headers {
             append(&mut headers, field_name(name), value);

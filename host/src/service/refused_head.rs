@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use argus_core::api::{Action, Refusal, RequestHead, Route, ServiceState};
+use argus_core::api::{Action, Refusal, RequestHead, Route};
 use bytes::Bytes;
 use http::{Method, Response};
 
 use super::{Answer, Session};
 use crate::clock;
 use crate::connection::HeadError;
+use crate::gate::Visitor;
 use crate::raw_answer;
 use crate::raw_head::RawHead;
 use crate::reply_body::ReplyBody;
@@ -46,9 +47,10 @@ impl<R: Runtime> Session<R> {
         let headers: Vec<(&str, &[u8])> =
             raw_head.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let RawHead { method, target, http_10, .. } = &raw_head;
-        let head = RequestHead { method, target, headers: &headers, http_10: *http_10 };
-        match self.service.node.api.handle_request(&head, &ServiceState::default()) {
-            Action::Reply(reply) if reply.problem.is_some() => self.answer_unread(reply.into(), &head),
+        let head = RequestHead { method, target, headers: &headers, http_10: *http_10, peer: Some(self.peer.ip()) };
+        let (action, visitor) = self.decide(&head);
+        match *action {
+            Action::Reply(reply) if reply.problem.is_some() => self.answer_unread(reply.into(), &visitor, &head),
             // The core accepts a head that hyper refuses. It is refused, since hyper does not read its body. If the
             // head itself is not too large, hyper could not represent the length of the body.
             Action::Reply(_) | Action::Submit(_) | Action::Read(_) | Action::Metrics(_) => {
@@ -63,18 +65,18 @@ impl<R: Runtime> Session<R> {
     }
 
     fn refuse_unread(&self, refusal: &Refusal) -> Response<ReplyBody> {
-        self.answer_unread(self.refusal(Route::Other, refusal), &RequestHead::default())
+        self.answer_unread(self.refusal(Route::Other, refusal), &Visitor::default(), &RequestHead::default())
     }
 
     /// Answers, counts and logs a head that never became a request.
-    fn answer_unread(&self, answer: Answer, head: &RequestHead<'_>) -> Response<ReplyBody> {
+    fn answer_unread(&self, answer: Answer, visitor: &Visitor, head: &RequestHead<'_>) -> Response<ReplyBody> {
         let node = &*self.service.node;
         let ids = self.ids(head);
         let in_flight = node.metrics.request_begins();
         let method = Method::from_bytes(head.method.as_bytes()).unwrap_or_default();
-        self.report(&method, head, &answer, &ids, Duration::ZERO);
+        self.report(&method, head, visitor, &answer, &ids, Duration::ZERO);
         let record = self.record(head, &answer, &ids, (self.connection.now(), clock::now()));
-        self.respond(answer, ids, in_flight, record)
+        self.respond(answer, visitor, ids, in_flight, record)
     }
 
     /// Logs an internal error, and returns the answer to its request.

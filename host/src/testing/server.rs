@@ -20,6 +20,7 @@ use crate::budget::Budget;
 use crate::committer::{Committer, QueueLimits};
 use crate::descriptors::Descriptors;
 use crate::exchange::Exchange;
+use crate::gate::Gate;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -94,6 +95,7 @@ impl Server {
             answers: Answers::new(settings.max_answer_bytes, time.clock()),
             admission: Admission::new(Descriptors::raise_limit(), settings.shell.max_connections_per_address),
             request_log: None,
+            gate: Gate::new(&settings.access, None, 7),
             request_ids: 7.into(),
             settings,
             committer: committer.expect("the system can start a thread"),

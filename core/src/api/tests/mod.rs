@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod gate;
 mod reading;
 mod writing;
 
@@ -33,8 +34,8 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 fn act_when(state: &ServiceState<'_>, method: &str, target: &str, fields: &[(&str, &str)]) -> Action {
     let mut headers: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
     headers.push(("host", b"localhost"));
-    let head = RequestHead { method, target, headers: &headers, http_10: false };
-    Api::new(LIMITS).handle_request(&head, state)
+    let head = RequestHead { method, target, headers: &headers, http_10: false, peer: None };
+    Api::new(LIMITS).handle_request(&head, state).0
 }
 
 fn act(method: &str, target: &str, fields: &[(&str, &str)]) -> Action {
@@ -162,9 +163,9 @@ fn heads_beyond_the_limits_are_refused_before_anything_else() {
     for (target, fields, status) in
         [("no form", fields.as_slice(), 431), (long.as_str(), &[], 414), (long.as_str(), fields.as_slice(), 414)]
     {
-        let head = RequestHead { method: "get", target, headers: fields, http_10: false };
+        let head = RequestHead { method: "get", target, headers: fields, ..RequestHead::default() };
         let draining = ServiceState { draining: true, ..ServiceState::default() };
-        let reply = replied(Api::new(LIMITS).handle_request(&head, &draining));
+        let reply = replied(Api::new(LIMITS).handle_request(&head, &draining).0);
         assert_eq!((reply.status, reply.close, reply.route), (status, true, Route::Other), "{target:.20}");
     }
     let longest = format!("/{}", "x".repeat(LIMITS.uri_bytes_max - 1));

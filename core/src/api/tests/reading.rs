@@ -169,8 +169,8 @@ fn at(millis: u64) -> Moment {
 
 /// A run of `GET target` under these limits.
 fn begin_within(limits: Limits, target: &str, numbers: Numbers) -> Reading {
-    let head = RequestHead { method: "GET", target, headers: &[("host", b"x")], http_10: false };
-    let Action::Read(read) = Api::new(limits).handle_request(&head, &ServiceState::default()) else {
+    let head = RequestHead { method: "GET", target, headers: &[("host", b"x")], ..RequestHead::default() };
+    let Action::Read(read) = Api::new(limits).handle_request(&head, &ServiceState::default()).0 else {
         panic!("{target}")
     };
     Reading::begin(read, Reader::Current(Arc::new(numbers)))

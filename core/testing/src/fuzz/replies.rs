@@ -23,6 +23,10 @@ fn api() -> Api {
         depth_max: DEPTH_MAX,
         types_max: TYPES_MAX,
         read_time: Duration::from_secs(60),
+        uri_bytes_max: 64 * 1024,
+        head_fields_max: 100,
+        query_time: None,
+        scan_bytes_max: None,
     })
 }
 
@@ -36,7 +40,7 @@ pub(super) fn request(method: &str, target: &str, fields: &[(&str, &[u8])]) -> A
 
 /// What the interface does with a request.
 pub(super) fn act(head: &RequestHead<'_>, state: &ServiceState<'_>) -> Action {
-    api().handle_request(head, state)
+    api().handle_request(head, state).0
 }
 
 /// Checks what holds for every reply.
@@ -101,6 +105,7 @@ pub(super) fn answer(read: Read, reader: &Reader, budget: u32, mut random: Optio
             Poll::Ready(ReadStep::Done) => {
                 return Answer { reply: head.expect("an answer begins with its head"), body };
             }
+            Poll::Ready(ReadStep::Stopped(refusal)) => panic!("a read without limits is stopped: {refusal:?}"),
         }
         if let Some(random) = &mut random
             && random.one_in(4)
