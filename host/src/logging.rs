@@ -102,7 +102,7 @@ mod tests {
 
     use std::sync::{Arc, Mutex};
 
-    use argus_core::api::{Api, Limits, Refusal, Route};
+    use argus_core::api::{Api, Finish, Limits, Refusal, Route};
     use serde_json::json;
     use tracing::Subscriber;
 
@@ -132,7 +132,7 @@ mod tests {
     }
 
     fn log_one() {
-        let reply = Api::new(Limits {
+        let refused = Api::new(Limits {
             body_bytes_max: 1,
             payload_bytes_max: 1,
             depth_max: 1,
@@ -140,6 +140,7 @@ mod tests {
             read_time: Duration::ZERO,
         })
         .refuse(Route::Events, &Refusal::Overloaded);
+        let reply = Finish::default().apply(refused);
         let peer = "127.0.0.1:5".parse().unwrap();
         log_request("POST", HOSTILE, &reply, "id", peer, Duration::from_micros(7));
     }

@@ -6,7 +6,10 @@
 )]
 
 mod answers;
+mod browser;
 mod capacity;
+mod compression;
+mod cors;
 mod cursor;
 mod durability;
 mod encoding;
@@ -69,6 +72,9 @@ const GROUPS: &[&[Case]] = &[
     health::CASES,
     metrics::CASES,
     openapi::CASES,
+    compression::CASES,
+    cors::CASES,
+    browser::CASES,
     http::CASES,
     wire::CASES,
     wire_framing::CASES,

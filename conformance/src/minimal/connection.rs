@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use argus_core::api::{
-    Action, Api, Read, ReadRun, ReadStep, Refusal, Reply, Route, ServiceState, Submission, Submitted,
+    Action, Api, Draft, Finish, Read, ReadRun, ReadStep, Refusal, Reply, Route, ServiceState, Submission, Submitted,
 };
 use httpdate::HttpDate;
 
@@ -79,7 +79,7 @@ fn next_head(server: &Server, stream: &mut Stream, answered: bool, slot: &Slot) 
             Err(HeadError::Malformed) => Refusal::HeadBroken,
             Err(HeadError::Version) => Refusal::HeadVersion,
         };
-        let reply = server.api.refuse(Route::Other, &refusal);
+        let reply = Finish::default().apply(server.api.refuse(Route::Other, &refusal));
         server.metrics.answered("", &reply);
         let request_id = Api::request_id(&argus_core::api::RequestHead::default(), server.random());
         write_head(stream, &reply, &request_id, false, false, false)?;
@@ -105,8 +105,8 @@ fn wait_for_head(server: &Server, stream: &mut Stream) -> io::Result<bool> {
 
 /// The core's answer to a request.
 enum Answer {
-    Whole(Reply),
-    Streamed(Box<(Reply, ReadRun, AnswerMemory)>),
+    Whole(Draft),
+    Streamed(Draft, Box<(ReadRun, AnswerMemory)>),
 }
 
 /// Why an answer was abandoned.
@@ -131,7 +131,8 @@ fn answer(server: &Server, stream: &mut Stream, head: &ReceivedHead) -> io::Resu
 fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken: &mut bool) -> io::Result<bool> {
     let request_id = head.with(|head| Api::request_id(head, server.random()));
     let mut body_is_read = head.framing() == Framing::Length(0);
-    let decided = catch_unwind(AssertUnwindSafe(|| decide(server, stream, head, &mut body_is_read)));
+    let mut finish = Finish::default();
+    let decided = catch_unwind(AssertUnwindSafe(|| decide(server, stream, head, &mut body_is_read, &mut finish)));
     let answer = match decided {
         Ok(Ok(answer)) => answer,
         Ok(Err(Stop::Gone(error))) => return Err(error),
@@ -141,30 +142,34 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
         }
         Err(_) => Answer::Whole(server.api.refuse(Route::Other, &Refusal::Internal)),
     };
-    let reply = match &answer {
-        Answer::Whole(reply) => reply,
-        Answer::Streamed(streamed) => &streamed.0,
+    let (draft, streamed) = match answer {
+        Answer::Whole(draft) => (draft, None),
+        Answer::Streamed(draft, streamed) => (draft, Some(streamed)),
     };
-    server.metrics.answered(&head.method, reply);
+    let reply = finish.apply(draft);
+    server.metrics.answered(&head.method, &reply);
     if server.log.has_requests() {
         server.log.line(&format!("{} {} {} {request_id}", head.method, head.target, reply.status));
     }
     let keep = body_is_read && !reply.close && head.keeps_alive() && !server.is_draining();
     let is_head = head.method == "HEAD";
-    match answer {
-        Answer::Whole(reply) => {
+    match streamed {
+        None => {
             write_head(stream, &reply, &request_id, head.http_10, keep, is_head)?;
             stream.write(&reply.body)?;
             Ok(keep)
         }
-        Answer::Streamed(streamed) => {
-            let (reply, run, memory) = *streamed;
-            write_streamed(server, stream, &reply, (run, memory), &request_id, head, keep)
-        }
+        Some(streamed) => write_streamed(server, stream, &reply, *streamed, &request_id, head, keep),
     }
 }
 
-fn decide(server: &Server, stream: &mut Stream, head: &ReceivedHead, body_is_read: &mut bool) -> Result<Answer, Stop> {
+fn decide(
+    server: &Server,
+    stream: &mut Stream,
+    head: &ReceivedHead,
+    body_is_read: &mut bool,
+    finish: &mut Finish,
+) -> Result<Answer, Stop> {
     let repository = server.committer.failure();
     let warning = server.committer.warning();
     let state = ServiceState {
@@ -173,8 +178,10 @@ fn decide(server: &Server, stream: &mut Stream, head: &ReceivedHead, body_is_rea
         failure: server.ending.failure(),
         warning: warning.as_deref(),
     };
-    match head.with(|head| server.api.handle_request(head, &state)) {
-        Action::Reply(reply) => Ok(Answer::Whole(reply)),
+    let action;
+    (action, *finish) = head.with(|head| server.api.handle_request(head, &state));
+    match action {
+        Action::Reply(draft) => Ok(Answer::Whole(draft)),
         Action::Submit(submission) => submit(server, stream, head, submission, body_is_read)
             .map(Answer::Whole)
             .map_err(|refusal| Stop::Refused(Route::Events, refusal)),
@@ -199,7 +206,7 @@ fn submit(
     head: &ReceivedHead,
     submission: Submission,
     body_is_read: &mut bool,
-) -> Result<Reply, Refusal> {
+) -> Result<Draft, Refusal> {
     if head.expects_continue() && stream.unread().is_empty() {
         stream.write(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| Refusal::BodyBroken)?;
     }
@@ -208,7 +215,7 @@ fn submit(
     *body_is_read = true;
     let deadline = Instant::now() + server.settings.request_timeout;
     match submission.handle_body(&body.bytes, now()) {
-        Submitted::Reply(reply) => Ok(reply),
+        Submitted::Reply(draft) => Ok(draft),
         Submitted::Commit(batch, acknowledgement) => {
             let outcome = server.committer.commit(batch, deadline)?;
             if let Ok(receipt) = &outcome {
@@ -238,10 +245,10 @@ fn begin_read(server: &Server, stream: &mut Stream, read: Read) -> Result<Answer
         {
             Poll::Pending if Instant::now() < deadline => presence.look(stream, Next::Answer).map_err(Stop::Gone)?,
             Poll::Pending => return Err(refused(Refusal::ReadTimeout)),
-            Poll::Ready(ReadStep::Whole(reply)) => return Ok(Answer::Whole(reply)),
-            Poll::Ready(ReadStep::Start(reply)) => {
+            Poll::Ready(ReadStep::Whole(draft)) => return Ok(Answer::Whole(draft)),
+            Poll::Ready(ReadStep::Start(draft)) => {
                 let memory = memory.ok_or_else(|| refused(Refusal::Internal))?;
-                return Ok(Answer::Streamed(Box::new((reply, run, memory))));
+                return Ok(Answer::Streamed(draft, Box::new((run, memory))));
             }
             // The core returns these only after `Start`.
             Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done) => return Err(refused(Refusal::Internal)),
@@ -314,8 +321,8 @@ fn write_head(
     is_head: bool,
 ) -> io::Result<()> {
     let mut bytes = head_bytes(reply, request_id, http_10, keep);
-    // The core sets the length for HEAD if it knows it; 0 would be wrong.
-    if !is_head && reply.header("content-length").is_none() {
+    // The core sets the length for HEAD if it knows it; 0 would be wrong, and 204 and 304 have no body at all.
+    if !is_head && !matches!(reply.status, 204 | 304) {
         bytes.extend_from_slice(format!("content-length: {}\r\n", reply.body.len()).as_bytes());
     }
     bytes.extend_from_slice(b"\r\n");

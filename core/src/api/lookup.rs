@@ -15,27 +15,25 @@ use crate::repository::{ReadError, Snapshot};
 #[derive(Debug)]
 pub(super) struct Lookup {
     id: String,
-    head_only: bool,
 }
 
 impl Lookup {
-    pub(super) fn read(id: String, target: &Target<'_>, head_only: bool) -> Result<Self, ProblemReply> {
+    pub(super) fn read(id: String, target: &Target<'_>) -> Result<Self, ProblemReply> {
         match target.params.first() {
             Some(param) => Err(invalid(format!("{}: this route has no parameters", Excerpt(&param.name)))),
-            None => Ok(Self { id, head_only }),
+            None => Ok(Self { id }),
         }
     }
 
     /// The event, or 404. May read from storage.
     pub(super) fn reply(self, snapshot: &dyn Snapshot) -> Result<Reply, ReadError> {
         let mut body = Vec::new();
-        let reply = if snapshot.get(&self.id, &mut |event| event.write_json(&mut body))? {
+        Ok(if snapshot.get(&self.id, &mut |event| event.write_json(&mut body))? {
             body.push(b'\n');
             Reply::new(Route::Event, 200, "application/json", body)
         } else {
             let detail = format!("there is no event with the id {}", Excerpt(&self.id));
             ProblemReply::new(ProblemKind::NotFound, detail).reply(Route::Event)
-        };
-        Ok(reply.for_head(self.head_only))
+        })
     }
 }

@@ -1,14 +1,18 @@
 //! The meaning of the HTTP interface, without HTTP.
 //!
 //! A host parses the head of a request and calls [`Api::handle_request`], which returns an [`Action`]. The
-//! documentation of each action says which function to call next, until there is a [`Reply`]. This module has the whole
-//! wire contract; a host adds sockets, waiting and the clock.
+//! documentation of each action says which function to call next, until there is a [`Draft`], of which [`Finish`] makes a
+//! [`Reply`]. This module has the whole wire contract; a host adds sockets, waiting and the clock.
 
 mod acknowledgement;
 mod acknowledgement_body;
+mod allowed_hosts;
 mod charset;
+mod compress;
 mod content;
+mod cors;
 mod fields;
+mod finish;
 mod format;
 mod guard;
 mod health;
@@ -26,9 +30,13 @@ mod search;
 mod submission;
 mod target;
 mod text;
+mod validator;
 
 pub use acknowledgement::Acknowledgement;
 pub use acknowledgement_body::Acknowledged;
+pub use allowed_hosts::{AllowedHost, AllowedHostError, AllowedHosts};
+pub use cors::{Cors, CorsOrigin, CorsOriginError};
+pub use finish::{Draft, Finish};
 pub use health::Metrics;
 pub use problem::{Problem, ProblemKind};
 pub use read::{READ_BUDGET, Read, ReadRun};
@@ -43,6 +51,7 @@ use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
+use compress::Negotiated;
 use fields::values;
 use guard::{CheckedHead, Method};
 use lookup::Lookup;
@@ -59,6 +68,8 @@ use crate::repository::Failure;
 #[derive(Clone, Debug)]
 pub struct Api {
     limits: Limits,
+    cors: Cors,
+    hosts: AllowedHosts,
 }
 
 /// Longest `X-Request-Id` of a caller that is used, in characters.
@@ -109,7 +120,7 @@ pub struct ServiceState<'a> {
 #[derive(Debug)]
 pub enum Action {
     /// Send this reply.
-    Reply(Reply),
+    Reply(Draft),
     /// Read the body, then call [`Submission::handle_body`].
     Submit(Submission),
     /// Call [`Read::begin`] on a thread that may block.
@@ -122,31 +133,41 @@ impl Api {
     /// Creates the interface with these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits }
+        Self { limits, cors: Cors::default(), hosts: AllowedHosts::default() }
     }
 
-    /// Decides what to do with a request. The order of its checks is part of the wire contract.
+    /// Allows pages of other origins to use the interface.
     #[must_use]
-    pub fn handle_request(&self, head: &RequestHead<'_>, state: &ServiceState<'_>) -> Action {
-        let head_only = head.method == "HEAD";
-        let (route, decided) = match guard::check(head) {
+    pub fn with_cors(self, cors: Cors) -> Self {
+        Self { cors, ..self }
+    }
+
+    /// Refuses requests that address the server by another name.
+    #[must_use]
+    pub fn with_hosts(self, hosts: AllowedHosts) -> Self {
+        Self { hosts, ..self }
+    }
+
+    /// Decides what to do with a request. The order of its checks is part of the wire contract. [`Finish`] is for every
+    /// reply to the request.
+    #[must_use]
+    pub fn handle_request(&self, head: &RequestHead<'_>, state: &ServiceState<'_>) -> (Action, Finish) {
+        let finish = Finish::new(&self.cors, head);
+        let checked = guard::check(head).and_then(|checked| self.hosts.check(head).map(|()| checked));
+        let (route, decided) = match checked {
             Ok(checked) => {
                 let resource = Resource::of(&checked.target);
-                (resource.route(), self.decide(head, &checked, resource, state))
+                (resource.route(), self.decide(head, &checked, resource, state, finish.negotiated()))
             }
             Err(problem) => (Route::Other, Err(problem)),
         };
-        match decided {
-            Ok(Action::Reply(reply)) => Action::Reply(reply.for_head(head_only)),
-            Ok(action) => action,
-            Err(problem) => Action::Reply(problem.reply(route).for_head(head_only)),
-        }
+        (decided.unwrap_or_else(|problem| Action::Reply(problem.reply(route).into())), finish)
     }
 
     /// The reply to a request that the host refuses. `route` is [`Route::Other`] if the host does not know the route.
     #[must_use]
-    pub fn refuse(&self, route: Route, refusal: &Refusal) -> Reply {
-        refusal.problem(&self.limits).reply(route)
+    pub fn refuse(&self, route: Route, refusal: &Refusal) -> Draft {
+        refusal.problem(&self.limits).reply(route).into()
     }
 
     /// The value for `X-Request-Id`: the caller's, if there is one such field and it has 1 to 128 visible ASCII
@@ -171,10 +192,15 @@ impl Api {
         checked: &CheckedHead<'_>,
         resource: Resource,
         state: &ServiceState<'_>,
+        negotiated: Negotiated,
     ) -> Result<Action, ProblemReply> {
         let route = resource.route();
         if state.draining && !route.is_served_while_draining() {
             return Err(refusal::draining());
+        }
+        // Also for paths that do not exist: the page then gets the 404 and can read it.
+        if let Some(preflight) = self.cors.preflight(head, route) {
+            return preflight.map(|reply| Action::Reply(reply.into()));
         }
         let head_only = match (checked.method, route) {
             (_, Route::Other) => {
@@ -193,22 +219,22 @@ impl Api {
         };
         let target = &checked.target;
         match resource {
-            Resource::Event(id) => Ok(self.read(Question::Lookup(Lookup::read(id, target, head_only)?))),
+            Resource::Event(id) => Ok(self.read(Question::Lookup(Lookup::read(id, target)?), negotiated)),
             Resource::Fixed(Route::Events) => {
-                Ok(self.read(Question::Search(Box::new(Search::read(head, target, head_only)?))))
+                Ok(self.read(Question::Search(Box::new(Search::read(head, target, head_only)?)), negotiated))
             }
-            Resource::Fixed(Route::Metrics) => Ok(Action::Metrics(Metrics { head_only })),
-            Resource::Fixed(Route::Ready) => Ok(Action::Reply(health::ready(state))),
-            Resource::Fixed(Route::OpenApi) => Ok(Action::Reply(health::openapi())),
-            Resource::Fixed(Route::Root) => Ok(Action::Reply(health::root())),
+            Resource::Fixed(Route::Metrics) => Ok(Action::Metrics(Metrics { negotiated })),
+            Resource::Fixed(Route::Ready) => Ok(Action::Reply(health::ready(state).into())),
+            Resource::Fixed(Route::OpenApi) => Ok(Action::Reply(health::openapi(head, negotiated).into())),
+            Resource::Fixed(Route::Root) => Ok(Action::Reply(health::root().into())),
             Resource::Fixed(Route::Health | Route::Live | Route::Event | Route::Other) => {
-                Ok(Action::Reply(health::live(route)))
+                Ok(Action::Reply(health::live(route).into()))
             }
         }
     }
 
-    fn read(&self, question: Question) -> Action {
-        Action::Read(Read::new(question, self.limits.read_time))
+    fn read(&self, question: Question, negotiated: Negotiated) -> Action {
+        Action::Read(Read::new(question, self.limits.read_time, negotiated))
     }
 
     fn submit(
@@ -219,7 +245,7 @@ impl Api {
     ) -> Result<Submission, ProblemReply> {
         match state.repository {
             Some(failure) => Err(acknowledgement::storage_problem(failure)),
-            None => Submission::read(&self.limits, head, checked),
+            None => Submission::read(&self.limits, &self.cors, head, checked),
         }
     }
 }

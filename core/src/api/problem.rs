@@ -30,6 +30,8 @@ crate::listed::listed! {
         InvalidJson,
         /// 400: a query parameter is unknown, repeated or has a bad value.
         InvalidParameter,
+        /// 403: pages of this origin may not use the interface.
+        OriginNotAllowed,
         /// 404
         NotFound,
         /// 405
@@ -44,6 +46,8 @@ crate::listed::listed! {
         UnsupportedMediaType,
         /// 417
         ExpectationFailed,
+        /// 421: the server may not be addressed by this name.
+        MisdirectedRequest,
         /// 422: the body has invalid events.
         InvalidEvents,
         /// 431: the request line and header fields are too long or too many.
@@ -96,6 +100,7 @@ impl ProblemKind {
             Self::BadRequest => ("bad-request", 400, "Bad request"),
             Self::InvalidJson => ("invalid-json", 400, "The body is not JSON"),
             Self::InvalidParameter => ("invalid-parameter", 400, "Invalid query parameter"),
+            Self::OriginNotAllowed => ("origin-not-allowed", 403, "The origin is not allowed"),
             Self::NotFound => ("not-found", 404, "Not found"),
             Self::MethodNotAllowed => ("method-not-allowed", 405, "Method not allowed"),
             Self::NotAcceptable => ("not-acceptable", 406, "Not acceptable"),
@@ -103,6 +108,7 @@ impl ProblemKind {
             Self::ContentTooLarge => ("content-too-large", 413, "Content too large"),
             Self::UnsupportedMediaType => ("unsupported-media-type", 415, "Unsupported media type"),
             Self::ExpectationFailed => ("expectation-failed", 417, "Expectation failed"),
+            Self::MisdirectedRequest => ("misdirected-request", 421, "Misdirected request"),
             Self::InvalidEvents => ("invalid-events", 422, "Invalid events"),
             Self::HeadTooLarge => ("head-too-large", 431, "Request header fields too large"),
             Self::Internal => ("internal", 500, "Internal error"),
@@ -129,6 +135,7 @@ impl ProblemKind {
             Self::BadRequest
             | Self::InvalidJson
             | Self::InvalidParameter
+            | Self::OriginNotAllowed
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::NotAcceptable
@@ -136,6 +143,7 @@ impl ProblemKind {
             | Self::ContentTooLarge
             | Self::UnsupportedMediaType
             | Self::ExpectationFailed
+            | Self::MisdirectedRequest
             | Self::InvalidEvents
             | Self::HeadTooLarge
             | Self::Internal

@@ -5,10 +5,11 @@ use core::mem;
 use core::task::Poll;
 use core::time::Duration;
 
-use super::Route;
+use super::compress::{Encoder, Negotiated};
 use super::lookup::Lookup;
 use super::read_step::ReadStep;
 use super::search::{Search, SearchRun};
+use super::{Draft, Route};
 use crate::clock::Moment;
 use crate::repository::{ReadError, Reader, ScanRun};
 
@@ -21,6 +22,7 @@ pub struct Read {
     question: Question,
     /// How long the read may take.
     time: Duration,
+    negotiated: Negotiated,
 }
 
 /// What is requested. A new read route is a new variant.
@@ -42,6 +44,9 @@ pub struct ReadRun {
     /// The uptime at which the read began.
     begun: Duration,
     time: Duration,
+    negotiated: Negotiated,
+    /// The encoder of a streamed body, if it has a content coding.
+    encoder: Option<Encoder>,
 }
 
 #[derive(Debug)]
@@ -53,8 +58,8 @@ enum State {
 }
 
 impl Read {
-    pub(super) fn new(question: Question, time: Duration) -> Self {
-        Self { question, time }
+    pub(super) fn new(question: Question, time: Duration, negotiated: Negotiated) -> Self {
+        Self { question, time, negotiated }
     }
 
     /// The route, for [`Api::refuse`](super::Api::refuse).
@@ -78,7 +83,13 @@ impl Read {
     /// Starts the read, and the time that it [may take](super::Limits::read_time). Never waits.
     #[must_use]
     pub fn begin(self, now: Moment) -> ReadRun {
-        ReadRun { state: State::Asked(self.question), begun: now.uptime, time: self.time }
+        ReadRun {
+            state: State::Asked(self.question),
+            begun: now.uptime,
+            time: self.time,
+            negotiated: self.negotiated,
+            encoder: None,
+        }
     }
 }
 
@@ -93,10 +104,34 @@ impl ReadRun {
     /// [`Refusal::Unreadable`](super::Refusal::Unreadable). After it, the host resets the connection, so that the
     /// client does not take a part for the whole. The run is over.
     pub fn poll(&mut self, reader: &Reader, now: Moment, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
+        self.poll_plain(reader, now, budget).map(|step| step.map(|step| self.coded(step)))
+    }
+
+    /// The step in the content coding of the answer.
+    fn coded(&mut self, step: ReadStep) -> ReadStep {
+        match step {
+            ReadStep::Whole(Draft(reply)) => ReadStep::Whole(self.negotiated.code(reply).into()),
+            ReadStep::Start(Draft(mut head)) => {
+                self.encoder = self.negotiated.begin(&mut head);
+                ReadStep::Start(head.into())
+            }
+            ReadStep::Chunk(chunk) => match &mut self.encoder {
+                Some(encoder) => ReadStep::Chunk(encoder.encode(&chunk)),
+                None => ReadStep::Chunk(chunk),
+            },
+            // The next poll returns `Done` again.
+            ReadStep::Done => {
+                self.encoder.take().map_or(ReadStep::Done, |encoder| ReadStep::Chunk(encoder.encode_last(&[])))
+            }
+        }
+    }
+
+    /// As [`poll`](Self::poll), without a content coding.
+    fn poll_plain(&mut self, reader: &Reader, now: Moment, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
         match mem::replace(&mut self.state, State::Over) {
             State::Asked(Question::Lookup(lookup)) => {
                 let reply = lookup.reply(&*reader.take()?)?;
-                Ok(Poll::Ready(ReadStep::Whole(reply)))
+                Ok(Poll::Ready(ReadStep::Whole(reply.into())))
             }
             State::Asked(Question::Search(search)) => {
                 // The other half of the time is for sending the page.

@@ -21,7 +21,7 @@ const STILL: Moment = Moment { wall: Timestamp::from_nanos(0), uptime: Duration:
 fn begin(server: &Server, target: &str) -> ReadRun {
     let headers = [("host", b"x".as_slice())];
     let head = RequestHead { method: "GET", target, headers: &headers, http_10: false };
-    let Action::Read(read) = server.node.api.handle_request(&head, &ServiceState::default()) else {
+    let (Action::Read(read), _) = server.node.api.handle_request(&head, &ServiceState::default()) else {
         panic!("{target} reads")
     };
     read.begin(STILL)

@@ -14,7 +14,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use argus_core::api::{Action, Api, Refusal, Reply, RequestHead, Route, ServiceState};
+use argus_core::api::{Action, Api, Draft, Finish, Refusal, Reply, RequestHead, Route, ServiceState};
 use async_lock::Semaphore;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -60,9 +60,9 @@ pub(crate) struct Session<R> {
     connection: Arc<Connection>,
 }
 
-/// An answer before it is turned into a response.
+/// An answer before it is [finished](Finish).
 struct Answer {
-    reply: Reply,
+    draft: Draft,
     /// Has the read that produces the body, if that is streamed.
     streamed: Option<Arc<Admitted>>,
 }
@@ -102,7 +102,11 @@ impl<R: Runtime> Session<R> {
         let begun = self.connection.now();
         let in_flight = self.service.node.metrics.request_begins();
         let (Parts { method, uri, version, headers, .. }, body) = request.into_parts();
-        let (request_id, action) = self.interpret(&method, &uri, version, &headers);
+        let (request_id, interpreted) = self.interpret(&method, &uri, version, &headers);
+        let (action, finish) = match interpreted {
+            Ok((action, finish)) => (Ok(action), finish),
+            Err(panic) => (Err(panic), Finish::default()),
+        };
         async move {
             let answer = match action {
                 Ok(action) => AssertUnwindSafe(pin!(self.answer(action, body, begun))).catch_unwind().await,
@@ -113,20 +117,22 @@ impl<R: Runtime> Session<R> {
                 self.refusal(Route::Other, &Refusal::Internal)
             });
             let line = RequestHead { method: method.as_str(), target: &target(&uri), ..RequestHead::default() };
-            self.report(&method, &line, &answer, &request_id, self.connection.now() - begun);
-            self.respond(answer, request_id, in_flight)
+            let Answer { draft, streamed } = answer;
+            let reply = finish.apply(draft);
+            self.report(&method, &line, &reply, &request_id, self.connection.now() - begun);
+            self.respond(reply, streamed, request_id, in_flight)
         }
     }
 
-    /// The id of a request, and its action, as the core decides. The action is boxed, because it is large and moved
-    /// often.
+    /// The id of a request, its action, and how its replies are finished, as the core decides. The action is boxed,
+    /// because it is large and moved often.
     fn interpret(
         &self,
         method: &Method,
         uri: &Uri,
         version: Version,
         fields: &HeaderMap,
-    ) -> (String, thread::Result<Box<Action>>) {
+    ) -> (String, thread::Result<(Box<Action>, Finish)>) {
         let node = &*self.service.node;
         // hyper removes `Content-Length` if there is also `Transfer-Encoding`. The core wants to see both.
         let raw_head = fields.contains_key(TRANSFER_ENCODING).then(|| self.raw_head()).flatten();
@@ -148,7 +154,11 @@ impl<R: Runtime> Session<R> {
             warning: warning.as_deref(),
         };
         let request_id = Api::request_id(&head, node.request_ids.next());
-        (request_id, catch_unwind(AssertUnwindSafe(|| Box::new(node.api.handle_request(&head, &state)))))
+        let decided = catch_unwind(AssertUnwindSafe(|| {
+            let (action, finish) = node.api.handle_request(&head, &state);
+            (Box::new(action), finish)
+        }));
+        (request_id, decided)
     }
 
     async fn answer<B>(&self, action: Box<Action>, body: B, begun: Instant) -> Answer
@@ -164,7 +174,7 @@ impl<R: Runtime> Session<R> {
         }
         let deadline = begun + self.service.node.settings.request_timeout;
         let (route, done) = match *action {
-            Action::Reply(reply) => return reply.into(),
+            Action::Reply(draft) => return draft.into(),
             Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun).await),
             // Boxed, so that the futures of the many requests that store events stay small.
             Action::Read(read) => {
@@ -179,17 +189,23 @@ impl<R: Runtime> Session<R> {
         done.unwrap_or_else(|refusal| self.refusal(route, &refusal))
     }
 
-    fn report(&self, method: &Method, line: &RequestHead<'_>, answer: &Answer, request_id: &str, latency: Duration) {
-        self.service.node.metrics.request_answered(method, &answer.reply, latency);
-        logging::log_request(line.method, line.target, &answer.reply, request_id, self.peer, latency);
+    fn report(&self, method: &Method, line: &RequestHead<'_>, reply: &Reply, request_id: &str, latency: Duration) {
+        self.service.node.metrics.request_answered(method, reply, latency);
+        logging::log_request(line.method, line.target, reply, request_id, self.peer, latency);
     }
 
     fn refusal(&self, route: Route, refusal: &Refusal) -> Answer {
         self.service.node.api.refuse(route, refusal).into()
     }
 
-    fn respond(&self, answer: Answer, request_id: String, in_flight: InFlight) -> Response<ReplyBody> {
-        let Answer { reply, streamed } = answer;
+    /// The response with a reply. `streamed` has the read that produces its body, if that is streamed.
+    fn respond(
+        &self,
+        reply: Reply,
+        streamed: Option<Arc<Admitted>>,
+        request_id: String,
+        in_flight: InFlight,
+    ) -> Response<ReplyBody> {
         let mut headers = HeaderMap::with_capacity(reply.headers.len() + 2);
         for (name, value) in reply.headers {
             append(&mut headers, field_name(name), value);
@@ -227,9 +243,9 @@ impl<R: Runtime> Session<R> {
     }
 }
 
-impl From<Reply> for Answer {
-    fn from(reply: Reply) -> Self {
-        Self { reply, streamed: None }
+impl From<Draft> for Answer {
+    fn from(draft: Draft) -> Self {
+        Self { draft, streamed: None }
     }
 }
 

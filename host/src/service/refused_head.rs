@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use argus_core::api::{Action, Api, Refusal, RequestHead, Route, ServiceState};
+use argus_core::api::{Action, Api, Finish, Refusal, Reply, RequestHead, Route, ServiceState};
 use bytes::Bytes;
 use http::{Method, Response};
 
-use super::{Answer, Session};
+use super::Session;
 use crate::clock;
 use crate::connection::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HeadError};
 use crate::raw_head::RawHead;
@@ -50,15 +50,18 @@ impl<R: Runtime> Session<R> {
             raw_head.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let RawHead { method, target, http_10, .. } = &raw_head;
         let head = RequestHead { method, target, headers: &headers, http_10: *http_10 };
-        match self.service.node.api.handle_request(&head, &ServiceState::default()) {
-            Action::Reply(reply) if reply.problem.is_some() => self.answer_unread(reply.into(), &head),
-            // The core accepts a head that hyper refuses. It is refused, since hyper does not read its body. If the
-            // head itself is not too large, hyper could not represent the length of the body.
-            Action::Reply(_) | Action::Submit(_) | Action::Read(_) | Action::Metrics(_) => {
-                let too_large = error == HeadError::TooLarge;
-                self.refuse_unread(if too_large { &Refusal::BodyTooLarge } else { &Refusal::HeadBroken })
-            }
-        }
+        let (action, finish) = self.service.node.api.handle_request(&head, &ServiceState::default());
+        let reply = match action {
+            Action::Reply(draft) => Some(finish.apply(draft)).filter(|reply| reply.problem.is_some()),
+            Action::Submit(_) | Action::Read(_) | Action::Metrics(_) => None,
+        };
+        // Otherwise the core accepts a head that hyper refuses. It is refused, since hyper does not read its body. If
+        // the head itself is not too large, hyper could not represent the length of the body.
+        let refusal = if error == HeadError::TooLarge { Refusal::BodyTooLarge } else { Refusal::HeadBroken };
+        self.answer_unread(
+            reply.unwrap_or_else(|| finish.apply(self.service.node.api.refuse(Route::Other, &refusal))),
+            &head,
+        )
     }
 
     pub(super) fn raw_head(&self) -> Option<RawHead> {
@@ -66,17 +69,18 @@ impl<R: Runtime> Session<R> {
     }
 
     fn refuse_unread(&self, refusal: &Refusal) -> Response<ReplyBody> {
-        self.answer_unread(self.refusal(Route::Other, refusal), &RequestHead::default())
+        let draft = self.service.node.api.refuse(Route::Other, refusal);
+        self.answer_unread(Finish::default().apply(draft), &RequestHead::default())
     }
 
     /// Answers, counts and logs a head that never became a request.
-    fn answer_unread(&self, answer: Answer, head: &RequestHead<'_>) -> Response<ReplyBody> {
+    fn answer_unread(&self, reply: Reply, head: &RequestHead<'_>) -> Response<ReplyBody> {
         let node = &*self.service.node;
         let request_id = Api::request_id(head, node.request_ids.next());
         let in_flight = node.metrics.request_begins();
         let method = Method::from_bytes(head.method.as_bytes()).unwrap_or_default();
-        self.report(&method, head, &answer, &request_id, Duration::ZERO);
-        self.respond(answer, request_id, in_flight)
+        self.report(&method, head, &reply, &request_id, Duration::ZERO);
+        self.respond(reply, None, request_id, in_flight)
     }
 
     /// Logs an internal error, and returns the answer to its request.
