@@ -1,10 +1,16 @@
-//! Compressed bodies, valid and hostile.
+//! Compressed bodies: valid and hostile ones to send, and those that come back.
 
-use std::io::Write;
+use std::borrow::Cow;
+use std::io::{Read as _, Write};
 
+use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use flate2::{Compress, Compression, FlushCompress};
+use ruzstd::decoding::StreamingDecoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use ruzstd::io::Read as _;
+
+use crate::failure::Failure;
 
 /// The largest block of a zstd frame, in bytes (RFC 8878, section 3.1.1.2).
 const ZSTD_BLOCK_BYTES_MAX: usize = 128 * 1024;
@@ -20,6 +26,31 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn zstd(bytes: &[u8]) -> Vec<u8> {
     compress_to_vec(bytes, CompressionLevel::Fastest)
+}
+
+/// A body without its content coding, which `Content-Encoding` names.
+///
+/// # Errors
+///
+/// [`Failure`] if the coding is unknown, or the body is not valid in it.
+pub fn decoded<'a>(coding: Option<&str>, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Failure> {
+    let mut content = Vec::new();
+    let damaged = |error: &dyn std::fmt::Display| Failure::unmet(format!("a body that can be decompressed: {error}"));
+    match coding {
+        None => return Ok(Cow::Borrowed(body)),
+        Some("gzip") => {
+            MultiGzDecoder::new(body).read_to_end(&mut content).map_err(|error| damaged(&error))?;
+        }
+        Some("zstd") => {
+            let mut frames = body;
+            while !frames.is_empty() {
+                let mut frame = StreamingDecoder::new(&mut frames).map_err(|error| damaged(&error))?;
+                frame.read_to_end(&mut content).map_err(|error| damaged(&error))?;
+            }
+        }
+        Some(other) => return Err(Failure::unmet(format!("a content coding that was offered, not {other:?}"))),
+    }
+    Ok(Cow::Owned(content))
 }
 
 /// A gzip member that expands to about `bytes` spaces and has no end.

@@ -11,6 +11,7 @@
 pub mod binaries;
 pub mod case;
 pub mod cases;
+pub mod chromium;
 pub mod client;
 pub mod compress;
 pub mod contained;

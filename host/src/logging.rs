@@ -136,7 +136,7 @@ mod tests {
 
     use std::sync::{Arc, Mutex};
 
-    use argus_core::api::{Api, Limits, Refusal, Route};
+    use argus_core::api::{Api, Caller, Limits, Refusal, Route};
     use serde_json::json;
     use tracing::Subscriber;
 
@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn log_one() {
-        let reply = Api::new(Limits {
+        let refused = Api::new(Limits {
             body_bytes_max: 1,
             payload_bytes_max: 1,
             depth_max: 1,
@@ -178,6 +178,7 @@ mod tests {
             scan_bytes_max: None,
         })
         .refuse(Route::Events, &Refusal::Overloaded);
+        let reply = Caller::default().finish(refused);
         let peer = "127.0.0.1:5".parse().unwrap();
         let ids = Ids { request_id: "id".to_owned(), trace: None };
         let sender = Sender { peer, client: Some("192.0.2.1".parse().unwrap()), key: Some("web") };

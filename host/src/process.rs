@@ -8,7 +8,6 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use argus_core::api::Api;
 use argus_core::auth::Keys;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
@@ -301,7 +300,7 @@ fn start<E>(
     let listener = listen(socket).map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
     let node = Arc::new(Node {
-        api: Api::new(settings.limits()),
+        api: settings.api(),
         budget: Budget::new(settings.max_inflight_bytes),
         answers,
         admission: Admission::new(descriptors, settings.shell.max_connections_per_address),

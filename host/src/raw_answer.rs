@@ -1,6 +1,6 @@
 //! Answers as they are written to the wire, where hyper does not write them.
 
-use argus_core::api::{Api, Refusal, RequestHead, Route};
+use argus_core::api::{Api, Caller, Refusal, RequestHead, Route};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::StatusCode;
@@ -18,7 +18,7 @@ pub(crate) fn answer(status: StatusCode, fields: &HeaderMap, body: &[u8]) -> Byt
 
 /// The answer to a client whose request is not read, from the status line on. The connection closes after it.
 pub(crate) fn refusal(api: &Api, refusal: &Refusal, request_id: u64) -> Bytes {
-    let reply = api.refuse(Route::Other, refusal);
+    let reply = Caller::default().finish(api.refuse(Route::Other, refusal));
     let mut wire = begin(StatusCode::from_u16(reply.status).unwrap_or_default(), &reply.body);
     for (name, value) in &reply.headers {
         push_field(&mut wire, name, value.as_bytes());

@@ -202,7 +202,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::future::ready;
 
-    use argus_core::api::{Action, Reply, RequestHead, ServiceState};
+    use argus_core::api::{Action, Draft, RequestHead, ServiceState};
     use futures_util::FutureExt as _;
     use http_body_util::BodyExt as _;
 
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn a_second_head_breaks_a_body_off() {
         let server = Server::start("");
-        let second = |reply: Reply| [ReadStep::Whole(reply.clone()), ReadStep::Start(reply)];
+        let second = |draft: Draft| [ReadStep::Whole(draft.clone()), ReadStep::Start(draft)];
         for step in second(server.node.api.refuse(argus_core::api::Route::Other, &Refusal::Internal)) {
             let mut body = streamed(&server, vec![chunk("a"), Ok(Poll::Ready(step))]);
             assert_eq!(next(&mut body), Some(Ok(Bytes::from_static(b"a"))));

@@ -9,7 +9,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use argus_core::api::Limits;
+use argus_core::api::{AllowedHost, AllowedHosts, Api, Cors, CorsOrigin, Limits};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
@@ -60,6 +60,16 @@ pub struct Settings {
         help_heading = "Service"
     )]
     pub repository: Location,
+
+    /// Origin whose pages may use the interface, as browsers write it (https://app.example), or `*` for all; repeat for
+    /// more. With any, `text/plain` bodies, as `navigator.sendBeacon` sends them, are read as JSON
+    #[arg(long, env = "ARGUS_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', help_heading = "Browsers")]
+    pub cors_origin: Vec<CorsOrigin>,
+
+    /// Name under which the server may be addressed, perhaps with a port; repeat for more. With any, requests to other
+    /// names get 421, which protects against DNS rebinding. Addresses and `localhost` are always allowed
+    #[arg(long, env = "ARGUS_ALLOW_HOST", value_name = "HOST", value_delimiter = ',', help_heading = "Browsers")]
+    pub allow_host: Vec<AllowedHost>,
 
     /// Longest request body, after decompression
     #[arg(long, env = "ARGUS_MAX_BODY_BYTES", value_name = "SIZE", default_value = "64MiB")]
@@ -256,6 +266,14 @@ impl Settings {
     #[must_use]
     pub fn working_bytes(&self) -> usize {
         self.max_working_bytes.unwrap_or(self.max_inflight_bytes)
+    }
+
+    /// The HTTP interface with these settings.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        Api::new(self.limits())
+            .with_cors(Cors::new(self.cors_origin.iter().cloned()))
+            .with_hosts(AllowedHosts::new(self.allow_host.iter().cloned()))
     }
 
     /// The limits that the core enforces.

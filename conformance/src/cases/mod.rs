@@ -6,7 +6,10 @@
 )]
 
 mod answers;
+mod browser;
 mod capacity;
+mod compression;
+mod cors;
 mod cursor;
 mod durability;
 mod encoding;
@@ -78,6 +81,9 @@ const GROUPS: &[&[Case]] = &[
     openapi::CASES,
     keys::CASES,
     rate_limit::CASES,
+    compression::CASES,
+    cors::CASES,
+    browser::CASES,
     http::CASES,
     wire::CASES,
     wire_framing::CASES,

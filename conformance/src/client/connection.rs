@@ -11,6 +11,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::{Framing, Head, Request, Response, Transcript};
 use crate::check;
+use crate::compress;
 use crate::description::{Answer, Description};
 use crate::failure::{Failure, Outcome};
 
@@ -210,7 +211,8 @@ impl Connection {
         if let Some(description) = &self.description {
             let request = self.last_request.as_ref().map(|(method, target)| (method.as_str(), target.as_str()));
             let (status, content_type) = (head.status, head.header("content-type"));
-            description.check(request, Answer { status, content_type, body: has_body.then_some(&body) })?;
+            let content = compress::decoded(head.header("content-encoding"), &body)?;
+            description.check(request, Answer { status, content_type, body: has_body.then_some(&*content) })?;
         }
         Ok(body)
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::compress;
 use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
 
@@ -39,7 +40,7 @@ pub struct Head {
 pub struct Response {
     /// Status line and header fields.
     pub head: Head,
-    /// The body, joined from its chunks.
+    /// The body, joined from its chunks, in its content coding.
     pub body: Vec<u8>,
 }
 
@@ -113,6 +114,16 @@ impl Response {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.header(name)
+    }
+
+    /// The response without the content coding of its body.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the coding is unknown, or the body is not valid in it.
+    pub fn decoded(self) -> Result<Self, Failure> {
+        let body = compress::decoded(self.header("content-encoding"), &self.body)?.into_owned();
+        Ok(Self { body, ..self })
     }
 
     /// The body as text.

@@ -9,8 +9,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use argus_core::api::{
-    Action, Api, Read, ReadRun, ReadStep, Refusal, Reply, RequestEntry, RequestHead, Route, ServiceState, Submission,
-    Submitted, TraceContext, redacted,
+    Action, Api, Caller, Draft, Read, ReadRun, ReadStep, Refusal, Reply, RequestEntry, RequestHead, Route,
+    ServiceState, Submission, Submitted, TraceContext, redacted,
 };
 use argus_core::event::Timestamp;
 use argus_core::repository::ReadError;
@@ -91,7 +91,7 @@ fn next_head(server: &Server, stream: &mut Stream, answered: bool, slot: &Slot) 
             Err(HeadError::Malformed) => Refusal::HeadBroken,
             Err(HeadError::Version) => Refusal::HeadVersion,
         };
-        let reply = server.api.refuse(Route::Other, &refusal);
+        let reply = Caller::default().finish(server.api.refuse(Route::Other, &refusal));
         server.metrics.answered("", &reply);
         let ids = Ids::of(server, &RequestHead::default());
         let begun = Begun::now();
@@ -123,8 +123,8 @@ fn wait_for_head(server: &Server, stream: &mut Stream) -> io::Result<bool> {
 
 /// The core's answer to a request.
 enum Answer {
-    Whole(Reply),
-    Streamed(Box<(Reply, ReadRun, AnswerMemory)>),
+    Whole(Draft),
+    Streamed(Draft, Box<(ReadRun, AnswerMemory)>),
 }
 
 /// Why an answer was abandoned.
@@ -153,7 +153,7 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
     let mut body_is_read = head.framing() == Framing::Length(0);
     let mut visitor = server.gate.visitor();
     let decided = catch_unwind(AssertUnwindSafe(|| decide(server, stream, head, &mut visitor, &mut body_is_read)));
-    let mut answer = match decided {
+    let answer = match decided {
         Ok(Ok(answer)) => answer,
         Ok(Err(Stop::Gone(error))) => return Err(error),
         Ok(Err(Stop::Refused(route, refusal))) => {
@@ -165,12 +165,12 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
         }
         Err(_) => Answer::Whole(server.api.refuse(Route::Other, &Refusal::Internal)),
     };
-    let reply = match &mut answer {
-        Answer::Whole(reply) => reply,
-        Answer::Streamed(streamed) => &mut streamed.0,
+    let (draft, streamed) = match answer {
+        Answer::Whole(draft) => (draft, None),
+        Answer::Streamed(draft, streamed) => (draft, Some(streamed)),
     };
-    visitor.finish(reply);
-    server.metrics.answered(&head.method, reply);
+    let reply = visitor.finish(draft);
+    server.metrics.answered(&head.method, &reply);
     if server.log.has_requests() {
         let client = visitor.caller.client.map_or_else(String::new, |client| client.to_string());
         server.log.line(&format!(
@@ -185,20 +185,18 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
     let keep = body_is_read && !reply.close && head.keeps_alive() && !server.is_draining();
     let is_head = head.method == "HEAD";
     let mut sent = Sent::default();
-    let (reply, written) = match answer {
-        Answer::Whole(reply) => {
+    let written = match streamed {
+        None => {
             let written = write_head(stream, &reply, &ids, head.http_10, keep, is_head);
-            let written = written.and_then(|()| stream.write(&reply.body)).map(|()| {
+            written.and_then(|()| stream.write(&reply.body)).map(|()| {
                 sent.bytes = reply.body.len() as u64;
                 keep
-            });
-            (reply, written)
+            })
         }
-        Answer::Streamed(streamed) => {
-            let (reply, run, memory) = *streamed;
+        Some(streamed) => {
+            let (run, memory) = *streamed;
             let work = (run, memory, &mut sent.bytes);
-            let written = write_streamed(server, stream, &reply, work, &ids, head, keep);
-            (reply, written)
+            write_streamed(server, stream, &reply, work, &ids, head, keep)
         }
     };
     sent.complete = written.is_ok();
@@ -270,7 +268,7 @@ fn log_request(
 
 /// Tells a client that its address has as many connections as it may have. The connection is closed after it.
 pub(crate) fn turn_away(server: &Server, socket: &TcpStream) {
-    let reply = server.api.refuse(Route::Other, &Refusal::AddressFull);
+    let reply = Caller::default().finish(server.api.refuse(Route::Other, &Refusal::AddressFull));
     let mut bytes = head_bytes(&reply, &Ids::of(server, &RequestHead::default()), false, false);
     bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", reply.body.len()).as_bytes());
     bytes.extend_from_slice(&reply.body);
@@ -279,7 +277,6 @@ pub(crate) fn turn_away(server: &Server, socket: &TcpStream) {
     let told = socket.set_nonblocking(true).and_then(|()| socket.write_all(&bytes));
     let _ = told.and_then(|()| socket.shutdown(Shutdown::Write)).and_then(|()| socket.read(&mut [0; 4096]));
 }
-
 fn decide(
     server: &Server,
     stream: &mut Stream,
@@ -300,7 +297,7 @@ fn decide(
     let (action, caller) = head.with(|head| server.api.handle_request(&RequestHead { peer, ..*head }, &state));
     visitor.caller = caller;
     match action {
-        Action::Reply(reply) => Ok(Answer::Whole(reply)),
+        Action::Reply(draft) => Ok(Answer::Whole(draft)),
         Action::Submit(submission) => submit(server, stream, head, submission, visitor, body_is_read)
             .map(Answer::Whole)
             .map_err(|refusal| Stop::Refused(Route::Events, refusal)),
@@ -327,7 +324,7 @@ fn submit(
     submission: Submission,
     visitor: &mut Visitor<'_>,
     body_is_read: &mut bool,
-) -> Result<Reply, Refusal> {
+) -> Result<Draft, Refusal> {
     if head.expects_continue() && stream.unread().is_empty() {
         stream.write(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| Refusal::BodyBroken)?;
     }
@@ -339,7 +336,7 @@ fn submit(
     *body_is_read = true;
     let deadline = Instant::now() + server.settings.request_timeout;
     match submission.handle_body(&body.bytes, now()) {
-        Submitted::Reply(reply) => Ok(reply),
+        Submitted::Reply(draft) => Ok(draft),
         Submitted::Commit(batch, acknowledgement) => {
             let outcome = server.committer.commit(batch, deadline)?;
             if let Ok(receipt) = &outcome {
@@ -367,10 +364,10 @@ fn begin_read(server: &Server, stream: &mut Stream, read: Read) -> Result<Answer
         match poll(server, &mut run).map_err(|error| refused(Refusal::Unreadable(error)))? {
             Poll::Pending if Instant::now() < deadline => presence.look(stream, Next::Answer).map_err(Stop::Gone)?,
             Poll::Pending => return Err(refused(Refusal::ReadTimeout)),
-            Poll::Ready(ReadStep::Whole(reply)) => return Ok(Answer::Whole(reply)),
-            Poll::Ready(ReadStep::Start(reply)) => {
+            Poll::Ready(ReadStep::Whole(draft)) => return Ok(Answer::Whole(draft)),
+            Poll::Ready(ReadStep::Start(draft)) => {
                 let memory = memory.ok_or_else(|| refused(Refusal::Internal))?;
-                return Ok(Answer::Streamed(Box::new((reply, run, memory))));
+                return Ok(Answer::Streamed(draft, Box::new((run, memory))));
             }
             Poll::Ready(ReadStep::Stopped(refusal)) => return Err(refused(refusal)),
             // The core returns these only after `Start`.
@@ -460,8 +457,8 @@ fn write_head(
     is_head: bool,
 ) -> io::Result<()> {
     let mut bytes = head_bytes(reply, ids, http_10, keep);
-    // The core sets the length for HEAD if it knows it; 0 would be wrong.
-    if !is_head && reply.header("content-length").is_none() {
+    // The core sets the length for HEAD if it knows it; 0 would be wrong, and 204 and 304 have no body at all.
+    if !is_head && !matches!(reply.status, 204 | 304) {
         bytes.extend_from_slice(format!("content-length: {}\r\n", reply.body.len()).as_bytes());
     }
     bytes.extend_from_slice(b"\r\n");

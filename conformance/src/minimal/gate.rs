@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use argus_core::api::{self, Caller, Meters, ProblemKind, Proxies, Reply};
+use argus_core::api::{self, Caller, Draft, Meters, ProblemKind, Proxies, Reply};
 use argus_core::auth::Keys;
 use argus_core::clock::Moment;
 use argus_core::limit::{ADDRESSES_MAX, AddressTable, ClientNetwork, Meter, Quotas, Verdict};
@@ -156,14 +156,15 @@ impl Visitor<'_> {
         self.count(|counters| counters.events += u64::from(events));
     }
 
-    /// Counts an answer, and adds to it what the caller should know.
-    pub(crate) fn finish(&self, reply: &mut Reply) {
-        self.caller.finish(reply);
+    /// Finishes an answer, and counts it.
+    pub(crate) fn finish(&self, draft: Draft) -> Reply {
+        let reply = self.caller.finish(draft);
         self.count(|counters| {
             counters.requests += 1;
             counters.forbidden += u64::from(reply.problem == Some(ProblemKind::Forbidden));
             counters.limited += u64::from(reply.problem == Some(ProblemKind::TooManyRequests));
         });
+        reply
     }
 
     fn count(&self, count: impl FnOnce(&mut KeyCounters)) {

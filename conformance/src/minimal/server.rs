@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use argus_core::api::Api;
+use argus_core::api::{AllowedHosts, Api, Cors};
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::storage::MemoryStorage;
 
@@ -64,7 +64,9 @@ impl Server {
         gate.watch(&ending).map_err(no_thread)?;
         let committer = Committer::start(Box::new(repository), settings.queue_batches_max, &ending);
         Ok(Self {
-            api: Api::new(settings.limits),
+            api: Api::new(settings.limits)
+                .with_cors(Cors::new(settings.cors_origins.iter().cloned()))
+                .with_hosts(AllowedHosts::new(settings.hosts.iter().cloned())),
             budget: Budget::new(settings.inflight_bytes_max),
             answers: Answers::new(settings.answer_bytes_max),
             metrics: Metrics::default(),

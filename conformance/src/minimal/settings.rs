@@ -2,9 +2,10 @@
 
 use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-use argus_core::api::Limits;
+use argus_core::api::{AllowedHost, CorsOrigin, Limits};
 use argus_core::auth::NewKey;
 use argus_core::engine::TYPES_MAX_DEFAULT;
 use argus_core::event::PAYLOAD_DEPTH_DEFAULT;
@@ -24,6 +25,8 @@ Usage: argus-minimal [OPTIONS]
       --repository PATH              Where events are kept: only `memory` or `memory:` [default: memory:]
       --durability WHEN              No effect: there is no disk
       --threads COUNT                No effect: there is one for each connection
+      --cors-origin ORIGIN           Origin whose pages may use the interface, or *; repeat for more
+      --allow-host HOST              Name under which the server may be addressed; repeat for more
       --max-body-bytes BYTES         Longest request body, after decompression
       --max-payload-bytes BYTES      Longest payload of one event
       --max-depth COUNT              Arrays and objects within each other in a payload
@@ -79,6 +82,8 @@ pub(crate) enum Asked {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) endpoint: String,
+    pub(crate) cors_origins: Vec<CorsOrigin>,
+    pub(crate) hosts: Vec<AllowedHost>,
     pub(crate) limits: Limits,
     pub(crate) inflight_bytes_max: usize,
     pub(crate) answer_bytes_max: usize,
@@ -107,6 +112,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             endpoint: "127.0.0.1:3000".to_owned(),
+            cors_origins: Vec::new(),
+            hosts: Vec::new(),
             limits: Limits {
                 body_bytes_max: 64 << 20,
                 payload_bytes_max: 256 << 10,
@@ -167,6 +174,8 @@ impl Settings {
                 "port" => parse_port(&value()?).map(|read| port = Some(read)),
                 "repository" => parse_repository(&value()?),
                 "durability" | "threads" => value().map(drop),
+                "cors-origin" => parse_list(&value()?, &mut settings.cors_origins),
+                "allow-host" => parse_list(&value()?, &mut settings.hosts),
                 "max-body-bytes" => parse_count(&value()?).map(|read| settings.limits.body_bytes_max = read),
                 "max-payload-bytes" => parse_count(&value()?).map(|read| settings.limits.payload_bytes_max = read),
                 "max-depth" => parse_count(&value()?).map(|read| settings.limits.depth_max = read),
@@ -235,6 +244,13 @@ fn parse_endpoint(text: String) -> Result<String, String> {
 
 fn parsed<T, E: Display>(read: Result<T, E>) -> Result<T, String> {
     read.map_err(|error| error.to_string())
+}
+
+fn parse_list<T: FromStr<Err: Display>>(text: &str, list: &mut Vec<T>) -> Result<(), String> {
+    for item in text.split(',') {
+        list.push(item.parse().map_err(|error| format!("{error}, not {item:?}"))?);
+    }
+    Ok(())
 }
 
 fn parse_port(text: &str) -> Result<u16, String> {

@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::acknowledgement_body::{Acknowledged, Summary};
 use super::problem_reply::{ProblemReply, count_by_code};
 use super::text::{Start, to_json};
-use super::{Problem, ProblemKind, Reply, Route};
+use super::{Draft, Problem, ProblemKind, Reply, Route};
 use crate::cause::Cause;
 use crate::event::{ClientId, EventId, Uuid};
 use crate::ingest::{Dialect, EventFault, FAULTS_LISTED_MAX, FaultCode, Places, too_many_types};
@@ -61,8 +61,7 @@ impl Acknowledgement {
     }
 
     /// The reply to the request, for this outcome of the commit.
-    #[must_use]
-    pub fn reply(self, outcome: &Result<Receipt, CommitError>) -> Reply {
+    pub fn reply(self, outcome: &Result<Receipt, CommitError>) -> Draft {
         let type_pointer = self.type_pointer;
         let reply = match (outcome, self.form) {
             (Ok(Receipt { surplus: Some(surplus), .. }), ReplyForm::One { .. }) => {
@@ -97,7 +96,7 @@ impl Acknowledgement {
                 not_stored(ProblemKind::StorageFailed, cause, *in_doubt).reply(Route::Events)
             }
         };
-        Reply { decoded_bytes: self.decoded_bytes, ..reply }
+        Reply { decoded_bytes: self.decoded_bytes, ..reply }.into()
     }
 }
 

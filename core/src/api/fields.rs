@@ -79,12 +79,20 @@ pub(super) fn quality(head: &RequestHead<'_>, offered: &str) -> u16 {
 
 /// Parses a media range, in lower case, and its quality value.
 fn parse_range(member: &str) -> Option<(String, u16)> {
-    let mut parts = split_unquoted(member.as_bytes(), b';');
-    let range = parts.next()?.to_ascii_lowercase();
+    let (range, quality) = parse_member(member)?;
     let (kind, subtype) = range.split_once('/')?;
-    if !is_token(kind) || !is_token(subtype) {
-        return None;
-    }
+    (is_token(kind) && is_token(subtype)).then_some((range, quality))
+}
+
+/// Parses a token, in lower case, and its quality value.
+pub(super) fn parse_weighted(member: &str) -> Option<(String, u16)> {
+    parse_member(member).filter(|(name, _)| is_token(name))
+}
+
+/// Parses whatever stands before the parameters of a list member, in lower case, and its quality value.
+fn parse_member(member: &str) -> Option<(String, u16)> {
+    let mut parts = split_unquoted(member.as_bytes(), b';');
+    let name = parts.next()?.to_ascii_lowercase();
     let mut quality = QUALITY_FULL;
     for part in parts {
         if let Some((name, value)) = part.split_once('=')
@@ -93,7 +101,7 @@ fn parse_range(member: &str) -> Option<(String, u16)> {
             quality = parse_quality(value.trim())?;
         }
     }
-    Some((range, quality))
+    Some((name, quality))
 }
 
 /// Parses a quality value: from 0 to 1, with up to three decimals (RFC 9110, section 12.4.2).

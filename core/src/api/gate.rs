@@ -10,11 +10,13 @@ use core::fmt::{self, Write as _};
 use core::net::IpAddr;
 use core::time::Duration;
 
+use super::compress::Negotiated;
 use super::fields::values;
+use super::finish::Finish;
 use super::guard::{CheckedHead, Method};
 use super::problem_reply::ProblemReply;
 use super::redaction::KEY_PARAMETER;
-use super::{ProblemKind, Proxies, Reply, RequestHead, Route};
+use super::{Cors, Draft, ProblemKind, Proxies, Reply, RequestHead, Route};
 use crate::auth::{Access, Keys, Scope};
 use crate::clock::Moment;
 use crate::limit::{ClientNetwork, Refused, Unit, Verdict};
@@ -45,10 +47,10 @@ pub trait Meters: fmt::Debug + Sync {
     fn charge_key(&self, key: usize, bytes: u64, now: Duration);
 }
 
-/// Who sent a request, as far as the checks have found out.
+/// Who sent a request, as far as the checks have found out, and what every reply to it has in common.
 ///
-/// The host keeps it until the reply. When the body has arrived, it calls [`charge`](Self::charge), and before it sends
-/// a reply, [`finish`](Self::finish).
+/// The host keeps it until the reply. When the body has arrived, it calls [`charge`](Self::charge), and to send a reply,
+/// [`finish`](Self::finish). The default is for replies to requests whose head is unknown.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
     /// The address of the client: that of the peer, unless a trusted proxy names another.
@@ -57,6 +59,7 @@ pub struct Caller {
     pub key: Option<usize>,
     /// The limits that apply; `None` without any.
     counted: Option<Box<Counted>>,
+    finish: Finish,
 }
 
 /// The verdicts of the limits that apply.
@@ -86,12 +89,17 @@ enum Need {
 
 impl Caller {
     /// The caller before any check.
-    pub(super) fn of(head: &RequestHead<'_>, gate: Option<&Gate<'_>>) -> Self {
+    pub(super) fn of(head: &RequestHead<'_>, gate: Option<&Gate<'_>>, cors: &Cors) -> Self {
         let client = match (head.peer, gate) {
             (Some(peer), Some(gate)) => Some(gate.proxies.client(peer, head)),
             (peer, _) => peer.map(|peer| peer.to_canonical()),
         };
-        Self { client, key: None, counted: None }
+        Self { client, key: None, counted: None, finish: Finish::new(cors, head) }
+    }
+
+    /// The content coding of the answers.
+    pub(super) fn negotiated(&self) -> Negotiated {
+        self.finish.negotiated()
     }
 
     /// Counts the bytes of a body, as they came over the wire, whether it was whole or not.
@@ -108,8 +116,17 @@ impl Caller {
         }
     }
 
-    /// Adds to a reply what its caller should know: how much of its limits is left.
-    pub fn finish(&self, reply: &mut Reply) {
+    /// Finishes a reply: adds how much of its limits the caller has left, and whatever browsers and caches need to
+    /// know; compresses a long body that is not compressed yet; removes the body for `HEAD`.
+    #[must_use]
+    pub fn finish(&self, draft: Draft) -> Reply {
+        let mut reply = self.finish.apply(draft);
+        self.add_standings(&mut reply);
+        reply
+    }
+
+    /// Says how much of its limits the caller has left.
+    fn add_standings(&self, reply: &mut Reply) {
         let Some(counted) = &self.counted else { return };
         let (mut policies, mut standings) = (String::new(), String::new());
         for (name, verdict) in [("default", counted.by_address), ("key", counted.by_key)] {
@@ -136,18 +153,31 @@ impl Caller {
 }
 
 impl Gate<'_> {
-    /// Checks the limits and the key. Returns what the caller may see and write.
-    pub(super) fn check(
+    /// Checks the limits by address.
+    pub(super) fn check_address(
+        &self,
+        head: &RequestHead<'_>,
+        checked: &CheckedHead<'_>,
+        route: Route,
+        caller: &mut Caller,
+    ) -> Result<(), ProblemReply> {
+        match caller.client.filter(|_| !route.is_health()) {
+            Some(client) => {
+                let verdict = self.meters.admit_client(client.into(), checked.has_body(head), self.now.uptime);
+                caller.count(Payer::Address, verdict)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Checks the key and its limits. Returns what the caller may see and write.
+    pub(super) fn check_key(
         &self,
         head: &RequestHead<'_>,
         checked: &CheckedHead<'_>,
         route: Route,
         caller: &mut Caller,
     ) -> Result<Access, ProblemReply> {
-        let (has_body, now) = (checked.has_body(head), self.now.uptime);
-        if let Some(client) = caller.client.filter(|_| !route.is_health()) {
-            caller.count(Payer::Address, self.meters.admit_client(client.into(), has_body, now))?;
-        }
         let (Some(keys), need) = (self.keys, Need::of(checked.method, route)) else { return Ok(Access::default()) };
         if need == Need::Nothing {
             return Ok(Access::default());
@@ -160,7 +190,7 @@ impl Gate<'_> {
             Need::Scope(scope) if !key.scopes.contains(scope) => return Err(forbidden(scope)),
             Need::Scope(_) | Need::AnyKey | Need::Nothing => {}
         }
-        caller.count(Payer::Key, self.meters.admit_key(index, has_body, now))?;
+        caller.count(Payer::Key, self.meters.admit_key(index, checked.has_body(head), self.now.uptime))?;
         Ok(key.access.clone())
     }
 }

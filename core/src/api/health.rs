@@ -5,8 +5,10 @@ use alloc::string::String;
 
 use serde::Serialize;
 
+use super::compress::Negotiated;
 use super::text::to_json;
-use super::{Reply, Route, ServiceState};
+use super::validator::{entity_tag, is_known};
+use super::{Draft, Reply, RequestHead, Route, ServiceState};
 use crate::repository::Failure;
 
 /// The `OpenAPI` 3.1 document of this interface.
@@ -18,14 +20,14 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// A `GET` or `HEAD` of `/metrics`.
 #[derive(Debug)]
 pub struct Metrics {
-    pub(super) head_only: bool,
+    pub(super) negotiated: Negotiated,
 }
 
 impl Metrics {
-    /// The reply with `rendered`, the metrics in text format 0.0.4.
-    #[must_use]
-    pub fn reply(self, rendered: String) -> Reply {
-        Reply::new(Route::Metrics, 200, "text/plain; version=0.0.4; charset=utf-8", rendered).for_head(self.head_only)
+    /// The reply with `rendered`, the metrics in text format 0.0.4. Compresses it, so call it where they were rendered.
+    pub fn reply(self, rendered: String) -> Draft {
+        let reply = Reply::new(Route::Metrics, 200, "text/plain; version=0.0.4; charset=utf-8", rendered);
+        self.negotiated.code(reply).into()
     }
 }
 
@@ -79,9 +81,16 @@ pub(super) fn ready(state: &ServiceState<'_>) -> Reply {
     health.reply(Route::Ready)
 }
 
-/// The reply with the `OpenAPI` document.
-pub(super) fn openapi() -> Reply {
-    Reply::new(Route::OpenApi, 200, "application/json", OPENAPI)
+/// The reply with the `OpenAPI` document, or 304 if the client has it. Caches may keep it, but have to ask whether it
+/// is still the same: an update of Argus changes it.
+pub(super) fn openapi(head: &RequestHead<'_>, negotiated: Negotiated) -> Reply {
+    let tag = entity_tag(OPENAPI.as_bytes(), negotiated);
+    let reply = if is_known(head, &tag) {
+        Reply::empty(Route::OpenApi, 304)
+    } else {
+        Reply::new(Route::OpenApi, 200, "application/json", OPENAPI)
+    };
+    reply.with_cache_control("no-cache").with_header("etag", tag)
 }
 
 /// The reply that leads to the `OpenAPI` document, also by the link relation of RFC 8631.

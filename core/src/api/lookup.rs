@@ -18,14 +18,13 @@ use crate::repository::{ReadError, Snapshot};
 pub(super) struct Lookup {
     id: String,
     access: Access,
-    head_only: bool,
 }
 
 impl Lookup {
-    pub(super) fn read(id: String, target: &Target<'_>, access: Access, head_only: bool) -> Result<Self, ProblemReply> {
+    pub(super) fn read(id: String, target: &Target<'_>, access: Access) -> Result<Self, ProblemReply> {
         match target.params.first() {
             Some(param) => Err(invalid(format!("{}: this route has no parameters", Excerpt(&param.name)))),
-            None => Ok(Self { id, access, head_only }),
+            None => Ok(Self { id, access }),
         }
     }
 
@@ -38,13 +37,12 @@ impl Lookup {
             }
         };
         snapshot.get(&self.id, &mut write)?;
-        let reply = if !body.is_empty() {
+        Ok(if !body.is_empty() {
             body.push(b'\n');
             Reply::new(Route::Event, 200, "application/json", body)
         } else {
             let detail = format!("there is no event with the id {}", Excerpt(&self.id));
             ProblemReply::new(ProblemKind::NotFound, detail).reply(Route::Event)
-        };
-        Ok(reply.for_head(self.head_only))
+        })
     }
 }

@@ -1,14 +1,18 @@
 //! The meaning of the HTTP interface, without HTTP.
 //!
 //! A host parses the head of a request and calls [`Api::handle_request`], which returns an [`Action`]. The
-//! documentation of each action says which function to call next, until there is a [`Reply`]. This module has the whole
-//! wire contract; a host adds sockets, waiting and the clock.
+//! documentation of each action says which function to call next, until there is a [`Draft`], of which [`Finish`] makes a
+//! [`Reply`]. This module has the whole wire contract; a host adds sockets, waiting and the clock.
 
 mod acknowledgement;
 mod acknowledgement_body;
+mod allowed_hosts;
 mod charset;
+mod compress;
 mod content;
+mod cors;
 mod fields;
+mod finish;
 mod format;
 mod forwarded;
 mod gate;
@@ -31,9 +35,13 @@ mod submission;
 mod target;
 mod text;
 mod trace;
+mod validator;
 
 pub use acknowledgement::Acknowledgement;
 pub use acknowledgement_body::Acknowledged;
+pub use allowed_hosts::{AllowedHost, AllowedHostError, AllowedHosts};
+pub use cors::{Cors, CorsOrigin, CorsOriginError};
+pub use finish::Draft;
 pub use forwarded::Proxies;
 pub use gate::{Caller, Gate, Meters};
 pub use health::Metrics;
@@ -55,6 +63,7 @@ use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
+use compress::Negotiated;
 use fields::values;
 use guard::{CheckedHead, Method};
 use lookup::Lookup;
@@ -72,6 +81,8 @@ use crate::repository::Failure;
 #[derive(Clone, Debug)]
 pub struct Api {
     limits: Limits,
+    cors: Cors,
+    hosts: AllowedHosts,
 }
 
 /// Longest `X-Request-Id` of a caller that is used, in characters.
@@ -150,7 +161,7 @@ pub struct ServiceState<'a> {
 #[derive(Debug)]
 pub enum Action {
     /// Send this reply.
-    Reply(Reply),
+    Reply(Draft),
     /// Read the body, then call [`Submission::handle_body`].
     Submit(Submission),
     /// Call [`Read::begin`] on a thread that may block.
@@ -163,34 +174,42 @@ impl Api {
     /// Creates the interface with these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits }
+        Self { limits, cors: Cors::default(), hosts: AllowedHosts::default() }
+    }
+
+    /// Allows pages of other origins to use the interface.
+    #[must_use]
+    pub fn with_cors(self, cors: Cors) -> Self {
+        Self { cors, ..self }
+    }
+
+    /// Refuses requests that address the server by another name.
+    #[must_use]
+    pub fn with_hosts(self, hosts: AllowedHosts) -> Self {
+        Self { hosts, ..self }
     }
 
     /// Decides what to do with a request, and says who sent it. The order of its checks is part of the wire contract.
-    /// Every reply to the request goes through [`Caller::finish`].
+    /// [`Caller::finish`] makes every reply to the request.
     #[must_use]
     pub fn handle_request(&self, head: &RequestHead<'_>, state: &ServiceState<'_>) -> (Action, Caller) {
-        let head_only = head.method == "HEAD";
-        let mut caller = Caller::of(head, state.gate.as_ref());
-        let (route, decided) = match guard::check_size(head, &self.limits).and_then(|()| guard::check(head)) {
+        let mut caller = Caller::of(head, state.gate.as_ref(), &self.cors);
+        let checked = guard::check_size(head, &self.limits).and_then(|()| guard::check(head));
+        let checked = checked.and_then(|checked| self.hosts.check(head).map(|()| checked));
+        let (route, decided) = match checked {
             Ok(checked) => {
                 let resource = Resource::of(&checked.target);
                 (resource.route(), self.decide(head, &checked, resource, state, &mut caller))
             }
             Err(problem) => (Route::Other, Err(problem)),
         };
-        let action = match decided {
-            Ok(Action::Reply(reply)) => Action::Reply(reply.for_head(head_only)),
-            Ok(action) => action,
-            Err(problem) => Action::Reply(problem.reply(route).for_head(head_only)),
-        };
-        (action, caller)
+        (decided.unwrap_or_else(|problem| Action::Reply(problem.reply(route).into())), caller)
     }
 
     /// The reply to a request that the host refuses. `route` is [`Route::Other`] if the host does not know the route.
     #[must_use]
-    pub fn refuse(&self, route: Route, refusal: &Refusal) -> Reply {
-        refusal.problem(&self.limits).reply(route)
+    pub fn refuse(&self, route: Route, refusal: &Refusal) -> Draft {
+        refusal.problem(&self.limits).reply(route).into()
     }
 
     /// The value for `X-Request-Id`: the caller's, if there is one such field and it has 1 to 128 visible ASCII
@@ -221,10 +240,19 @@ impl Api {
         if state.draining && !route.is_served_while_draining() {
             return Err(refusal::draining());
         }
+        if let Some(gate) = &state.gate {
+            gate.check_address(head, checked, route, caller)?;
+        }
+        // Before the key, which browsers do not send with it. Also for paths that do not exist: the page then gets the
+        // 404 and can read it.
+        if let Some(preflight) = self.cors.preflight(head, route) {
+            return preflight.map(|reply| Action::Reply(reply.into()));
+        }
         let access = match &state.gate {
-            Some(gate) => gate.check(head, checked, route, caller)?,
+            Some(gate) => gate.check_key(head, checked, route, caller)?,
             None => Access::default(),
         };
+        let negotiated = caller.negotiated();
         let head_only = match (checked.method, route) {
             (_, Route::Other) => {
                 let detail = format!("there is nothing at this path; the routes are {}", Route::list());
@@ -242,22 +270,23 @@ impl Api {
         };
         let target = &checked.target;
         match resource {
-            Resource::Event(id) => Ok(self.read(Question::Lookup(Lookup::read(id, target, access, head_only)?))),
+            Resource::Event(id) => Ok(self.read(Question::Lookup(Lookup::read(id, target, access)?), negotiated)),
             Resource::Fixed(Route::Events) => {
-                Ok(self.read(Question::Search(Box::new(Search::read(head, target, &access, head_only)?))))
+                let search = Search::read(head, target, &access, head_only)?;
+                Ok(self.read(Question::Search(Box::new(search)), negotiated))
             }
-            Resource::Fixed(Route::Metrics) => Ok(Action::Metrics(Metrics { head_only })),
-            Resource::Fixed(Route::Ready) => Ok(Action::Reply(health::ready(state))),
-            Resource::Fixed(Route::OpenApi) => Ok(Action::Reply(health::openapi())),
-            Resource::Fixed(Route::Root) => Ok(Action::Reply(health::root())),
+            Resource::Fixed(Route::Metrics) => Ok(Action::Metrics(Metrics { negotiated })),
+            Resource::Fixed(Route::Ready) => Ok(Action::Reply(health::ready(state).into())),
+            Resource::Fixed(Route::OpenApi) => Ok(Action::Reply(health::openapi(head, negotiated).into())),
+            Resource::Fixed(Route::Root) => Ok(Action::Reply(health::root().into())),
             Resource::Fixed(Route::Health | Route::Live | Route::Event | Route::Other) => {
-                Ok(Action::Reply(health::live(route)))
+                Ok(Action::Reply(health::live(route).into()))
             }
         }
     }
 
-    fn read(&self, question: Question) -> Action {
-        Action::Read(Read::new(question, &self.limits))
+    fn read(&self, question: Question, negotiated: Negotiated) -> Action {
+        Action::Read(Read::new(question, &self.limits, negotiated))
     }
 
     fn submit(
@@ -269,7 +298,7 @@ impl Api {
     ) -> Result<Submission, ProblemReply> {
         match state.repository {
             Some(failure) => Err(acknowledgement::storage_problem(failure)),
-            None => Submission::read(&self.limits, head, checked, access),
+            None => Submission::read(&self.limits, &self.cors, head, checked, access),
         }
     }
 }

@@ -34,6 +34,8 @@ crate::listed::listed! {
         Unauthorized,
         /// 403: the key does not permit this.
         Forbidden,
+        /// 403: pages of this origin may not use the interface.
+        OriginNotAllowed,
         /// 404
         NotFound,
         /// 405
@@ -50,6 +52,8 @@ crate::listed::listed! {
         UnsupportedMediaType,
         /// 417
         ExpectationFailed,
+        /// 421: the server may not be addressed by this name.
+        MisdirectedRequest,
         /// 422: the body has invalid events.
         InvalidEvents,
         /// 422: the query reads more stored events than the server allows.
@@ -108,6 +112,7 @@ impl ProblemKind {
             Self::InvalidParameter => ("invalid-parameter", 400, "Invalid query parameter"),
             Self::Unauthorized => ("unauthorized", 401, "A valid key is needed"),
             Self::Forbidden => ("forbidden", 403, "The key does not permit this"),
+            Self::OriginNotAllowed => ("origin-not-allowed", 403, "The origin is not allowed"),
             Self::NotFound => ("not-found", 404, "Not found"),
             Self::MethodNotAllowed => ("method-not-allowed", 405, "Method not allowed"),
             Self::NotAcceptable => ("not-acceptable", 406, "Not acceptable"),
@@ -116,6 +121,7 @@ impl ProblemKind {
             Self::UriTooLong => ("uri-too-long", 414, "URI too long"),
             Self::UnsupportedMediaType => ("unsupported-media-type", 415, "Unsupported media type"),
             Self::ExpectationFailed => ("expectation-failed", 417, "Expectation failed"),
+            Self::MisdirectedRequest => ("misdirected-request", 421, "Misdirected request"),
             Self::InvalidEvents => ("invalid-events", 422, "Invalid events"),
             Self::QueryTooLarge => ("query-too-large", 422, "The query reads too many events"),
             Self::TooManyRequests => ("too-many-requests", 429, "Too many requests"),
@@ -146,6 +152,7 @@ impl ProblemKind {
             | Self::InvalidParameter
             | Self::Unauthorized
             | Self::Forbidden
+            | Self::OriginNotAllowed
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::NotAcceptable
@@ -154,6 +161,7 @@ impl ProblemKind {
             | Self::UriTooLong
             | Self::UnsupportedMediaType
             | Self::ExpectationFailed
+            | Self::MisdirectedRequest
             | Self::InvalidEvents
             | Self::QueryTooLarge
             | Self::TooManyRequests

@@ -5,10 +5,11 @@ use core::mem;
 use core::task::Poll;
 use core::time::Duration;
 
+use super::compress::{Encoder, Negotiated};
 use super::lookup::Lookup;
 use super::read_step::ReadStep;
 use super::search::{Search, SearchRun};
-use super::{Limits, Refusal, Route};
+use super::{Draft, Limits, Refusal, Route};
 use crate::clock::Moment;
 use crate::repository::{ReadError, Reader, ScanRun};
 
@@ -20,6 +21,7 @@ pub const READ_BUDGET: u32 = 4096;
 pub struct Read {
     question: Question,
     allowance: Allowance,
+    negotiated: Negotiated,
 }
 
 /// What a read may take: see [`Limits`].
@@ -51,6 +53,9 @@ pub struct ReadRun {
     allowance: Allowance,
     /// How long the run has computed.
     computed: Duration,
+    negotiated: Negotiated,
+    /// The encoder of a streamed body, if it has a content coding.
+    encoder: Option<Encoder>,
 }
 
 #[derive(Debug)]
@@ -62,9 +67,9 @@ enum State {
 }
 
 impl Read {
-    pub(super) fn new(question: Question, limits: &Limits) -> Self {
+    pub(super) fn new(question: Question, limits: &Limits, negotiated: Negotiated) -> Self {
         let Limits { read_time: time, query_time, scan_bytes_max: scan_bytes, .. } = *limits;
-        Self { question, allowance: Allowance { time, query_time, scan_bytes } }
+        Self { question, allowance: Allowance { time, query_time, scan_bytes }, negotiated }
     }
 
     /// The route, for [`Api::refuse`](super::Api::refuse).
@@ -88,8 +93,15 @@ impl Read {
     /// Starts the read, and the time that it [may take](super::Limits::read_time). Never waits.
     #[must_use]
     pub fn begin(self, now: Moment) -> ReadRun {
-        let Self { question, allowance } = self;
-        ReadRun { state: State::Asked(question), begun: now.uptime, allowance, computed: Duration::ZERO }
+        let Self { question, allowance, negotiated } = self;
+        ReadRun {
+            state: State::Asked(question),
+            begun: now.uptime,
+            allowance,
+            computed: Duration::ZERO,
+            negotiated,
+            encoder: None,
+        }
     }
 }
 
@@ -104,10 +116,35 @@ impl ReadRun {
     /// [`Refusal::Unreadable`](super::Refusal::Unreadable). After it, the host resets the connection, so that the
     /// client does not take a part for the whole. The run is over.
     pub fn poll(&mut self, reader: &Reader, now: Moment, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
+        self.poll_plain(reader, now, budget).map(|step| step.map(|step| self.coded(step)))
+    }
+
+    /// The step in the content coding of the answer.
+    fn coded(&mut self, step: ReadStep) -> ReadStep {
+        match step {
+            ReadStep::Whole(Draft(reply)) => ReadStep::Whole(self.negotiated.code(reply).into()),
+            ReadStep::Start(Draft(mut head)) => {
+                self.encoder = self.negotiated.begin(&mut head);
+                ReadStep::Start(head.into())
+            }
+            ReadStep::Chunk(chunk) => match &mut self.encoder {
+                Some(encoder) => ReadStep::Chunk(encoder.encode(&chunk)),
+                None => ReadStep::Chunk(chunk),
+            },
+            ReadStep::Stopped(refusal) => ReadStep::Stopped(refusal),
+            // The next poll returns `Done` again.
+            ReadStep::Done => {
+                self.encoder.take().map_or(ReadStep::Done, |encoder| ReadStep::Chunk(encoder.encode_last(&[])))
+            }
+        }
+    }
+
+    /// As [`poll`](Self::poll), without a content coding.
+    fn poll_plain(&mut self, reader: &Reader, now: Moment, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
         match mem::replace(&mut self.state, State::Over) {
             State::Asked(Question::Lookup(lookup)) => {
                 let reply = lookup.reply(&*reader.take()?)?;
-                Ok(Poll::Ready(ReadStep::Whole(reply)))
+                Ok(Poll::Ready(ReadStep::Whole(reply.into())))
             }
             State::Asked(Question::Search(search)) => {
                 // The other half of the time is for sending the page.

@@ -2,16 +2,17 @@
 
 use bytes::Bytes;
 
-use super::{Refusal, Reply};
+use super::{Draft, Refusal};
 
 /// The result of a step of a [`ReadRun`](super::ReadRun).
 #[derive(Debug)]
 pub enum ReadStep {
     /// The whole answer in one reply. The run is over.
-    Whole(Reply),
+    Whole(Draft),
     /// The head of a streamed answer (its body is empty); chunks follow.
-    Start(Reply),
-    /// The next piece of the body, at most about 64 KiB plus one event.
+    Start(Draft),
+    /// The next piece of the body, at most about 64 KiB plus one event before compression. The client can decode it
+    /// without those that follow.
     Chunk(Bytes),
     /// The body is complete. The run is over.
     Done,

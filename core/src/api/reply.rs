@@ -1,7 +1,6 @@
 //! Complete replies.
 
 use alloc::borrow::Cow;
-use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use super::{ProblemKind, Route};
 use crate::ingest::FaultCode;
 
 /// A complete reply. The host adds `X-Request-Id` and `Date`, and `Content-Length` (or chunked coding) unless it is
-/// among the [`headers`](Self::headers). It adds `Connection: close` if [`close`](Self::close) is set, or if it has not
+/// among the [`headers`](Self::headers), or the status is 204 or 304. It adds `Connection: close` if [`close`](Self::close) is set, or if it has not
 /// read the request body to its end.
 ///
 /// The reply to `HEAD` has an empty body. `content-length` is among the headers if the length of the body for `GET` is
@@ -38,15 +37,22 @@ pub struct Reply {
 impl Reply {
     /// A reply that is not a problem. It must not be cached, since the next event may change it.
     pub(super) fn new(route: Route, status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        // Most replies add one or two header fields.
-        let mut headers = Vec::with_capacity(4);
-        headers.push(("content-type", content_type.into()));
+        let mut reply = Self::empty(route, status);
+        reply.headers.push(("content-type", content_type.into()));
+        reply.body = body.into();
+        reply
+    }
+
+    /// A reply without content.
+    pub(super) fn empty(route: Route, status: u16) -> Self {
+        // Most replies add a few header fields.
+        let mut headers = Vec::with_capacity(6);
         headers.push(("cache-control", "no-store".into()));
         Self {
             route,
             status,
             headers,
-            body: body.into(),
+            body: Bytes::new(),
             close: false,
             problem: None,
             rejected: Vec::new(),
@@ -59,13 +65,10 @@ impl Reply {
         self
     }
 
-    /// Removes the body and sets `content-length` if the request method was `HEAD`.
-    pub(super) fn for_head(mut self, head_only: bool) -> Self {
-        if head_only {
-            self.headers.push(("content-length", self.body.len().to_string().into()));
-            self.body = Bytes::new();
-        }
-        self
+    /// Lets caches keep the reply, under this condition.
+    pub(super) fn with_cache_control(mut self, condition: &'static str) -> Self {
+        self.headers.retain(|(name, _)| *name != "cache-control");
+        self.with_header("cache-control", condition)
     }
 
     /// The value of a header field.

@@ -321,7 +321,7 @@ impl SearchRun {
                 let reply = self.reply(head);
                 if self.search.head_only {
                     self.phase = Phase::Done;
-                    return Ok(Poll::Ready(ReadStep::Whole(reply)));
+                    return Ok(Poll::Ready(ReadStep::Whole(reply.into())));
                 }
                 self.phase = Phase::First(reply);
                 if self.chosen.is_some() {
@@ -372,14 +372,14 @@ impl SearchRun {
     ) -> Result<Poll<ReadStep>, ReadError> {
         if self.fill(run, budget)?.is_ready() {
             reply.body = self.take();
-            return Ok(Poll::Ready(ReadStep::Whole(reply)));
+            return Ok(Poll::Ready(ReadStep::Whole(reply.into())));
         }
         // A page is small, and its length is known when it is complete.
         let is_due = self.search.scan.limit.is_none() && self.is_due(uptime);
         if self.is_full() || is_due {
             self.sent_at = uptime;
             self.phase = Phase::Streaming;
-            return Ok(Poll::Ready(ReadStep::Start(reply)));
+            return Ok(Poll::Ready(ReadStep::Start(reply.into())));
         }
         self.phase = Phase::First(reply);
         Ok(Poll::Pending)

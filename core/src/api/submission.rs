@@ -12,13 +12,16 @@ use super::format::Format;
 use super::guard::CheckedHead;
 use super::problem_reply::ProblemReply;
 use super::text::Excerpt;
-use super::{Limits, Problem, ProblemKind, Reply, RequestHead, Route, charset, mapping};
+use super::{Cors, Draft, Limits, Problem, ProblemKind, Reply, RequestHead, Route, charset, mapping};
 use crate::auth::Access;
 use crate::batch::Batch;
 use crate::event::Timestamp;
 use crate::ingest::{self, EventFault, FaultCode, Framing, Handling, IngestError, Line, ParseOptions, Parsed};
 use crate::json::Scanner;
 use crate::room::{NoRoom, Room};
+
+/// The type of a text that `navigator.sendBeacon` sends.
+const BEACON_TYPE: &str = "text/plain";
 
 /// A `POST /events` with a valid head.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ pub struct Submission {
 #[derive(Debug)]
 pub enum Submitted {
     /// Send this reply. There is nothing to commit.
-    Reply(Reply),
+    Reply(Draft),
     /// Commit the batch, then call [`Acknowledgement::reply`].
     Commit(Batch, Acknowledgement),
 }
@@ -42,12 +45,13 @@ impl Submission {
     /// Reads the head: first the query parameters, then the fields about the body.
     pub(super) fn read(
         limits: &Limits,
+        cors: &Cors,
         head: &RequestHead<'_>,
         checked: &CheckedHead<'_>,
         access: &Access,
     ) -> Result<Self, ProblemReply> {
         let (dialect, records) = mapping::read(&checked.target.params)?;
-        let framing = read_framing(head)?;
+        let framing = read_framing(head, cors)?;
         let Some(coding) = Coding::of(head) else {
             let detail = "Content-Encoding must be gzip or zstd, given once";
             return Err(
@@ -129,7 +133,7 @@ impl Submission {
             Err(DecodeError::NoRoom(no_room)) => Err(out_of_memory(no_room)),
         };
         match parsed {
-            Err(problem) => Submitted::Reply(Reply { decoded_bytes, ..problem.reply(Route::Events) }),
+            Err(problem) => Submitted::Reply(Reply { decoded_bytes, ..problem.reply(Route::Events) }.into()),
             Ok(Parsed::One(batch)) => {
                 let given_id = batch.first_id().map(|id| Box::from(id.as_str()));
                 let form = ReplyForm::One { given_id };
@@ -141,7 +145,7 @@ impl Submission {
                     Handling::Lenient => Some(Rejected { listed, count }),
                 };
                 if batch.is_empty() {
-                    Submitted::Reply(Reply { decoded_bytes, ..many_reply(None, rejected.as_ref()) })
+                    Submitted::Reply(Reply { decoded_bytes, ..many_reply(None, rejected.as_ref()) }.into())
                 } else {
                     let form = ReplyForm::Many { places: Box::new(places), rejected };
                     Submitted::Commit(batch, Acknowledgement::new(form, &self.options.dialect, decoded_bytes))
@@ -234,7 +238,7 @@ fn is_document(body: &[u8]) -> bool {
 }
 
 /// How events are separated, which the media type says.
-fn read_framing(head: &RequestHead<'_>) -> Result<Framing, ProblemReply> {
+fn read_framing(head: &RequestHead<'_>, cors: &Cors) -> Result<Framing, ProblemReply> {
     let unsupported = |detail: String| {
         // `Accept` in a reply says what the next request may send (RFC 9110, section 12.5.1). Some clients know
         // `Accept-Post` instead.
@@ -268,6 +272,17 @@ fn read_framing(head: &RequestHead<'_>) -> Result<Framing, ProblemReply> {
     match Format::of(&media_type.essence) {
         Some(Format::Json) => Ok(Framing::Document),
         Some(Format::Lines(_)) => Ok(Framing::Lines),
+        // `navigator.sendBeacon` labels a text like this. A browser sends such a body for any page, without asking
+        // first.
+        None if media_type.essence == BEACON_TYPE && cors.is_on() => {
+            cors.check_sender(head)?;
+            Ok(Framing::Document)
+        }
+        None if media_type.essence == BEACON_TYPE => unsupported(format!(
+            "Content-Type must be one of {}; {BEACON_TYPE}, which navigator.sendBeacon sends, is read as JSON only with \
+             the setting --cors-origin",
+            Format::media_types()
+        )),
         None => unsupported(format!(
             "Content-Type must be one of {}, not {}",
             Format::media_types(),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use argus_core::api::{Action, Api, ReadRun, ReadStep, RequestHead, ServiceState};
+use argus_core::api::{Action, Api, Caller, ReadRun, ReadStep, RequestHead, ServiceState};
 use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Retention, Seed};
 use argus_core::event::{Event, Timestamp};
@@ -82,8 +82,8 @@ impl Reading {
         match self.run.poll(reader, at(millis), budget).unwrap() {
             Poll::Pending | Poll::Ready(ReadStep::Start(_)) => {}
             Poll::Ready(ReadStep::Chunk(chunk)) => self.body.extend_from_slice(&chunk),
-            Poll::Ready(ReadStep::Whole(reply)) => {
-                self.body.extend_from_slice(&reply.body);
+            Poll::Ready(ReadStep::Whole(draft)) => {
+                self.body.extend_from_slice(&Caller::default().finish(draft).body);
                 self.is_over = true;
             }
             Poll::Ready(ReadStep::Done) => self.is_over = true,

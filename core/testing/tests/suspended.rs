@@ -7,7 +7,7 @@ mod steps;
 use std::task::Poll;
 use std::time::Duration;
 
-use argus_core::api::{Action, Api, Read, ReadStep, Reply, RequestHead, ServiceState};
+use argus_core::api::{Action, Api, Caller, Read, ReadStep, Reply, RequestHead, ServiceState};
 use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
@@ -60,11 +60,14 @@ fn answer(
         let step = run.poll(&engine.reader(), now, budget).unwrap();
         match step {
             Poll::Pending => {}
-            Poll::Ready(ReadStep::Whole(mut reply)) => {
+            Poll::Ready(ReadStep::Whole(draft)) => {
+                let mut reply = Caller::default().finish(draft);
                 let body = std::mem::take(&mut reply.body).to_vec();
                 return (reply, body);
             }
-            Poll::Ready(ReadStep::Start(reply)) => assert!(head.replace(reply).is_none()),
+            Poll::Ready(ReadStep::Start(draft)) => {
+                assert!(head.replace(Caller::default().finish(draft)).is_none());
+            }
             Poll::Ready(ReadStep::Chunk(chunk)) => body.extend_from_slice(&chunk),
             Poll::Ready(ReadStep::Done) => return (head.unwrap(), body),
             Poll::Ready(ReadStep::Stopped(refusal)) => panic!("{refusal:?}"),

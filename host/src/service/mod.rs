@@ -14,7 +14,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use argus_core::api::{Action, Api, Refusal, Reply, RequestHead, Route, ServiceState, TraceContext};
+use argus_core::api::{Action, Api, Draft, Refusal, Reply, RequestHead, Route, ServiceState, TraceContext};
 use argus_core::event::Timestamp;
 use async_lock::Semaphore;
 use bytes::Bytes;
@@ -65,9 +65,9 @@ pub(crate) struct Session<R> {
     connection: Arc<Connection>,
 }
 
-/// An answer before it is turned into a response.
+/// An answer before it is [finished](Finish).
 struct Answer {
-    reply: Reply,
+    draft: Draft,
     /// Has the read that produces the body, if that is streamed.
     streamed: Option<Arc<Admitted>>,
 }
@@ -125,9 +125,11 @@ impl<R: Runtime> Session<R> {
             });
             let (target, http_10) = (target(&uri), version == Version::HTTP_10);
             let line = RequestHead { method: method.as_str(), target: &target, http_10, ..RequestHead::default() };
-            self.report(&method, &line, &visitor, &answer, &ids, self.connection.now() - begun);
-            let record = time.and_then(|time| self.record(&line, &answer, &ids, (begun, time)));
-            self.respond(answer, &visitor, ids, in_flight, record)
+            let Answer { draft, streamed } = answer;
+            let reply = visitor.caller().finish(draft);
+            self.report(&method, &line, &visitor, &reply, &ids, self.connection.now() - begun);
+            let record = time.and_then(|time| self.record(&line, &reply, &ids, (begun, time)));
+            self.respond(reply, streamed, ids, in_flight, record)
         }
     }
 
@@ -194,7 +196,7 @@ impl<R: Runtime> Session<R> {
         }
         let deadline = begun + self.service.node.settings.request_timeout;
         let (route, done) = match *action {
-            Action::Reply(reply) => return reply.into(),
+            Action::Reply(draft) => return draft.into(),
             Action::Submit(submission) => (Route::Events, self.submit(submission, visitor, body, begun).await),
             // Boxed, so that the futures of the many requests that store events stay small.
             Action::Read(read) => {
@@ -214,14 +216,14 @@ impl<R: Runtime> Session<R> {
         method: &Method,
         line: &RequestHead<'_>,
         visitor: &Visitor,
-        answer: &Answer,
+        reply: &Reply,
         ids: &Ids,
         latency: Duration,
     ) {
-        self.service.node.metrics.request_answered(method, &answer.reply, latency);
-        visitor.answered(&answer.reply);
+        self.service.node.metrics.request_answered(method, reply, latency);
+        visitor.answered(reply);
         let sender = Sender { peer: self.peer, client: visitor.caller().client, key: visitor.key_name() };
-        logging::log_request(line.method, line.target, &answer.reply, ids, &sender, latency);
+        logging::log_request(line.method, line.target, reply, ids, &sender, latency);
     }
 
     /// What the request log says about a request with this line, whose head had arrived at these times, once its answer
@@ -229,7 +231,7 @@ impl<R: Runtime> Session<R> {
     fn record(
         &self,
         line: &RequestHead<'_>,
-        answer: &Answer,
+        reply: &Reply,
         ids: &Ids,
         (begun, time): (Instant, Timestamp),
     ) -> Option<Box<Record>> {
@@ -243,10 +245,10 @@ impl<R: Runtime> Session<R> {
             method: line.method.into(),
             target: line.target.into(),
             http_10: line.http_10,
-            status: answer.reply.status,
+            status: reply.status,
             request_id: ids.request_id.as_str().into(),
             trace: ids.trace,
-            problem: answer.reply.problem,
+            problem: reply.problem,
             bytes: 0,
             complete: false,
         }))
@@ -256,16 +258,15 @@ impl<R: Runtime> Session<R> {
         self.service.node.api.refuse(route, refusal).into()
     }
 
+    /// The response with a reply. `streamed` has the read that produces its body, if that is streamed.
     fn respond(
         &self,
-        answer: Answer,
-        visitor: &Visitor,
+        reply: Reply,
+        streamed: Option<Arc<Admitted>>,
         ids: Ids,
         in_flight: InFlight,
         record: Option<Box<Record>>,
     ) -> Response<ReplyBody> {
-        let Answer { mut reply, streamed } = answer;
-        visitor.caller().finish(&mut reply);
         let mut headers = HeaderMap::with_capacity(reply.headers.len() + 3);
         for (name, value) in reply.headers {
             append(&mut headers, field_name(name), value);
@@ -306,9 +307,9 @@ impl<R: Runtime> Session<R> {
     }
 }
 
-impl From<Reply> for Answer {
-    fn from(reply: Reply) -> Self {
-        Self { reply, streamed: None }
+impl From<Draft> for Answer {
+    fn from(draft: Draft) -> Self {
+        Self { draft, streamed: None }
     }
 }
 

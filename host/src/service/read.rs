@@ -52,15 +52,15 @@ impl<R: Runtime> Session<R> {
             let (run, outcome) = step;
             match outcome {
                 Ok(Poll::Pending) => step = advance(run).await,
-                Ok(Poll::Ready(ReadStep::Whole(reply))) => return Ok(reply.into()),
+                Ok(Poll::Ready(ReadStep::Whole(draft))) => return Ok(draft.into()),
                 Ok(Poll::Ready(ReadStep::Stopped(refusal))) => return Err(refusal),
-                Ok(Poll::Ready(ReadStep::Start(reply))) => {
+                Ok(Poll::Ready(ReadStep::Start(draft))) => {
                     let Some(admitted) = admitted else {
                         tracing::error!("a read streams its answer that was to be whole");
                         return Err(Refusal::Internal);
                     };
                     admitted.park(run);
-                    return Ok(Answer { reply, streamed: Some(admitted) });
+                    return Ok(Answer { draft, streamed: Some(admitted) });
                 }
                 Ok(Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done)) => {
                     tracing::error!("a read gave a body before its head");
@@ -72,7 +72,7 @@ impl<R: Runtime> Session<R> {
     }
 
     /// Renders the metrics on a thread that may block: those of the process are read from files, and the repository may
-    /// be remote.
+    /// be remote. The text is compressed there as well.
     pub(super) async fn render(&self, metrics: MetricsAction) -> Result<Answer, Refusal> {
         let node = Arc::clone(&self.service.node);
         let render = move || {
@@ -89,10 +89,10 @@ impl<R: Runtime> Session<R> {
                 answer_bytes_held,
                 answers_in_flight,
             };
-            node.metrics.render(&gauges)
+            node.metrics.render(&gauges).map(|text| metrics.reply(text))
         };
         match self.service.runtime.unblock(render).await {
-            Ok(text) => Ok(metrics.reply(text).into()),
+            Ok(draft) => Ok(draft.into()),
             Err(error) => {
                 tracing::error!("the metrics could not be rendered: {error}");
                 Err(Refusal::Internal)

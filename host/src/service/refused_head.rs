@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use argus_core::api::{Action, Refusal, RequestHead, Route};
+use argus_core::api::{Action, Draft, Refusal, RequestHead, Route};
 use bytes::Bytes;
 use http::{Method, Response};
 
-use super::{Answer, Session};
+use super::Session;
 use crate::clock;
 use crate::connection::HeadError;
 use crate::gate::Visitor;
@@ -49,15 +49,15 @@ impl<R: Runtime> Session<R> {
         let RawHead { method, target, http_10, .. } = &raw_head;
         let head = RequestHead { method, target, headers: &headers, http_10: *http_10, peer: Some(self.peer.ip()) };
         let (action, visitor) = self.decide(&head);
-        match *action {
-            Action::Reply(reply) if reply.problem.is_some() => self.answer_unread(reply.into(), &visitor, &head),
-            // The core accepts a head that hyper refuses. It is refused, since hyper does not read its body. If the
-            // head itself is not too large, hyper could not represent the length of the body.
-            Action::Reply(_) | Action::Submit(_) | Action::Read(_) | Action::Metrics(_) => {
-                let too_large = error == HeadError::TooLarge;
-                self.refuse_unread(if too_large { &Refusal::BodyTooLarge } else { &Refusal::HeadBroken })
-            }
-        }
+        let refused = match *action {
+            Action::Reply(draft) => Some(draft).filter(Draft::is_problem),
+            Action::Submit(_) | Action::Read(_) | Action::Metrics(_) => None,
+        };
+        // Otherwise the core accepts a head that hyper refuses. It is refused, since hyper does not read its body. If
+        // the head itself is not too large, hyper could not represent the length of the body.
+        let refusal = if error == HeadError::TooLarge { Refusal::BodyTooLarge } else { Refusal::HeadBroken };
+        let draft = refused.unwrap_or_else(|| self.service.node.api.refuse(Route::Other, &refusal));
+        self.answer_unread(draft, &visitor, &head)
     }
 
     pub(super) fn raw_head(&self) -> Option<RawHead> {
@@ -65,18 +65,20 @@ impl<R: Runtime> Session<R> {
     }
 
     fn refuse_unread(&self, refusal: &Refusal) -> Response<ReplyBody> {
-        self.answer_unread(self.refusal(Route::Other, refusal), &Visitor::default(), &RequestHead::default())
+        let draft = self.service.node.api.refuse(Route::Other, refusal);
+        self.answer_unread(draft, &Visitor::default(), &RequestHead::default())
     }
 
     /// Answers, counts and logs a head that never became a request.
-    fn answer_unread(&self, answer: Answer, visitor: &Visitor, head: &RequestHead<'_>) -> Response<ReplyBody> {
+    fn answer_unread(&self, draft: Draft, visitor: &Visitor, head: &RequestHead<'_>) -> Response<ReplyBody> {
         let node = &*self.service.node;
         let ids = self.ids(head);
         let in_flight = node.metrics.request_begins();
         let method = Method::from_bytes(head.method.as_bytes()).unwrap_or_default();
-        self.report(&method, head, visitor, &answer, &ids, Duration::ZERO);
-        let record = self.record(head, &answer, &ids, (self.connection.now(), clock::now()));
-        self.respond(answer, visitor, ids, in_flight, record)
+        let reply = visitor.caller().finish(draft);
+        self.report(&method, head, visitor, &reply, &ids, Duration::ZERO);
+        let record = self.record(head, &reply, &ids, (self.connection.now(), clock::now()));
+        self.respond(reply, None, ids, in_flight, record)
     }
 
     /// Logs an internal error, and returns the answer to its request.

@@ -7,7 +7,6 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use argus_core::api::Api;
 use futures_util::FutureExt as _;
 use http::Response;
 
@@ -90,7 +89,7 @@ impl Server {
             Arc::clone(&warnings),
         );
         let node = Arc::new(Node {
-            api: Api::new(settings.limits()),
+            api: settings.api(),
             budget: Budget::new(settings.max_inflight_bytes),
             answers: Answers::new(settings.max_answer_bytes, time.clock()),
             admission: Admission::new(Descriptors::raise_limit(), settings.shell.max_connections_per_address),

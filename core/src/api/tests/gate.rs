@@ -173,7 +173,7 @@ fn other_types_are_refused_and_invisible() {
     };
     let event = |name: &str| format!(r#"{{"event_type":"{name}","timestamp":0,"payload":1}}"#);
     let both = format!("[{},{}]", event("web.a"), event("app.b"));
-    let Submitted::Reply(reply) = submit(&both, &[bearer("web"), JSON]) else { panic!("refused") };
+    let Submitted::Reply(Draft(reply)) = submit(&both, &[bearer("web"), JSON]) else { panic!("refused") };
     assert_eq!((reply.status, &reply.rejected[..]), (422, &[(FaultCode::TypeNotPermitted, 1)][..]));
     assert_eq!(body(&reply)["errors"][0]["pointer"], "#/1/event_type");
     let Submitted::Commit(batch, _) = submit(&both, &[bearer("web"), JSON, ("prefer", "handling=lenient")]) else {
@@ -188,15 +188,13 @@ fn limits_are_told_and_kept() {
     let host = limited("2/m");
     for left in [1, 0] {
         let (action, caller) = host.at(0, "GET", "/openapi.json", &[]);
-        let mut reply = replied(action);
-        caller.finish(&mut reply);
+        let reply = finished((action, caller));
         assert_eq!((reply.status, reply.header("ratelimit-policy")), (200, Some("\"default\";q=2;w=60")));
         let standing = format!("\"default\";r={left};t={}", 30 * (2 - left));
         assert_eq!(reply.header("ratelimit"), Some(standing.as_str()));
     }
     let (action, caller) = host.at(1, "GET", "/openapi.json", &[]);
-    let mut reply = replied(action);
-    caller.finish(&mut reply);
+    let reply = finished((action, caller));
     assert_eq!((reply.status, reply.problem, reply.close), (429, Some(ProblemKind::TooManyRequests), false));
     assert_eq!((reply.header("retry-after"), reply.header("ratelimit")), (Some("29"), Some("\"default\";r=0;t=59")));
     assert_eq!(host.refusal("GET", "/health", &[]).status, 200);
@@ -212,8 +210,7 @@ fn a_key_has_its_own_limits() {
     let now = Moment { wall: Timestamp::from_nanos(0), uptime: Duration::ZERO };
     let gate = Gate { now, proxies: &host.proxies, meters: &host, keys: Some(&host.keys) };
     caller.charge(&gate, 300);
-    let mut reply = host.refusal("GET", "/", &[]);
-    caller.finish(&mut reply);
+    let reply = caller.finish(host.refusal("GET", "/", &[]).into());
     assert_eq!(
         (reply.header("ratelimit-policy"), reply.header("ratelimit")),
         (

@@ -11,9 +11,9 @@ use core::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{LIMITS, act, body, replied};
+use super::{LIMITS, act, body, handle, replied};
 use crate::api::{
-    Action, Api, Limits, ProblemKind, READ_BUDGET, Read, ReadRun, ReadStep, Refusal, Reply, RequestHead, Route,
+    Action, Api, Draft, Limits, ProblemKind, READ_BUDGET, Read, ReadRun, ReadStep, Refusal, Reply, RequestHead, Route,
     ServiceState,
 };
 use crate::clock::Moment;
@@ -229,7 +229,7 @@ fn a_page_ends_early_after_half_of_what_a_query_may_take() {
         (Limits { scan_bytes_max: Some(1000), ..LIMITS }, 5000, Duration::ZERO),
     ] {
         let mut run = begin_within(limits, "/events?limit=500", Numbers { bytes, idle: 1, ..numbers(1000) });
-        let ReadStep::Whole(reply) = first_step(&mut run, computed) else { panic!("not whole") };
+        let ReadStep::Whole(Draft(reply)) = first_step(&mut run, computed) else { panic!("not whole") };
         assert_eq!(reply.status, 200);
         assert!(reply.header("link").is_some() && reply.header("argus-scanned-to").is_some());
     }
@@ -271,13 +271,15 @@ fn run(read: Read, numbers: Numbers) -> (Reply, Vec<u8>, Vec<usize>) {
     loop {
         match run.poll(at(0), READ_BUDGET).unwrap() {
             Poll::Pending => {}
-            Poll::Ready(ReadStep::Whole(reply)) => {
+            Poll::Ready(ReadStep::Whole(Draft(reply))) => {
                 assert!(head.is_none());
                 assert!(matches!(run.poll(at(0), READ_BUDGET), Ok(Poll::Ready(ReadStep::Done))));
                 let body = reply.body.to_vec();
                 return (reply, body, chunks);
             }
-            Poll::Ready(ReadStep::Start(reply)) => assert!(reply.body.is_empty() && head.replace(reply).is_none()),
+            Poll::Ready(ReadStep::Start(Draft(reply))) => {
+                assert!(reply.body.is_empty() && head.replace(reply).is_none())
+            }
             Poll::Ready(ReadStep::Chunk(chunk)) => {
                 assert!(head.is_some());
                 chunks.push(chunk.len());
@@ -336,7 +338,7 @@ fn a_slow_reply_without_a_limit_sends_its_head_early() {
     let mut run = begin("/events", Numbers { idle: 6, ..numbers(2) });
     assert!(run.poll(at(0), 1).unwrap().is_pending());
     assert!(run.poll(at(19), 1).unwrap().is_pending());
-    let Poll::Ready(ReadStep::Start(head)) = run.poll(at(20), 1).unwrap() else { panic!("the head is due") };
+    let Poll::Ready(ReadStep::Start(Draft(head))) = run.poll(at(20), 1).unwrap() else { panic!("the head is due") };
     assert_eq!((head.status, head.header("argus-last-seq")), (200, Some("2")));
     assert!(run.poll(at(39), 1).unwrap().is_pending());
     let Poll::Ready(ReadStep::Chunk(chunk)) = run.poll(at(40), 1).unwrap() else { panic!("a chunk is due") };
@@ -371,7 +373,7 @@ fn a_page_ends_early_after_half_of_the_time() {
         let reply = loop {
             match run.poll(at(5_000), READ_BUDGET).unwrap() {
                 Poll::Pending => {}
-                Poll::Ready(ReadStep::Whole(reply)) => break reply,
+                Poll::Ready(ReadStep::Whole(Draft(reply))) => break reply,
                 Poll::Ready(other) => panic!("{other:?}"),
             }
         };
@@ -425,7 +427,7 @@ fn refused(route: Route, mut run: Reading) -> Reply {
             Err(error) => break error,
         }
     };
-    Api::new(LIMITS).refuse(route, &Refusal::Unreadable(error))
+    Api::new(LIMITS).refuse(route, &Refusal::Unreadable(error)).0
 }
 
 #[test]
@@ -436,7 +438,7 @@ fn damage_is_reported_without_its_location() {
         assert_eq!(body(&reply)["detail"], "part of what is stored is damaged; events 5 to 9 are affected");
         assert!(!String::from_utf8_lossy(&reply.body).contains("segment"));
     }
-    let reply = Api::new(LIMITS).refuse(Route::Events, &Refusal::Unreadable(ReadError::Failed("/srv: EIO".into())));
+    let reply = Api::new(LIMITS).refuse(Route::Events, &Refusal::Unreadable(ReadError::Failed("/srv: EIO".into()))).0;
     assert_eq!((reply.status, reply.problem), (500, Some(ProblemKind::Internal)));
     assert!(!String::from_utf8_lossy(&reply.body).contains("srv"));
 }
@@ -449,14 +451,16 @@ fn taking_the_snapshot_may_wait_and_may_fail() {
         assert_eq!((reply.status, reply.problem), (503, Some(ProblemKind::StorageUnavailable)));
         assert!(reply.header("retry-after").is_some());
         let mut run = Reading::begin(read("GET", target, None), shared(false));
-        let Poll::Ready(ReadStep::Whole(reply)) = run.poll(at(0), READ_BUDGET).unwrap() else { panic!("{target}") };
+        let Poll::Ready(ReadStep::Whole(Draft(reply))) = run.poll(at(0), READ_BUDGET).unwrap() else {
+            panic!("{target}")
+        };
         assert_eq!(reply.status, 200);
     }
 }
 
 #[test]
 fn the_timeout_of_a_read_says_nothing_about_stored_events() {
-    let reply = Api::new(LIMITS).refuse(Route::Events, &Refusal::ReadTimeout);
+    let reply = Api::new(LIMITS).refuse(Route::Events, &Refusal::ReadTimeout).0;
     assert_eq!(
         (reply.status, reply.problem, reply.header("retry-after")),
         (503, Some(ProblemKind::Timeout), Some("1"))
@@ -466,14 +470,11 @@ fn the_timeout_of_a_read_says_nothing_about_stored_events() {
 
 #[test]
 fn an_event_is_found_by_its_id() {
-    let look_up = |method: &str, target: &str| run(read(method, target, None), numbers(2)).0;
-    let found = look_up("GET", "/events/%651");
+    let look_up = |target: &str| run(read("GET", target, None), numbers(2)).0;
+    let found = look_up("/events/%651");
     assert_eq!((found.status, &body(&found)["id"]), (200, &json!("e1")));
-    let head = look_up("HEAD", "/events/e1");
-    assert_eq!(head.header("content-length"), Some(found.body.len().to_string().as_str()));
-    assert!(head.body.is_empty());
     for id in ["e2", "x%00y", "a%2Fb", &"x".repeat(5000)] {
-        let reply = look_up("GET", &format!("/events/{id}"));
+        let reply = look_up(&format!("/events/{id}"));
         assert_eq!((reply.status, reply.problem), (404, Some(ProblemKind::NotFound)));
         assert!(reply.body.len() < 500);
     }
@@ -481,4 +482,31 @@ fn an_event_is_found_by_its_id() {
     assert_eq!(found.route, Route::Event);
     assert_eq!(read("GET", "/events/e1", None).route(), Route::Event);
     assert_eq!(read("GET", "/events", None).route(), Route::Events);
+}
+
+/// The coding of a read's answer, and the lengths of its chunks.
+fn run_coded(target: &str, numbers: Numbers) -> (Reply, Vec<u8>, Vec<usize>) {
+    let fields = [("accept-encoding", "gzip")];
+    let (Action::Read(read), _) = handle(&Api::new(LIMITS), &ServiceState::default(), "GET", target, &fields) else {
+        panic!("{target}")
+    };
+    run(read, numbers)
+}
+
+#[test]
+fn an_answer_is_coded_where_it_is_made() {
+    let plain = |target: &str, count| run(read("GET", target, None), numbers(count)).1;
+    let inflated = |body: &[u8]| {
+        let trailer = body.len() - 8;
+        miniz_oxide::inflate::decompress_to_vec(&body[10..trailer]).unwrap()
+    };
+    for (target, count, is_coded) in
+        [("/events", 2, false), ("/events", 100, true), ("/events?limit=100", 200, true), ("/events", 5000, true)]
+    {
+        let (head, body, chunks) = run_coded(target, numbers(count));
+        assert_eq!(head.header("content-encoding"), is_coded.then_some("gzip"), "{target} {count}");
+        assert!(if is_coded { inflated(&body) } else { body } == plain(target, count), "{target} {count}");
+        assert_eq!(chunks.is_empty(), count < 5000);
+        assert!(chunks.iter().all(|&bytes| bytes > 0));
+    }
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use serde_json::{Value, json};
 
 use super::{JSON, act, body, line, replied};
-use crate::api::{Acknowledgement, Action, ProblemKind, Reply, Submission, Submitted};
+use crate::api::{Acknowledgement, Action, Draft, ProblemKind, Reply, Submission, Submitted};
 use crate::batch::{Batch, Handling};
 use crate::cause::{Cause, NamedPlace};
 use crate::event::{Timestamp, Uuid};
@@ -36,7 +36,7 @@ fn committed(submission: Submission, body: &str) -> (Batch, Acknowledgement) {
 
 fn answered(submission: Submission, body: &[u8]) -> Reply {
     match submission.handle_body(body, ARRIVAL) {
-        Submitted::Reply(reply) => reply,
+        Submitted::Reply(Draft(reply)) => reply,
         Submitted::Commit(batch, _) => panic!("{batch:?}"),
     }
 }
@@ -134,22 +134,22 @@ fn a_single_event_is_acknowledged_with_its_id() {
         })
     };
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
-    let reply = acknowledgement.reply(&receipt(1, &[], None));
+    let reply = acknowledgement.reply(&receipt(1, &[], None)).0;
     assert_eq!((reply.status, line(&reply)), (201, r#"{"id":"x/ü","seq":7,"duplicate":false,"durable":true}"#));
     assert_eq!(reply.header("location"), Some("/events/x%2F%C3%BC"));
 
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
-    let reply = acknowledgement.reply(&receipt(1, &[], None).map(|receipt| Receipt { expired: 1, ..receipt }));
+    let reply = acknowledgement.reply(&receipt(1, &[], None).map(|receipt| Receipt { expired: 1, ..receipt })).0;
     assert_eq!(body(&reply), json!({"id": "x/ü", "seq": 7, "duplicate": false, "durable": true, "expired": 1}));
 
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
-    let reply = acknowledgement.reply(&receipt(0, &[Duplicate { index: 0, seq: 3 }], None));
+    let reply = acknowledgement.reply(&receipt(0, &[Duplicate { index: 0, seq: 3 }], None)).0;
     assert_eq!((reply.status, line(&reply)), (201, r#"{"id":"x/ü","seq":3,"duplicate":true,"durable":true}"#));
 
     let without_id = r#"{"event_type":"a","timestamp":1,"payload":{}}"#;
     let lenient = [JSON, ("prefer", "handling=lenient")];
     let (_, acknowledgement) = committed(submission("/events", &lenient), without_id);
-    let reply = acknowledgement.reply(&receipt(1, &[], Some(Uuid([0x11; 16]))));
+    let reply = acknowledgement.reply(&receipt(1, &[], Some(Uuid([0x11; 16])))).0;
     let id = "11111111-1111-1111-1111-111111111111";
     assert_eq!((reply.status, body(&reply)), (201, json!({"id": id, "seq": 7, "duplicate": false, "durable": true})));
     assert_eq!(reply.header("location"), Some(format!("/events/{id}").as_str()));
@@ -172,16 +172,16 @@ fn many_events_are_acknowledged_with_a_summary() {
     let array = format!("[{EVENT},{EVENT},{EVENT}]");
     let (batch, acknowledgement) = committed(submission("/events", &[JSON]), &array);
     assert_eq!(batch.len(), 3);
-    let reply = acknowledgement.reply(&outcome(2, &[Duplicate { index: 0, seq: 3 }]));
+    let reply = acknowledgement.reply(&outcome(2, &[Duplicate { index: 0, seq: 3 }])).0;
     assert_eq!(line(&reply), r#"{"accepted":2,"duplicates":1,"first_seq":7,"last_seq":8,"durable":true}"#);
     assert_eq!((reply.status, reply.header("location")), (201, None));
 
     let (_, acknowledgement) = committed(submission("/events", &[NDJSON]), &format!("\n{EVENT}\n\n"));
-    let reply = acknowledgement.reply(&outcome(0, &[Duplicate { index: 0, seq: 3 }]));
+    let reply = acknowledgement.reply(&outcome(0, &[Duplicate { index: 0, seq: 3 }])).0;
     assert_eq!(line(&reply), r#"{"accepted":0,"duplicates":1,"first_seq":null,"last_seq":null,"durable":true}"#);
 
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), &array);
-    let reply = acknowledgement.reply(&outcome(3, &[]).map(|receipt| Receipt { expired: 2, ..receipt }));
+    let reply = acknowledgement.reply(&outcome(3, &[]).map(|receipt| Receipt { expired: 2, ..receipt })).0;
     let expected = r#"{"accepted":3,"duplicates":0,"first_seq":7,"last_seq":9,"durable":true,"expired":2}"#;
     assert_eq!(line(&reply), expected);
 
@@ -208,7 +208,7 @@ fn lenient_handling_stores_the_valid_events() {
         expired: 0,
         durable: true,
     });
-    let reply = acknowledgement.reply(&outcome);
+    let reply = acknowledgement.reply(&outcome).0;
     assert_eq!((reply.status, reply.header("preference-applied")), (200, Some("handling=lenient")));
     let body_of = body(&reply);
     assert_eq!(body_of["accepted"], 1);
@@ -258,7 +258,7 @@ fn events_with_too_many_types_are_rejected() {
     let fault = |pointer: &str| format!("{pointer} \"too_many_types\"");
 
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
-    let reply = acknowledgement.reply(&outcome(0, &[0]));
+    let reply = acknowledgement.reply(&outcome(0, &[0])).0;
     assert_eq!((reply.status, reply.problem), (422, Some(ProblemKind::InvalidEvents)));
     assert_eq!(pointers(&body(&reply), "errors"), [fault("#/event_type")]);
     assert_eq!(reply.rejected, [(FaultCode::TooManyTypes, 1)]);
@@ -266,7 +266,7 @@ fn events_with_too_many_types_are_rejected() {
     let array = format!("[{EVENT},{EVENT},{EVENT}]");
     let (batch, acknowledgement) = committed(submission("/events", &[JSON]), &array);
     assert_eq!(batch.handling(), Handling::Strict);
-    let reply = acknowledgement.reply(&outcome(0, &[0, 2]));
+    let reply = acknowledgement.reply(&outcome(0, &[0, 2])).0;
     let detail = format!("2 faults; nothing was stored; the first at #/0/event_type: {}", too_many_types(5));
     assert_eq!((reply.status, &body(&reply)["detail"]), (422, &json!(detail)));
     assert_eq!(pointers(&body(&reply), "errors"), [fault("#/0/event_type"), fault("#/2/event_type")]);
@@ -276,7 +276,7 @@ fn events_with_too_many_types_are_rejected() {
     let (batch, acknowledgement) =
         committed(submission("/events", &lenient), &format!("[{EVENT},1,{EVENT},2,{EVENT}]"));
     assert_eq!((batch.len(), batch.handling()), (3, Handling::Lenient));
-    let reply = acknowledgement.reply(&outcome(2, &[1]));
+    let reply = acknowledgement.reply(&outcome(2, &[1])).0;
     assert_eq!((reply.status, &body(&reply)["accepted"]), (200, &json!(2)));
     let expected = ["#/1 \"not_an_object\"".to_string(), fault("#/2/event_type"), "#/3 \"not_an_object\"".to_string()];
     assert_eq!(pointers(&body(&reply), "rejected"), expected);
@@ -360,7 +360,9 @@ fn bodies_that_exceed_the_memory_limit_are_refused() {
         };
         assert!(matches!(answered(20_000), Submitted::Commit(..)));
         for room_bytes in [0, 100, lines.len()] {
-            let Submitted::Reply(reply) = answered(room_bytes) else { panic!("{room_bytes} bytes are not enough") };
+            let Submitted::Reply(Draft(reply)) = answered(room_bytes) else {
+                panic!("{room_bytes} bytes are not enough")
+            };
             assert_eq!((reply.status, reply.problem), (status, Some(kind)));
         }
     }
@@ -377,7 +379,7 @@ fn failed_commits_say_whether_events_may_be_stored() {
         (CommitError::failed(cause()), ProblemKind::StorageFailed, true),
     ] {
         let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
-        let reply = acknowledgement.reply(&Err(error));
+        let reply = acknowledgement.reply(&Err(error)).0;
         assert_eq!((reply.status, reply.problem), (503, Some(kind)));
         assert!(reply.header("retry-after").is_some());
         let body = body(&reply);

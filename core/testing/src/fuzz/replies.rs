@@ -3,7 +3,7 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use argus_core::api::{Action, Api, Limits, Read, ReadStep, Reply, RequestHead, ServiceState};
+use argus_core::api::{Action, Api, Caller, Draft, Limits, Read, ReadStep, Reply, RequestHead, ServiceState};
 use argus_core::repository::Reader;
 use bytes::Bytes;
 use serde_json::Value;
@@ -35,20 +35,21 @@ pub(super) fn request(method: &str, target: &str, fields: &[(&str, &[u8])]) -> A
     let mut headers: Vec<(&str, &[u8])> = Vec::from([("host", &b"localhost"[..])]);
     headers.extend(fields);
     let head = RequestHead { method, target, headers: &headers, ..RequestHead::default() };
-    act(&head, &ServiceState::default())
+    act(&head, &ServiceState::default()).0
 }
 
 /// What the interface does with a request.
-pub(super) fn act(head: &RequestHead<'_>, state: &ServiceState<'_>) -> Action {
-    api().handle_request(head, state).0
+pub(super) fn act(head: &RequestHead<'_>, state: &ServiceState<'_>) -> (Action, Caller) {
+    api().handle_request(head, state)
 }
 
-/// Checks what holds for every reply.
+/// Finishes a reply, and checks what holds for every reply.
 ///
 /// # Panics
 ///
 /// If the reply could not be sent, or is a problem without a document that says so.
-pub(super) fn check_reply(reply: &Reply) {
+pub(super) fn checked(draft: Draft) -> Reply {
+    let reply = Caller::default().finish(draft);
     assert!((200..600).contains(&reply.status), "status {}", reply.status);
     for (name, value) in &reply.headers {
         let is_name = |byte: u8| byte == b'-' || byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -74,6 +75,7 @@ pub(super) fn check_reply(reply: &Reply) {
         }
         assert_eq!(json.get("status"), Some(&reply.status.into()), "{json}");
     }
+    reply
 }
 
 /// A whole answer to a request that reads.
@@ -91,14 +93,14 @@ pub(super) fn answer(read: Read, reader: &Reader, budget: u32, mut random: Optio
     for _ in 0..100_000 {
         match run.poll(reader, now, budget).expect("a store in memory can be read") {
             Poll::Pending => {}
-            Poll::Ready(ReadStep::Whole(reply)) => {
+            Poll::Ready(ReadStep::Whole(draft)) => {
                 assert!(head.is_none() && body.is_empty(), "a whole reply begins and ends an answer");
-                check_reply(&reply);
+                let reply = checked(draft);
                 return Answer { body: reply.body.to_vec(), reply: Reply { body: Bytes::new(), ..reply } };
             }
-            Poll::Ready(ReadStep::Start(reply)) => {
+            Poll::Ready(ReadStep::Start(draft)) => {
+                let reply = checked(draft);
                 assert!(head.is_none() && reply.body.is_empty(), "an answer has one head");
-                check_reply(&reply);
                 head = Some(reply);
             }
             Poll::Ready(ReadStep::Chunk(chunk)) => body.extend_from_slice(&chunk),

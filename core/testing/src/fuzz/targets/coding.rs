@@ -9,7 +9,7 @@ use ruzstd::decoding::FrameDecoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::super::super::{Draft, NOW, Random, generate};
-use super::super::replies::{BODY_BYTES_MAX, check_reply, request};
+use super::super::replies::{BODY_BYTES_MAX, checked, request};
 use super::super::{Target, ingest_check};
 
 pub(super) const TARGET: Target = Target {
@@ -80,8 +80,8 @@ fn events(coding: &str, body: &[u8]) -> Result<Vec<Draft>, u16> {
     assert!(asked <= ROOM_BYTES_MAX, "{coding}: {asked} bytes of memory for a body of {}", body.len());
     match submitted {
         Submitted::Commit(batch, _) => Ok(drafts(&batch)),
-        Submitted::Reply(reply) => {
-            check_reply(&reply);
+        Submitted::Reply(draft) => {
+            let reply = checked(draft);
             assert!(reply.decoded_bytes <= BODY_BYTES_MAX, "{coding}: {} bytes decoded", reply.decoded_bytes);
             match reply.status {
                 200 => Ok(Vec::new()),

@@ -5,7 +5,7 @@ use argus_core::repository::Failure;
 
 use super::super::super::NOW;
 use super::super::Target;
-use super::super::replies::{act, answer, check_reply};
+use super::super::replies::{act, answer, checked};
 use super::super::store::store;
 
 pub(super) const TARGET: Target = Target {
@@ -74,16 +74,18 @@ fn head(data: &[u8]) {
 
     let id = Api::request_id(&head, 7);
     assert!((1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()), "request id {id:?}");
-    match act(&head, &state) {
-        Action::Reply(reply) => {
-            check_reply(&reply);
+    let (action, caller) = act(&head, &state);
+    match action {
+        Action::Reply(draft) => {
+            let reply = caller.finish(draft.clone());
+            checked(draft);
             assert!(method != "HEAD" || reply.body.is_empty(), "a reply to HEAD with a body");
         }
         Action::Submit(submission) => {
             assert!(!draining && !failed && method == "POST", "{method} {target} is asked for a body");
             assert!(submission.expected_bytes().is_none_or(|bytes| bytes <= submission.wire_bytes_max() as u64));
             match submission.handle_body(body, NOW) {
-                Submitted::Reply(reply) => check_reply(&reply),
+                Submitted::Reply(draft) => drop(checked(draft)),
                 Submitted::Commit(batch, _) => assert!(!batch.is_empty(), "a batch without events"),
             }
         }
@@ -92,7 +94,7 @@ fn head(data: &[u8]) {
             let answer = answer(read, &store().reader, 1_000, None);
             assert!(method != "HEAD" || answer.body.is_empty(), "an answer to HEAD with a body");
         }
-        Action::Metrics(metrics) => check_reply(&metrics.reply("argus_up 1\n".to_owned())),
+        Action::Metrics(metrics) => drop(checked(metrics.reply("argus_up 1\n".to_owned()))),
     }
 }
 

@@ -6,7 +6,7 @@ use argus_core::ingest::Pointer;
 use super::super::super::{Draft, NOW};
 use super::super::ingest_model::{self, Item};
 use super::super::mapping_model::MappingModel;
-use super::super::replies::{check_reply, request};
+use super::super::replies::{checked, request};
 use super::super::{Target, ingest_check};
 
 pub(super) const TARGET: Target = Target {
@@ -98,20 +98,17 @@ fn submit(query: &str, media_type: &str, lenient: bool, body: &[u8]) -> Result<V
     let prefer: &[u8] = if lenient { b"handling=lenient" } else { b"handling=strict" };
     let fields = [("content-type", media_type.as_bytes()), ("prefer", prefer)];
     let action = request("POST", &format!("/events?{query}"), &fields);
-    if let Action::Reply(reply) = &action {
-        check_reply(reply);
-        return Err(reply.status);
-    }
-    let Action::Submit(submission) = action else { panic!("{action:?} to POST") };
+    let submission = match action {
+        Action::Submit(submission) => submission,
+        Action::Reply(draft) => return Err(checked(draft).status),
+        Action::Read(_) | Action::Metrics(_) => panic!("{action:?} to POST"),
+    };
     match submission.handle_body(body, NOW) {
         Submitted::Commit(batch, _) => Ok(batch.events().map(ingest_check::owned).collect()),
-        Submitted::Reply(reply) => {
-            check_reply(&reply);
-            match reply.status {
-                200 | 201 => Ok(Vec::new()),
-                status => Err(status),
-            }
-        }
+        Submitted::Reply(draft) => match checked(draft).status {
+            200 | 201 => Ok(Vec::new()),
+            status => Err(status),
+        },
     }
 }
 

@@ -4,7 +4,7 @@ use argus_core::api::{Action, Route};
 
 use super::super::super::Random;
 use super::super::Target;
-use super::super::replies::{Answer, answer, check_reply, request};
+use super::super::replies::{Answer, answer, checked, request};
 use super::super::store::store;
 
 pub(super) const TARGET: Target = Target {
@@ -66,7 +66,7 @@ fn query(data: &[u8]) {
         let (engine, model) = match (engine, model) {
             (Action::Read(engine), Action::Read(model)) => (engine, model),
             (Action::Reply(reply), Action::Reply(other)) => {
-                check_reply(&reply);
+                checked(reply.clone());
                 assert_eq!(reply, other, "the same request has the same reply");
                 return;
             }
