@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
-use crate::chromium::Page;
+use crate::chromium::{Browser, Page};
 use crate::client::PATIENCE;
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
@@ -23,7 +23,11 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What a script finds on a page of this origin. `ARGUS` in it stands for the address of the server.
 fn found(page: Page, server: &Server, script: &str) -> Result<Value, Failure> {
-    page.open(&script.replace("ARGUS", &format!("'{server}'")))?.report()
+    open(page, server, script)?.report()
+}
+
+fn open(page: Page, server: &Server, script: &str) -> Result<Browser, Failure> {
+    page.open(&script.replace("ARGUS", &format!("'{server}'")))
 }
 
 fn for_page(ctx: &Context<'_>) -> Result<(Page, Server), Failure> {
@@ -84,7 +88,7 @@ fn fetch_from_another_page(ctx: &Context<'_>) -> Outcome {
 
 fn beacon_of_an_allowed_page(ctx: &Context<'_>) -> Outcome {
     let (page, server) = for_page(ctx)?;
-    let found = found(
+    let browser = open(
         page,
         &server,
         "
@@ -97,7 +101,7 @@ fn beacon_of_an_allowed_page(ctx: &Context<'_>) -> Outcome {
         ]};
         ",
     )?;
-    check_eq!(found["sent"], json!([true, true, true]), "what the browser took");
+    check_eq!(browser.report()?["sent"], json!([true, true, true]), "what the browser took");
     let deadline = Instant::now() + PATIENCE;
     loop {
         let events = server.find("")?;
