@@ -85,7 +85,8 @@ impl Tls {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::<CurrentCertificate>::clone(&current));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // A client may offer the old version alone, as `curl --http1.0` does; one that offers nothing common is refused.
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         Ok(Self { config: Arc::new(config), source: Arc::new(Source { files, provider, current }) })
     }
 
