@@ -51,6 +51,7 @@ pub mod shell_options;
 pub mod snapshot;
 pub mod socket;
 pub mod timer;
+pub mod tls;
 pub mod units;
 pub mod warnings;
 pub mod watch;

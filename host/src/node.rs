@@ -24,6 +24,7 @@ use crate::raw_answer;
 use crate::request_log::RequestLog;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
+use crate::tls::Tls;
 use crate::warnings::Warnings;
 
 /// The most that is read of the request on a connection that is refused, in bytes.
@@ -52,6 +53,8 @@ pub struct Node {
     pub lifecycle: Arc<Lifecycle>,
     /// Which connections are accepted.
     pub admission: Admission,
+    /// Encryption, if there is a certificate.
+    pub tls: Option<Tls>,
     /// The log of requests, if there is one.
     pub request_log: Option<RequestLog>,
     /// Keys, rate limits and trusted proxies; `None` if everything is open.
@@ -75,7 +78,10 @@ impl Node {
             Err(AddressFull) => {
                 self.metrics.connection_incident(Incident::AddressLimit);
                 tracing::debug!(%peer, "a connection was refused: its address has as many as it may have");
-                self.turn_away(&SockRef::from(socket));
+                // It could read nothing before a handshake.
+                if self.tls.is_none() {
+                    self.turn_away(&SockRef::from(socket));
+                }
                 None
             }
         }

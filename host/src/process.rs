@@ -32,6 +32,7 @@ use crate::node::Node;
 use crate::request_log::RequestLog;
 use crate::settings::Settings;
 use crate::signals::{self, OnHangup};
+use crate::tls::TlsError;
 use crate::trim;
 use crate::warnings::Warnings;
 
@@ -60,6 +61,8 @@ enum StartError {
     #[error("cannot listen on {endpoint}: {source}")]
     Listen { endpoint: String, source: io::Error },
     #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
     Descriptors(#[from] TooFewDescriptors),
     #[error("the metrics could not be set up: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -71,6 +74,23 @@ enum StartError {
     Serve(#[source] io::Error),
     #[error("the system's random generator failed: {0}")]
     Randomness(#[from] getrandom::Error),
+}
+
+impl StartError {
+    /// 2 if a setting is wrong, 1 otherwise.
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Tls(_) => ExitCode::from(2),
+            Self::Repository(_)
+            | Self::Listen { .. }
+            | Self::Descriptors(_)
+            | Self::Metrics(_)
+            | Self::Thread(_)
+            | Self::RequestLog { .. }
+            | Self::Serve(_)
+            | Self::Randomness(_) => ExitCode::FAILURE,
+        }
+    }
 }
 
 /// Runs the command of a process up to its exit code: serves requests, takes a snapshot, checks a repository or
@@ -91,7 +111,8 @@ enum StartError {
 ///
 /// Signals within 100 ms of the first count as one with it.
 ///
-/// When the server can be reached, it prints one line on standard output: `argus: listening on http://ADDRESS`.
+/// When the server can be reached, it prints one line on standard output: `argus: listening on http://ADDRESS`, or with
+/// `https` if it has a certificate.
 pub fn run<E: Send + 'static>(
     program: &'static str,
     executor: impl FnOnce(NonZeroUsize, &Arc<Lifecycle>) -> io::Result<E>,
@@ -130,7 +151,7 @@ pub fn run<E: Send + 'static>(
         }
         Err(error) => {
             tracing::error!("{error}");
-            ExitCode::FAILURE
+            error.exit_code()
         }
     };
     log.flush(LAST_LINES_WAIT_MAX);
@@ -266,10 +287,14 @@ fn start<E>(
     tracing::info!(bytes = plan.bytes(), "memory under these settings: {plan}; docs/operations.md explains it");
     let descriptors = Descriptors::raise_limit();
     // Signals before the endpoint, so that a server can be stopped as soon as it listens.
+    let tls = settings.tls.load()?;
     let request_log = start_request_log(&settings, &metrics, lifecycle)?;
     let mut on_hangup: Vec<OnHangup> = Vec::new();
     if let Some(log) = request_log.clone().filter(RequestLog::is_file) {
         on_hangup.push(Box::new(move || log.reopen()));
+    }
+    if let Some(tls) = &tls {
+        on_hangup.push(tls.watch(lifecycle).map_err(StartError::Thread)?);
     }
     signals::watch(Arc::clone(lifecycle), log.clone(), on_hangup).map_err(StartError::Thread)?;
     // The endpoint before the repository: a second server, started by mistake, must not create a folder.
@@ -299,11 +324,13 @@ fn start<E>(
     getrandom::fill(&mut seed)?;
     let listener = listen(socket).map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let node = Arc::new(Node {
         api: settings.api(),
         budget: Budget::new(settings.max_inflight_bytes),
         answers,
         admission: Admission::new(descriptors, settings.shell.max_connections_per_address),
+        tls,
         request_log,
         gate,
         request_ids: u64::from_ne_bytes(seed).into(),
@@ -318,7 +345,7 @@ fn start<E>(
     if node.settings.access.keys.is_none() && !address.ip().is_loopback() {
         tracing::warn!("without --keys, whoever can reach {address} can read and write all events");
     }
-    announce(program, address);
+    announce(program, scheme, address);
     Ok((node, executor))
 }
 
@@ -358,12 +385,12 @@ pub fn listen(socket: Socket) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Prints the server's address, for scripts and tests that chose port 0. A closed standard output is not an error.
-pub fn announce(program: &str, address: SocketAddr) {
-    tracing::info!(program, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+/// Prints the server's URL, for scripts and tests that chose port 0. A closed standard output is not an error.
+pub fn announce(program: &str, scheme: &'static str, address: SocketAddr) {
+    tracing::info!(program, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address}");
     let line = move || {
         let mut out = io::stdout().lock();
-        drop(writeln!(out, "argus: listening on http://{address}").and_then(|()| out.flush()));
+        drop(writeln!(out, "argus: listening on {scheme}://{address}").and_then(|()| out.flush()));
     };
     // On a thread of its own, since a stalled reader would block it.
     if thread::Builder::new().name("argus-announce".to_owned()).spawn(line).is_err() {

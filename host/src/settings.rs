@@ -18,6 +18,7 @@ use crate::budget::{Budget, Share, memory_bytes_max};
 use crate::environment;
 use crate::log_filter::parse_log_filter;
 use crate::shell_options::ShellOptions;
+use crate::tls::TlsOptions;
 use crate::units::{UnitError, format_size, parse_count, parse_duration, parse_size};
 
 /// Most threads that serve requests. More than there are processors are of no use, and each takes memory and file
@@ -186,6 +187,10 @@ pub struct Settings {
     /// Limits of connections, heads and queries, and the log of requests.
     #[command(flatten)]
     pub shell: ShellOptions,
+
+    /// Encryption.
+    #[command(flatten)]
+    pub tls: TlsOptions,
 
     /// Format of log lines
     #[arg(long, env = "ARGUS_LOG_FORMAT", value_name = "FORMAT", default_value = "text", value_enum)]

@@ -1,5 +1,7 @@
 //! HTTP/1.1 over any byte stream: one connection from start to end, driven by hyper under our limits and timeouts.
 
+mod handshake;
+
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -28,6 +30,7 @@ use crate::runtime::Runtime;
 use crate::service::{Service, Session};
 use crate::socket::Socket;
 use crate::timer::Timer;
+use crate::tls::{HandshakeError, Secured};
 use crate::wire_body::{AnswerBody, BoxError, WireBody};
 use crate::wire_io::{WireIo, lock};
 
@@ -68,6 +71,13 @@ impl<R: Runtime> Wire<R> {
     {
         let _open = self.node.metrics.connection_opens();
         let connection = Arc::new(Connection::open(&self.node.settings, self.node.clock.clone()));
+        let socket = match Secured::over(socket, self.node.tls.as_ref()) {
+            Ok(socket) => socket,
+            Err(error) => return tracing::error!(%peer, "a connection could not be encrypted: {error}"),
+        };
+        if socket.is_encrypted() {
+            connection.state().handshake_begins(connection.now());
+        }
         let session = self.service.session(peer, Arc::clone(&connection));
         let socket = Mutex::new(socket);
         let is_large = self.node.lifecycle.connections() <= LARGE_CONNECTIONS;
@@ -122,13 +132,14 @@ impl<R: Runtime> Wire<R> {
             (None, Err(RunError::Closed(CloseReason::Idle))) => {
                 self.incident(Incident::IdleTimeout, peer, "no request came in time");
             }
+            (None, Err(RunError::Closed(CloseReason::SlowHead))) => {
+                self.incident(Incident::HeadTimeout, peer, "the TLS handshake took too long");
+            }
+            (None, Err(RunError::Handshake(error))) => tracing::debug!(%peer, "a TLS handshake failed: {error}"),
             (None, Err(RunError::Failed(error))) if state.in_request() => self.incident(Incident::Broken, peer, &error),
             (None, _) if state.is_body_broken() => self.incident(Incident::Broken, peer, "a body ended early"),
             // Nothing to report: neither side left anything unfinished.
-            (
-                None,
-                Ok(()) | Err(RunError::Failed(_) | RunError::Closed(CloseReason::SlowHead | CloseReason::Lingered)),
-            ) => {}
+            (None, Ok(()) | Err(RunError::Failed(_) | RunError::Closed(CloseReason::Lingered))) => {}
         }
         drop(state);
         // In this order: the permit counts the socket until it is closed.
@@ -138,8 +149,8 @@ impl<R: Runtime> Wire<R> {
 
     async fn run<I, F, S, B>(
         self,
-        socket: &Mutex<I>,
-        mut http: http1::Connection<WireIo<'_, I, F>, S>,
+        socket: &Mutex<Secured<I>>,
+        mut http: http1::Connection<WireIo<'_, Secured<I>, F>, S>,
         connection: Arc<Connection>,
         registration: Registration,
     ) -> Result<(), RunError>
@@ -155,6 +166,9 @@ impl<R: Runtime> Wire<R> {
         let drain = DrainWatch::new(Arc::clone(lifecycle));
         let timer = Timer::new(self.runtime.clone(), self.node.clock.clone());
         let mut close_watch = CloseWatch { timer, connection: &connection, socket, registration, lifecycle, drain };
+        if lock(socket).is_encrypted() {
+            self.shake_hands(&mut close_watch).await?;
+        }
         let mut is_draining = false;
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(ended) = http.poll_unpin(cx) {
@@ -193,7 +207,8 @@ impl<R: Runtime> Wire<R> {
                 RunError::Closed(
                     CloseReason::Idle | CloseReason::Lingered | CloseReason::Evicted | CloseReason::ClientGone,
                 )
-                | RunError::Failed(_),
+                | RunError::Failed(_)
+                | RunError::Handshake(_),
             ) => {
                 return outcome;
             }
@@ -273,6 +288,7 @@ impl<R: Runtime, I: Socket> CloseWatch<'_, R, I> {
 enum RunError {
     Closed(CloseReason),
     Failed(hyper::Error),
+    Handshake(HandshakeError),
 }
 
 /// Takes a request through the framework, or past it if the framework could not route it.

@@ -70,6 +70,24 @@ pub(crate) fn lock<I>(socket: &Mutex<I>) -> MutexGuard<'_, I> {
 }
 
 impl<I: Socket, F> WireIo<'_, I, F> {
+    /// Hands to the system what the socket has taken so far. Only an encrypted socket keeps anything back.
+    fn poll_flush_socket(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut *lock(self.socket)).poll_flush(cx);
+        self.note_flushed(flushed)
+    }
+
+    /// A flush that has to wait is a write that stalls: the client takes nothing.
+    fn note_flushed<T>(&self, flushed: Poll<T>) -> Poll<T> {
+        match flushed {
+            Poll::Ready(_) => self.connection.state().flush_progresses(),
+            Poll::Pending => {
+                let now = self.connection.now();
+                self.connection.state().write_stalls(now, || lock(self.socket).acknowledged());
+            }
+        }
+        flushed
+    }
+
     /// Makes the connection end in a reset while an answer is under way that could be mistaken for complete. Set in
     /// advance, because the process may die at any time.
     fn set_resets(&mut self, resets: bool) {
@@ -159,7 +177,7 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut *lock(self.socket)).poll_flush(cx))?;
+        ready!(self.poll_flush_socket(cx))?;
         let mut state = self.connection.state();
         if state.awaits_flush() {
             state.flushed(self.connection.now());
@@ -196,8 +214,9 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
                     drop(answer.split_to(written));
                 }
                 Closing::Answered => {
-                    ready!(Pin::new(&mut *lock(this.socket)).poll_flush(cx))?;
-                    let gone = match ready!(Pin::new(&mut *lock(this.socket)).poll_shutdown(cx)) {
+                    ready!(this.poll_flush_socket(cx))?;
+                    let closed = Pin::new(&mut *lock(this.socket)).poll_shutdown(cx);
+                    let gone = match ready!(this.note_flushed(closed)) {
                         // The client has reset the connection, so there is no half left to close. Some runtimes hide
                         // this error.
                         Err(error) if error.kind() == io::ErrorKind::NotConnected => true,

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 
 fn serve(settings: &Settings) -> io::Result<()> {
     let listener = listen(bind(&settings.endpoint)?)?;
-    announce("floor", listener.local_addr()?);
+    announce("floor", "http", listener.local_addr()?);
     runtime::block_on(settings.worker_threads(), |runtime| async move {
         let listener = TcpListener::from_std(listener)?;
         let app = app();

@@ -76,7 +76,7 @@ fn a_query_that_takes_too_long_is_stopped(ctx: &Context<'_>) -> Outcome {
 
 /// Pages end early instead, with a link to go on from: the walk over them finds each event once.
 fn a_walk_over_pages_finds_everything(ctx: &Context<'_>) -> Outcome {
-    for settings in [("--query-scan-bytes", "1000000"), ("--query-timeout", "20ms")] {
+    for settings in [("--query-scan-bytes", "1000000"), ("--query-timeout", "50ms")] {
         let server = ctx.start(&[settings])?;
         fill(&server)?;
         for order in ["asc", "desc", "seq"] {

@@ -1,7 +1,7 @@
 //! The request log: `--request-log`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,11 +29,11 @@ fn place() -> Result<(TempDir, PathBuf), Failure> {
     Ok((folder, path))
 }
 
-fn start(ctx: &Context<'_>, path: &PathBuf, format: &str) -> Result<Server, Failure> {
+fn start(ctx: &Context<'_>, path: &Path, format: &str) -> Result<Server, Failure> {
     ctx.start(&[("--request-log", &path.display().to_string()), ("--request-log-format", format)])
 }
 
-fn read(path: &PathBuf) -> Result<String, Failure> {
+fn read(path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(|error| Failure::unmet(format!("a log at {}: {error}", path.display())))
 }
 
@@ -207,7 +207,7 @@ fn a_renamed_file_is_opened_again(ctx: &Context<'_>) -> Outcome {
     server.expect_alive()
 }
 
-fn wait_for(path: &PathBuf, text: &str) -> Outcome {
+fn wait_for(path: &Path, text: &str) -> Outcome {
     let begun = Instant::now();
     while !path.exists() || !read(path)?.contains(text) {
         check!(begun.elapsed() < PATIENCE, "{text} in {}", path.display());

@@ -171,15 +171,17 @@ impl ReadRun {
         self.computed = self.computed.saturating_add(computed);
     }
 
-    /// The limit that the run exceeds, if it does. A page ends early instead, if it can. Sending a page reads no more
-    /// than choosing it did, so that is not limited in bytes.
+    /// The limit that the run exceeds, if it does. A page ends early instead, if it can. Sending a page takes no more
+    /// than choosing it did, so that is not limited.
     fn exceeded(&self, run: &SearchRun) -> Option<Refusal> {
         let Allowance { query_time, scan_bytes, .. } = self.allowance;
-        if query_time.is_some_and(|most| self.computed > most) && !run.may_end_early() {
-            return Some(Refusal::QueryTime);
+        if run.is_page_chosen() || run.may_end_early() {
+            None
+        } else if query_time.is_some_and(|most| self.computed > most) {
+            Some(Refusal::QueryTime)
+        } else {
+            scan_bytes.is_some_and(|most| run.scanned_bytes() > most).then_some(Refusal::QueryBytes)
         }
-        let has_read_too_much = scan_bytes.is_some_and(|most| run.scanned_bytes() > most);
-        (has_read_too_much && !run.is_page_chosen() && !run.may_end_early()).then_some(Refusal::QueryBytes)
     }
 
     /// Whether half of a limit is used up. The other half is for sending a page.

@@ -41,6 +41,8 @@ pub enum Refusal {
     QueryBytes,
     /// The client has as many connections as one address may have. 503 with Retry-After, and the connection closes.
     AddressFull,
+    /// The client speaks HTTP where the host speaks HTTPS. 400, and the connection closes.
+    TlsExpected,
     /// The service is stopping. 503 with Retry-After.
     Draining,
     /// Stored events could not be read: 500, or 503 with Retry-After if a later try may succeed. The host logs the
@@ -117,6 +119,9 @@ impl Refusal {
                 "your address has as many connections as one address may have; close some, or reuse them",
             )
             .closing(),
+            Self::TlsExpected => {
+                problem(ProblemKind::BadRequest, "this port takes HTTPS only; begin the URL with https://").closing()
+            }
             Self::Draining => draining(),
             Self::Unreadable(ReadError::Damaged(damage)) => {
                 let detail = format!("part of what is stored is damaged; {}", damage.affected);

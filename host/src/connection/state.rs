@@ -123,6 +123,16 @@ impl ConnectionState {
         }
     }
 
+    /// Keys have to be agreed on before the first head, within the time for a head.
+    pub(crate) fn handshake_begins(&mut self, now: Instant) {
+        self.phase = Phase::Head(now);
+    }
+
+    /// The first head may arrive.
+    pub(crate) fn handshake_ends(&mut self, now: Instant) {
+        self.phase = Phase::Idle(now);
+    }
+
     /// Whether the next bytes belong to a head.
     pub(crate) fn expects_head(&self) -> bool {
         matches!(self.phase, Phase::Idle(_) | Phase::Head(_))
@@ -261,6 +271,11 @@ impl ConnectionState {
         self.stall = None;
         self.output = Output::Partial;
         self.presence.written();
+    }
+
+    /// The socket has taken everything that was written, which may take longer than the writes.
+    pub(crate) fn flush_progresses(&mut self) {
+        self.stall = None;
     }
 
     /// The socket takes no more bytes. `acknowledged` is called only at the beginning of a stall; it is

@@ -56,6 +56,37 @@ impl Incident {
     }
 }
 
+/// How a handshake of TLS ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// Requests can be read.
+    Complete,
+    /// The client broke the rules of TLS, or both sides have nothing in common.
+    Failed,
+    /// It did not end within the header timeout.
+    Timeout,
+    /// The client speaks HTTP without TLS.
+    PlainHttp,
+    /// The client left, or the server had to close the connection.
+    Gone,
+}
+
+impl Handshake {
+    pub(super) const ALL: [Self; 5] = [Self::Complete, Self::Failed, Self::Timeout, Self::PlainHttp, Self::Gone];
+
+    /// The name in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+            Self::PlainHttp => "plain_http",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 /// Methods with a label of their own; the last one stands for all others.
 pub(super) const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other"];
 
@@ -86,6 +117,7 @@ mod tests {
     fn every_value_is_at_its_index() {
         assert!(ProblemKind::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index));
         assert!(FaultCode::ALL.iter().enumerate().all(|(index, code)| *code as usize == index));
+        assert!(Handshake::ALL.iter().enumerate().all(|(index, handshake)| *handshake as usize == index));
         assert!(Incident::ALL.iter().enumerate().all(|(index, incident)| *incident as usize == index));
         assert!(STATUSES.iter().enumerate().all(|(index, status)| status_index(*status) == index));
         assert_eq!(status_label(status_index(503)), "503");

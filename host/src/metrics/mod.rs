@@ -23,7 +23,7 @@ use prometheus::{
 use labels::{METHODS, STATUSES, method_index, status_index, status_label};
 
 pub(crate) use keys::{KeyCounters, KeyMetrics};
-pub use labels::Incident;
+pub use labels::{Handshake, Incident};
 
 /// The registry and the handles to everything in it.
 #[derive(Debug)]
@@ -60,6 +60,7 @@ pub struct Metrics {
     connections: IntGauge,
     connections_total: IntCounter,
     incidents: Box<[IntCounter]>,
+    handshakes: Box<[IntCounter]>,
     /// By the limit: time, bytes.
     queries_stopped: Box<[IntCounter]>,
     request_log_lines_lost: IntCounter,
@@ -199,6 +200,12 @@ impl Metrics {
                 "kind",
                 &mut Incident::ALL.iter().map(|incident| incident.as_str()),
             )?,
+            handshakes: labelled(
+                "argus_tls_handshakes_total",
+                "Handshakes of TLS, by how they ended.",
+                "outcome",
+                &mut Handshake::ALL.iter().map(|handshake| handshake.as_str()),
+            )?,
             queries_stopped: labelled(
                 "argus_queries_stopped_total",
                 "Queries that were stopped, by the limit that they exceeded.",
@@ -296,6 +303,13 @@ impl Metrics {
     /// Counts an incident on a connection.
     pub fn connection_incident(&self, incident: Incident) {
         if let Some(counter) = self.incidents.get(incident as usize) {
+            counter.inc();
+        }
+    }
+
+    /// Counts a handshake of TLS that has ended.
+    pub fn handshake_ended(&self, handshake: Handshake) {
+        if let Some(counter) = self.handshakes.get(handshake as usize) {
             counter.inc();
         }
     }

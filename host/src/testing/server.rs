@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::reply_body::ReplyBody;
 use crate::settings::Settings;
+use crate::tls::Tls;
 use crate::warnings::Warnings;
 use crate::wire::Wire;
 
@@ -71,8 +72,20 @@ impl Server {
         Self::over(opened, settings)
     }
 
+    /// Starts a server that encrypts, if it has a certificate.
+    #[cfg(feature = "tls")]
+    pub(crate) fn start_with_tls(flags: &str, tls: Option<Tls>) -> Self {
+        let settings = settings(flags);
+        let opened = settings.backend.open(&settings.repository, "test").expect("a repository in memory opens");
+        Self::over_with(opened, settings, tls)
+    }
+
     /// Starts a server over this repository.
     pub(crate) fn over(opened: Opened, settings: Settings) -> Self {
+        Self::over_with(opened, settings, None)
+    }
+
+    fn over_with(opened: Opened, settings: Settings, tls: Option<Tls>) -> Self {
         let time = ManualTime::new();
         let runtime = ManualRuntime::new(&time);
         let lifecycle = Lifecycle::new(settings.max_connections.get(), settings.drain_timeout);
@@ -93,6 +106,7 @@ impl Server {
             budget: Budget::new(settings.max_inflight_bytes),
             answers: Answers::new(settings.max_answer_bytes, time.clock()),
             admission: Admission::new(Descriptors::raise_limit(), settings.shell.max_connections_per_address),
+            tls,
             request_log: None,
             gate: Gate::new(&settings.access, None, 7),
             request_ids: 7.into(),
@@ -195,7 +209,7 @@ impl Connected {
         }
     }
 
-    fn wait(&self) {
+    pub(crate) fn wait(&self) {
         if !self.waker.is_woken.load(Ordering::SeqCst) {
             self.wakes.recv_timeout(PATIENCE).expect("the connection's task is woken");
         }

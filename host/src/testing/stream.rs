@@ -74,10 +74,15 @@ impl Client {
 
     /// Reads everything that has arrived.
     pub(crate) fn take(&self) -> String {
+        String::from_utf8_lossy(&self.take_bytes()).into_owned()
+    }
+
+    /// Reads everything that has arrived.
+    pub(crate) fn take_bytes(&self) -> Vec<u8> {
         let mut pipe = lock(&self.0);
         let bytes = std::mem::take(&mut pipe.to_client);
         wake(pipe);
-        String::from_utf8_lossy(&bytes).into_owned()
+        bytes
     }
 
     /// How the server closed its half, if it has.

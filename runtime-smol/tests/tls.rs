@@ -1,0 +1,22 @@
+//! TLS of `argus-smol`, with clients that are not ours.
+
+#![cfg(feature = "tls")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../../host/tests/shared/tls.rs"]
+mod tls;
+
+#[test]
+fn curl_is_served() {
+    tls::serves_curl(env!("CARGO_BIN_EXE_argus-smol"));
+}
+
+#[test]
+fn openssl_and_python_are_served() {
+    tls::serves_openssl_and_python(env!("CARGO_BIN_EXE_argus-smol"));
+}
+
+#[test]
+fn mistakes_are_explained_and_certificates_replaced() {
+    tls::explains_itself(env!("CARGO_BIN_EXE_argus-smol"));
+}
