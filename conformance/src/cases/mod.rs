@@ -20,6 +20,8 @@ mod foreign;
 mod health;
 mod http;
 mod import;
+mod key_file;
+mod key_types;
 mod keys;
 mod lifecycle;
 mod limits;
@@ -72,6 +74,8 @@ const GROUPS: &[&[Case]] = &[
     metrics::CASES,
     openapi::CASES,
     keys::CASES,
+    key_types::CASES,
+    key_file::CASES,
     rate_limit::CASES,
     http::CASES,
     wire::CASES,
