@@ -1,7 +1,6 @@
 //! The file of API keys: how it is made and read, and that nothing shows a key.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::keys::{ALL, File, NEXT, OLD, WEB, event};
 use crate::case::{Case, cases};
@@ -27,7 +26,6 @@ fn wait_for_status(server: &Server, request: &Request, status: u16) -> Outcome {
             return Ok(());
         }
         check!(Instant::now() < deadline, "the status {status} in the end, not {found}");
-        thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -75,7 +73,6 @@ fn wait_for_readiness(server: &Server, status: &str) -> Outcome {
             return Ok(());
         }
         check!(Instant::now() < deadline, "readiness {status} in the end, not {}", health.text()?);
-        thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -106,7 +106,8 @@ fn pages_of_a_restricted_key(ctx: &Context<'_>) -> Outcome {
     ALL.get(&server, &target)?.problem_naming(400, "cursor")
 }
 
-/// Ids are unique among all events, so an id that is taken by an event of another type is acknowledged as any duplicate.
+/// Ids are unique among all events, so an id that is taken by an event of another type is acknowledged as any other
+/// duplicate.
 fn an_id_of_another_type_is_a_duplicate(ctx: &Context<'_>) -> Outcome {
     let server = File::usual()?.start(ctx)?;
     let with_id = |name: &str| json!({"id": "same", "event_type": name, "timestamp": 0, "payload": 1});

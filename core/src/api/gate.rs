@@ -180,9 +180,24 @@ impl Need {
     }
 }
 
+/// Whether a request may have its key in the query, because browsers have interfaces for it that set no header fields.
+fn takes_key_in_query(method: Method, route: Route) -> bool {
+    match route {
+        Route::Events => method == Method::Post,
+        Route::Event
+        | Route::Health
+        | Route::Live
+        | Route::Ready
+        | Route::Metrics
+        | Route::OpenApi
+        | Route::Root
+        | Route::Other => false,
+    }
+}
+
 /// The key of a request: from `Authorization: Bearer` (RFC 6750, section 2.1), or from the query where that is taken.
 fn sent_key<'a>(head: &RequestHead<'a>, checked: &'a CheckedHead<'_>, route: Route) -> Result<&'a str, ProblemReply> {
-    let takes_query = route.takes_key_in_query(checked.method);
+    let takes_query = takes_key_in_query(checked.method, route);
     let mut fields = values(head, "authorization");
     let params = checked.target.params.iter().filter(|param| takes_query && param.name == KEY_PARAMETER);
     let mut params = params.map(|param| &*param.value);
@@ -248,8 +263,8 @@ fn too_many_requests(payer: Payer, refused: &Refused) -> ProblemReply {
     ProblemReply::new(ProblemKind::TooManyRequests, detail).with_header("retry-after", seconds.to_string())
 }
 
-/// Appends the members of `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10) for the quotas of
-/// one client. `q` is the burst and `w` the seconds in which it is granted anew, so that `r`, what is left, is never
+/// Appends the members of `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10) for the quotas
+/// of one client. `q` is the burst and `w` the seconds in which it is granted anew, so that `r`, what is left, is never
 /// more than `q`. `t` is the time until all of it can be used.
 fn write_fields(name: &str, verdict: &Verdict, policies: &mut String, standings: &mut String) -> fmt::Result {
     for (unit, standing) in [(Unit::Requests, verdict.requests), (Unit::Bytes, verdict.bytes)] {
