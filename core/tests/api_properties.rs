@@ -227,7 +227,8 @@ proptest! {
         let mut headers: Vec<(&str, &[u8])> = vec![("host", b"localhost")];
         headers.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
         let failure = Failure::Failed("EIO".into());
-        let state = ServiceState { draining, repository: failed.then_some(&failure), failure: None, warning: None, gate: None };
+        let repository = failed.then_some(&failure);
+        let state = ServiceState { draining, repository, ..ServiceState::default() };
         for headers in [&headers[..], &headers[1..]] {
             let head = RequestHead { method: &method, target: &target, headers, http_10, peer: None };
             let id = Api::request_id(&head, 7);

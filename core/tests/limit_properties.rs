@@ -188,7 +188,11 @@ proptest! {
 
     /// The client is the peer, or an address that stands in the fields; and a peer that is not trusted is the client.
     #[test]
-    fn the_client_is_somebody(peer in addresses(), forwarded in option::of(garbage()), legacy in option::of(garbage())) {
+    fn the_client_is_somebody(
+        peer in addresses(),
+        forwarded in option::of(garbage()),
+        legacy in option::of(garbage()),
+    ) {
         let fields: Vec<_> = [("forwarded", &forwarded), ("x-forwarded-for", &legacy)]
             .into_iter()
             .filter_map(|(name, value)| Some((name, value.as_deref()?)))
@@ -201,7 +205,9 @@ proptest! {
     }
 
     #[test]
-    fn any_file_of_keys_is_read_or_refused_with_its_line(text in "(\\[\\[key\\]\\]|[a-z]{0,6}|=|'|\"|\\n|[0-9-]{0,8}|\\[|\\]|,|argus_SECRET|[ -~]{0,8}){0,20}") {
+    fn any_file_of_keys_is_read_or_refused_with_its_line(
+        text in "(\\[\\[key\\]\\]|name|sha256|scopes|=|'|\"|\\n|[0-9-]{0,8}|\\[|\\]|,|argus_SECRET|[ -~]{0,8}){0,20}",
+    ) {
         if let Err(error) = Keys::parse(&text) {
             prop_assert!(error.line <= text.split('\n').count().max(1));
             prop_assert!(!error.to_string().contains("argus_SECRET"), "{}", error);

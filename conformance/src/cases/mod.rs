@@ -23,6 +23,8 @@ mod foreign;
 mod health;
 mod http;
 mod import;
+mod key_file;
+mod key_types;
 mod keys;
 mod lifecycle;
 mod limits;
@@ -80,6 +82,8 @@ const GROUPS: &[&[Case]] = &[
     metrics::CASES,
     openapi::CASES,
     keys::CASES,
+    key_types::CASES,
+    key_file::CASES,
     rate_limit::CASES,
     compression::CASES,
     cors::CASES,

@@ -76,15 +76,15 @@ fn requests_beyond_the_burst_are_refused(ctx: &Context<'_>) -> Outcome {
 }
 
 fn every_answer_says_what_is_left(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.start(&[("--rate-limit", "3/m")])?;
+    let server = ctx.start(&[THREE])?;
     for (left, status) in [(2, 201), (1, 201), (0, 201), (0, 429)] {
         let response = server.submit(EVENT)?;
         response.expect(status)?;
-        response.expect_header("ratelimit-policy", "\"default\";q=3;w=60")?;
+        response.expect_header("ratelimit-policy", "\"default\";q=3;w=3600")?;
         let field = response.header("ratelimit").unwrap_or_default();
         let (start, rest) = (format!("\"default\";r={left};t="), field.rsplit('=').next().unwrap_or_default());
         check!(field.starts_with(&start), "RateLimit with {start}, not {field}");
-        check!(rest.parse::<u64>().is_ok_and(|seconds| (1..=60).contains(&seconds)), "seconds in {field}");
+        check!(rest.parse::<u64>().is_ok_and(|seconds| (1..=3600).contains(&seconds)), "seconds in {field}");
     }
     Ok(())
 }
@@ -98,7 +98,8 @@ fn a_burst_of_its_own(ctx: &Context<'_>) -> Outcome {
 
 /// A client that does as it is told is served.
 fn admitted_again_after_retry_after(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.start(&[("--rate-limit", "1/s")])?;
+    // One in three seconds.
+    let server = ctx.start(&[("--rate-limit", "20/m"), ("--rate-burst", "1")])?;
     for _ in 0..20 {
         let response = server.submit(EVENT)?;
         if response.status() == 429 {
@@ -107,7 +108,7 @@ fn admitted_again_after_retry_after(ctx: &Context<'_>) -> Outcome {
         }
         response.expect(201)?;
     }
-    Err(Failure::unmet("a refusal among twenty requests at one a second"))
+    Err(Failure::unmet("a refusal among twenty requests at one in three seconds"))
 }
 
 fn health_is_exempt(ctx: &Context<'_>) -> Outcome {
@@ -132,12 +133,12 @@ fn every_other_route_counts(ctx: &Context<'_>) -> Outcome {
 }
 
 fn bytes_are_charged_after_the_body(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.start(&[("--rate-limit-bytes", "1KiB/h")])?;
+    let server = ctx.start(&[("--rate-limit-bytes", "1B/h"), ("--rate-burst-bytes", "1KiB")])?;
     let half = format!("{EVENT}{}", " ".repeat(512 - EVENT.len()));
     for left in [512, 0] {
         let response = server.submit(half.as_str())?;
         response.expect(201)?;
-        response.expect_header("ratelimit-policy", "\"default-bytes\";q=1024;w=3600;qu=\"content-bytes\"")?;
+        response.expect_header("ratelimit-policy", "\"default-bytes\";q=1024;w=3686400;qu=\"content-bytes\"")?;
         let field = response.header("ratelimit").unwrap_or_default();
         check!(field.starts_with(&format!("\"default-bytes\";r={left};t=")), "{left} bytes left, not {field}");
     }

@@ -25,8 +25,8 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// Reads a whole body. After a refusal the connection cannot be reused: the end of the body is unknown. `arrived` is
-    /// set to the bytes that have arrived.
+    /// Reads a whole body. After a refusal the connection cannot be reused: the end of the body is unknown. Sets
+    /// `arrived` to the bytes that have arrived.
     pub(crate) fn read(
         stream: &mut Stream,
         framing: Framing,

@@ -96,7 +96,7 @@ impl Gate {
         let look = move || {
             let mut last = tried.clone();
             loop {
-                std::thread::sleep(LOOK_INTERVAL);
+                std::thread::park_timeout(LOOK_INTERVAL);
                 let found = fs::read_to_string(&path).unwrap_or_default();
                 let is_asked = signals.pending().count() > 0;
                 // A file that is being written is not read before it stays the same.

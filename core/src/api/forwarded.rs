@@ -126,8 +126,8 @@ fn forwarded_hops(field: &[u8]) -> Option<Vec<Option<IpAddr>>> {
     Some(hops)
 }
 
-/// Reads a pair, `token "=" (token / quoted-string)`, at the start of the text. `Some(None)` if there is none, `None` if
-/// it is malformed.
+/// Reads a pair, `token "=" (token / quoted-string)`, at the start of the text. `Some(None)` if there is none, `None`
+/// if it is malformed.
 fn pair(text: &str) -> Option<Option<(&str, String, &str)>> {
     let end = text.find(['=', ';', ',']).unwrap_or(text.len());
     let (name, rest) = text.split_at_checked(end)?;

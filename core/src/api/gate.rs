@@ -6,7 +6,7 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString as _};
-use core::fmt::{self, Write as _};
+use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
@@ -20,6 +20,11 @@ use super::{Cors, Draft, ProblemKind, Proxies, Reply, RequestHead, Route};
 use crate::auth::{Access, Keys, Scope};
 use crate::clock::Moment;
 use crate::limit::{ClientNetwork, Refused, Unit, Verdict};
+
+/// The usual length of a field about limits, in bytes.
+const FIELD_BYTES_USUAL: usize = 96;
+/// The largest Integer of structured fields.
+const INTEGER_MAX: u64 = 999_999_999_999_999;
 
 /// What the checks need, and the meters that they change. A host passes it in
 /// [`ServiceState`](super::ServiceState::gate) if there are keys, limits or trusted proxies.
@@ -102,6 +107,13 @@ impl Caller {
         self.finish.negotiated()
     }
 
+    /// Whether [`charge`](Self::charge) has anything to count.
+    #[must_use]
+    pub fn counts_bytes(&self) -> bool {
+        let verdicts = self.counted.iter().flat_map(|counted| [counted.by_address, counted.by_key]);
+        verdicts.flatten().any(|verdict| verdict.bytes.is_some())
+    }
+
     /// Counts the bytes of a body, as they came over the wire, whether it was whole or not.
     pub fn charge(&mut self, gate: &Gate<'_>, bytes: u64) {
         let Some(counted) = self.counted.as_deref_mut().filter(|_| bytes > 0) else { return };
@@ -128,11 +140,10 @@ impl Caller {
     /// Says how much of its limits the caller has left.
     fn add_standings(&self, reply: &mut Reply) {
         let Some(counted) = &self.counted else { return };
-        let (mut policies, mut standings) = (String::new(), String::new());
+        let [mut policies, mut standings] = [(); 2].map(|()| String::with_capacity(FIELD_BYTES_USUAL));
         for (name, verdict) in [("default", counted.by_address), ("key", counted.by_key)] {
             let Some(verdict) = verdict else { continue };
-            write_fields(name, &verdict, &mut policies, &mut standings)
-                .expect("a String takes whatever is written to it");
+            write_fields(name, &verdict, &mut policies, &mut standings);
         }
         if !policies.is_empty() {
             reply.headers.push(("ratelimit-policy", policies.into()));
@@ -210,9 +221,24 @@ impl Need {
     }
 }
 
+/// Whether a request may have its key in the query, because browsers have interfaces for it that set no header fields.
+fn takes_key_in_query(method: Method, route: Route) -> bool {
+    match route {
+        Route::Events => method == Method::Post,
+        Route::Event
+        | Route::Health
+        | Route::Live
+        | Route::Ready
+        | Route::Metrics
+        | Route::OpenApi
+        | Route::Root
+        | Route::Other => false,
+    }
+}
+
 /// The key of a request: from `Authorization: Bearer` (RFC 6750, section 2.1), or from the query where that is taken.
 fn sent_key<'a>(head: &RequestHead<'a>, checked: &'a CheckedHead<'_>, route: Route) -> Result<&'a str, ProblemReply> {
-    let takes_query = route.takes_key_in_query(checked.method);
+    let takes_query = takes_key_in_query(checked.method, route);
     let mut fields = values(head, "authorization");
     let params = checked.target.params.iter().filter(|param| takes_query && param.name == KEY_PARAMETER);
     let mut params = params.map(|param| &*param.value);
@@ -278,10 +304,10 @@ fn too_many_requests(payer: Payer, refused: &Refused) -> ProblemReply {
     ProblemReply::new(ProblemKind::TooManyRequests, detail).with_header("retry-after", seconds.to_string())
 }
 
-/// Appends the members of `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10) for the quotas of
-/// one client. `q` is the burst and `w` the seconds in which it is granted anew, so that `r`, what is left, is never
+/// Appends the members of `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10) for the quotas
+/// of one client. `q` is the burst and `w` the seconds in which it is granted anew, so that `r`, what is left, is never
 /// more than `q`. `t` is the time until all of it can be used.
-fn write_fields(name: &str, verdict: &Verdict, policies: &mut String, standings: &mut String) -> fmt::Result {
+fn write_fields(name: &str, verdict: &Verdict, policies: &mut String, standings: &mut String) {
     for (unit, standing) in [(Unit::Requests, verdict.requests), (Unit::Bytes, verdict.bytes)] {
         let Some((quota, standing)) = standing else { continue };
         if !policies.is_empty() {
@@ -292,17 +318,38 @@ fn write_fields(name: &str, verdict: &Verdict, policies: &mut String, standings:
             Unit::Requests => ("", ""),
             Unit::Bytes => ("-bytes", ";qu=\"content-bytes\""),
         };
-        let (burst, window) = (integer(quota.burst().get()), integer(quota.window_seconds()));
-        write!(policies, "\"{name}{name_suffix}\";q={burst};w={window}{parameter}")?;
-        let (left, full) = (integer(standing.left), integer(seconds(standing.full_in)));
-        write!(standings, "\"{name}{name_suffix}\";r={left};t={full}")?;
+        write_item(policies, [name, name_suffix], ["q", "w"], [quota.burst().get(), quota.window_seconds()]);
+        policies.push_str(parameter);
+        write_item(standings, [name, name_suffix], ["r", "t"], [standing.left, seconds(standing.full_in)]);
     }
-    Ok(())
 }
 
-/// A number as far as an Integer of structured fields goes (RFC 9651, section 3.3.1).
-fn integer(number: u64) -> u64 {
-    number.min(999_999_999_999_999)
+/// Appends an item with two parameters: `"name";q=100;w=1`. By hand, because every answer to a limited client has such
+/// fields.
+fn write_item(out: &mut String, name: [&str; 2], parameters: [&str; 2], numbers: [u64; 2]) {
+    out.push('"');
+    name.iter().for_each(|part| out.push_str(part));
+    out.push('"');
+    for (parameter, number) in parameters.iter().zip(numbers) {
+        out.push(';');
+        out.push_str(parameter);
+        out.push('=');
+        push_integer(out, number);
+    }
+}
+
+/// Appends a number, as far as an Integer of structured fields goes (RFC 9651, section 3.3.1).
+fn push_integer(out: &mut String, number: u64) {
+    let mut rest = number.min(INTEGER_MAX);
+    let mut place = 1;
+    while rest / place >= 10 {
+        place *= 10;
+    }
+    while place > 0 {
+        out.push(char::from(b'0' + (rest / place) as u8));
+        rest %= place;
+        place /= 10;
+    }
 }
 
 /// Whole seconds, rounded up.

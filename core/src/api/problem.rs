@@ -139,8 +139,8 @@ impl ProblemKind {
         }
     }
 
-    /// The value of `Retry-After` in seconds (RFC 9110, section 10.2.3), if it is the same for all requests. Overload passes within a second, a restart
-    /// takes a few, and a failed or full disk needs an operator.
+    /// The value of `Retry-After` in seconds (RFC 9110, section 10.2.3), if it is the same for all requests. Overload
+    /// passes within a second, a restart takes a few, and a failed or full disk needs an operator.
     pub(super) fn retry_after_seconds(self) -> Option<u32> {
         match self {
             Self::Overloaded | Self::Timeout => Some(1),

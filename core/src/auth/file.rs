@@ -39,7 +39,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Key>, KeyFileError> {
             let fault = if is_secret { KeyFileFault::Secret } else { KeyFileFault::TopLevel };
             return Err(lines.error(at, None, None, fault));
         };
-        for entry in entries.iter() {
+        for entry in entries {
             let DeValue::Table(table) = entry.get_ref() else {
                 return Err(lines.error(entry.span().start, None, None, KeyFileFault::Type("[[key]]")));
             };

@@ -44,7 +44,7 @@ pub struct KeyNameError;
 
 /// The SHA-256 of a key.
 ///
-/// It is no secret. A key has 256 random bits, so a plain hash suffices: a slow one protects secrets that can be guessed.
+/// It is no secret. A key has 256 random bits, so a plain hash suffices: slow ones protect secrets that can be guessed.
 #[derive(Clone, Copy)]
 pub struct KeyHash([u8; 32]);
 

@@ -118,7 +118,7 @@ impl KeyFile {
                 *locked(&self.current) = next;
             }
             Err(problem) => {
-                tracing::error!(%path, "the file of keys has an error, and the keys of before stay in force: {problem}");
+                tracing::error!(%path, "the file of keys is wrong, and the keys of before stay in force: {problem}");
             }
         }
     }

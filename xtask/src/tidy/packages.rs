@@ -5,6 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+/// Dependencies that are not followed: packages and what they depend on, with no effect but this. `cpufeatures` asks
+/// libc which instructions an ARM processor has, and does not use it elsewhere.
+const HARMLESS: &[(&str, &str)] = &[("cpufeatures", "libc")];
+
 /// The packages of the workspace and their dependencies, from `cargo metadata`.
 #[derive(Debug, Default)]
 pub(super) struct Packages {
@@ -64,13 +68,16 @@ impl Packages {
         Ok(packages)
     }
 
-    /// All run-time dependencies of a package, each with the chain to it.
+    /// All run-time dependencies of a package, each with the chain to it, without those that are [`HARMLESS`].
     pub(super) fn closure(&self, package: &str) -> BTreeMap<String, String> {
         let mut ways = BTreeMap::from([(package.to_owned(), package.to_owned())]);
         let mut pending = vec![package.to_owned()];
         while let Some(name) = pending.pop() {
             let way = ways.get(&name).cloned().unwrap_or_default();
             for dependency in self.normal.get(&name).into_iter().flatten() {
+                if HARMLESS.contains(&(name.as_str(), dependency.as_str())) {
+                    continue;
+                }
                 if !ways.contains_key(dependency) {
                     ways.insert(dependency.clone(), format!("{way} -> {dependency}"));
                     pending.push(dependency.clone());
