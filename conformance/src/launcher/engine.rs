@@ -68,8 +68,8 @@ impl Engine {
         Arc::new(engine)
     }
 
-    /// From now on, SIGINT, SIGTERM and SIGHUP remove all containers, and no more are started, so that all cases end soon.
-    /// So does, on Linux, the end of the parent process. A second signal ends the process at once.
+    /// From now on, SIGINT, SIGTERM and SIGHUP remove all containers, and no more are started, so that all cases end
+    /// soon. So does, on Linux, the end of the parent process. A second signal ends the process at once.
     ///
     /// # Errors
     ///
