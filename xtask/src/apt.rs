@@ -28,7 +28,8 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     // `-n`: without the right to become root, fail instead of waiting for a password.
     let prefix: &[&str] = if is_root()? { &["env"] } else { &["sudo", "-n", "env"] };
     let apt = |arguments: &[&str]| {
-        let timeout = ["timeout", "--kill-after", "10", SECONDS, "apt-get"];
+        // Another program may be installing something.
+        let timeout = ["timeout", "--kill-after", "10", SECONDS, "apt-get", "-o", "DPkg::Lock::Timeout=120"];
         let words = prefix.iter().chain(&["DEBIAN_FRONTEND=noninteractive"]).chain(&timeout).chain(arguments);
         let mut words = words.copied();
         let mut command = Command::new(words.next().context("a command has a name")?);

@@ -68,8 +68,8 @@ impl Engine {
         Arc::new(engine)
     }
 
-    /// From now on, SIGINT, SIGTERM and SIGHUP remove all containers, and no more are started, so that all cases end soon.
-    /// So does, on Linux, the end of the parent process. A second signal ends the process at once.
+    /// From now on, SIGINT, SIGTERM and SIGHUP remove all containers, and no more are started, so that all cases end
+    /// soon. So does, on Linux, the end of the parent process. A second SIGINT or SIGTERM does not wait for the cases.
     ///
     /// # Errors
     ///
@@ -78,17 +78,20 @@ impl Engine {
         let mut signals =
             Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|error| format!("cannot wait for signals: {error}"))?;
         #[cfg(target_os = "linux")]
-        rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
+        rustix::process::set_parent_process_death_signal(Some(Signal::HUP))
             .map_err(|error| format!("cannot wait for the end of the parent process: {error}"))?;
         let engine = Arc::clone(self);
         let waiting = move || {
             for signal in signals.forever() {
                 let code = u8::try_from(signal).map_or(u8::MAX, |signal| 128 + signal);
-                if engine.lock().is_ending {
+                if !engine.lock().is_ending {
+                    eprintln!("argus-conformance: signal {signal}: removing the containers");
+                    engine.end(code);
+                } else if signal != SIGHUP {
                     std::process::exit(code.into());
+                } else {
+                    // Ctrl-C ends the parent, too, so this one may come with the first.
                 }
-                eprintln!("argus-conformance: signal {signal}: removing the containers; another one ends this at once");
-                engine.end(code);
             }
         };
         let thread = thread::Builder::new().name("signals".to_owned()).spawn(waiting);

@@ -21,15 +21,21 @@ const FOREIGN_FLAGS: &[&str] = &[
     // docker and podman
     "--build",
     "--build-arg",
+    "--build-context",
     "--cap-drop",
+    "--cgroup-manager",
+    "--events-backend",
     "--format",
     "--memory",
     "--name",
-    "--network",
     "--read-only",
     "--rm",
     "--stop-timeout",
+    "--storage-driver",
     "--ulimit",
+    "--user",
+    // systemctl
+    "--now",
     // split
     "--filter",
 ];
