@@ -49,6 +49,7 @@ pub mod timer;
 pub mod units;
 pub mod warnings;
 pub mod watch;
+pub mod websocket;
 pub mod wire;
 
 mod body;

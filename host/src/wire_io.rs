@@ -70,6 +70,11 @@ pub(crate) fn lock<I>(socket: &Mutex<I>) -> MutexGuard<'_, I> {
 }
 
 impl<I: Socket, F> WireIo<'_, I, F> {
+    /// [`Socket::acknowledged`].
+    pub(crate) fn acknowledged(&self) -> Option<u64> {
+        lock(self.socket).acknowledged()
+    }
+
     /// Makes the connection end in a reset while an answer is under way that could be mistaken for complete. Set in
     /// advance, because the process may die at any time.
     fn set_resets(&mut self, resets: bool) {
@@ -177,6 +182,8 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
         let mut discards = 0;
         loop {
             match &mut this.closing {
+                // The answer is written, and the stream is taken back from hyper.
+                Closing::Open if this.connection.state().is_upgrading() => return Poll::Ready(Ok(())),
                 Closing::Open => {
                     let head_error = this.connection.state().head_error();
                     this.closing = match head_error {

@@ -26,6 +26,7 @@ mod search;
 mod submission;
 mod target;
 mod text;
+mod websocket;
 
 pub use acknowledgement::Acknowledgement;
 pub use acknowledgement_body::Acknowledged;
@@ -37,6 +38,7 @@ pub use refusal::Refusal;
 pub use reply::Reply;
 pub use route::Route;
 pub use submission::{Submission, Submitted};
+pub use websocket::{Handshake, SocketClose};
 
 use alloc::boxed::Box;
 use alloc::format;

@@ -46,6 +46,8 @@ crate::listed::listed! {
         ExpectationFailed,
         /// 422: the body has invalid events.
         InvalidEvents,
+        /// 426: the request needs another protocol, or another version of it.
+        UpgradeRequired,
         /// 431: the request line and header fields are too long or too many.
         HeadTooLarge,
         /// 500
@@ -104,6 +106,7 @@ impl ProblemKind {
             Self::UnsupportedMediaType => ("unsupported-media-type", 415, "Unsupported media type"),
             Self::ExpectationFailed => ("expectation-failed", 417, "Expectation failed"),
             Self::InvalidEvents => ("invalid-events", 422, "Invalid events"),
+            Self::UpgradeRequired => ("upgrade-required", 426, "Upgrade required"),
             Self::HeadTooLarge => ("head-too-large", 431, "Request header fields too large"),
             Self::Internal => ("internal", 500, "Internal error"),
             Self::Damaged => ("damaged", 500, "Stored events are damaged"),
@@ -137,6 +140,7 @@ impl ProblemKind {
             | Self::UnsupportedMediaType
             | Self::ExpectationFailed
             | Self::InvalidEvents
+            | Self::UpgradeRequired
             | Self::HeadTooLarge
             | Self::Internal
             | Self::Damaged

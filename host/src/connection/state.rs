@@ -47,6 +47,8 @@ pub(crate) struct ConnectionState {
     streaming: Streaming,
     /// A request has begun since everything was last written.
     answering: bool,
+    /// The last answer is 101, and its protocol has not begun.
+    is_upgrading: bool,
     /// The last request's body was not read to its end.
     body_unread: bool,
     /// A request's body ended early, or in the middle of its framing.
@@ -114,6 +116,7 @@ impl ConnectionState {
             output: Output::Nothing,
             streaming: Streaming::Nothing,
             answering: false,
+            is_upgrading: false,
             body_unread: false,
             body_broken: false,
             head_error: None,
@@ -175,6 +178,24 @@ impl ConnectionState {
         self.phase = Phase::Idle(now);
         self.presence.end();
         self.head.end();
+    }
+
+    /// The next answer is 101: after it, the byte stream is not closed, but has another protocol.
+    pub(crate) fn upgrade_is_answered(&mut self) {
+        self.is_upgrading = true;
+    }
+
+    /// Whether the last answer is 101, and its protocol has not begun.
+    pub(crate) fn is_upgrading(&self) -> bool {
+        self.is_upgrading
+    }
+
+    /// The answer 101 is written. From here on, the connection has another protocol, with timeouts of its own
+    /// beside the write timeout.
+    pub(crate) fn upgrade_begins(&mut self) {
+        self.is_upgrading = false;
+        self.phase = Phase::Busy;
+        self.answering = true;
     }
 
     /// An answer of unknown length begins: in chunks, or up to the end of the connection.

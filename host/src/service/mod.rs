@@ -3,6 +3,7 @@
 mod read;
 mod refused_head;
 mod submit;
+mod upgrade;
 
 use std::borrow::Cow;
 use std::future::{Future, poll_fn};
@@ -34,6 +35,7 @@ use crate::reply_body::ReplyBody;
 use crate::runtime::Runtime;
 use crate::timer::Timer;
 use crate::watch::panic_message;
+use crate::websocket::Application;
 use crate::working_memory::WorkingMemory;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -58,6 +60,8 @@ pub(crate) struct Session<R> {
     /// Locked only while polled; HTTP/1.1 has one request at a time on a connection.
     timer: Mutex<Timer<R>>,
     connection: Arc<Connection>,
+    /// What runs on the connection after the answer 101.
+    upgrade: Mutex<Option<Box<dyn Application>>>,
 }
 
 /// An answer before it is turned into a response.
@@ -83,6 +87,7 @@ impl<R: Runtime> Service<R> {
             peer,
             timer: Mutex::new(Timer::new(self.runtime.clone(), self.node.clock.clone())),
             connection,
+            upgrade: Mutex::default(),
         })
     }
 }
@@ -196,7 +201,8 @@ impl<R: Runtime> Session<R> {
         }
         append(&mut headers, X_REQUEST_ID, request_id.into());
         if reply.close || self.connection.state().is_unread() {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            // Beside `Upgrade`, which some refusals have there.
+            headers.append(CONNECTION, HeaderValue::from_static("close"));
         }
         let body = match streamed {
             None => ReplyBody::whole(reply.body, Some(in_flight)),
