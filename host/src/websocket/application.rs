@@ -15,12 +15,12 @@ pub trait Application: fmt::Debug + Send {
     fn message_bytes_max(&self) -> usize;
 
     /// A message of the client has arrived. Returns how to close the WebSocket, if it has to be closed.
-    fn handle_message(&mut self, message: Message) -> Option<SocketClose>;
+    fn handle_message(&mut self, message: Message, outgoing: &mut Outgoing<'_>) -> Option<SocketClose>;
 
     /// Sends the next messages, at most some 64 KiB of them at a time. It is polled when the messages before them were
     /// written, so it need not limit what it sends.
     ///
-    /// `is_draining` says that the server is stopping. An application that closes the WebSocket then lets the server
+    /// `is_draining` says that the server is stopping; the application is polled when that begins. An application that closes the WebSocket then lets the server
     /// stop with exit code 0; otherwise it is cut off when the drain times out.
     fn poll_next(&mut self, cx: &mut Context<'_>, is_draining: bool, outgoing: &mut Outgoing<'_>) -> Poll<Step>;
 }

@@ -217,7 +217,8 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
                 Event::Pong => self.heartbeat.pong(),
                 Event::Message(message) => {
                     if let Some(application) = &mut self.application
-                        && let Some(close) = application.handle_message(message)
+                        && let Some(close) =
+                            application.handle_message(message, &mut Outgoing { codec: &mut self.codec })
                     {
                         self.codec.close(&close);
                         self.application = None;

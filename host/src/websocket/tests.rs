@@ -77,7 +77,7 @@ impl Application for Greeter {
         125
     }
 
-    fn handle_message(&mut self, _: Message) -> Option<SocketClose> {
+    fn handle_message(&mut self, _: Message, _: &mut Outgoing<'_>) -> Option<SocketClose> {
         Some(SocketClose::unsupported())
     }
 
