@@ -42,7 +42,7 @@ pub use route::Route;
 pub use sse::{Notice, SSE_HEARTBEAT, SSE_OPENING, write_sse_messages, write_sse_notice};
 pub use stream::{Stream, Transport};
 pub use submission::{Submission, Submitted};
-pub use websocket::{Handshake, SocketClose};
+pub use websocket::{Handshake, SocketClose, socket_gap};
 
 use alloc::boxed::Box;
 use alloc::format;

@@ -11,6 +11,7 @@ use super::problem_reply::ProblemReply;
 use super::sse;
 use super::target::Target;
 use super::text::Excerpt;
+use super::websocket::Handshake;
 use super::{ProblemKind, Reply, RequestHead, Route};
 use crate::query::Filter;
 
@@ -22,7 +23,8 @@ use crate::query::Filter;
 #[derive(Debug)]
 pub struct Stream {
     filter: Filter,
-    transport: Transport,
+    /// `None` for Server-Sent Events.
+    handshake: Option<Handshake>,
     head_only: bool,
 }
 
@@ -32,6 +34,8 @@ crate::listed::listed! {
     pub enum Transport {
         /// Server-Sent Events (WHATWG HTML, section 9.2), as the body of an ordinary answer.
         ServerSentEvents,
+        /// A WebSocket (RFC 6455).
+        WebSocket,
     }
 }
 
@@ -41,6 +45,7 @@ impl Transport {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ServerSentEvents => "sse",
+            Self::WebSocket => "websocket",
         }
     }
 }
@@ -48,6 +53,9 @@ impl Transport {
 impl Stream {
     pub(super) fn read(head: &RequestHead<'_>, target: &Target<'_>, head_only: bool) -> Result<Self, ProblemReply> {
         let mut filter = read_stream_filter(&target.params)?;
+        if let Some(handshake) = Handshake::check(head)? {
+            return Ok(Self { filter, handshake: Some(handshake), head_only });
+        }
         if quality(head, sse::MEDIA_TYPE) == 0 {
             let detail = format!("a stream of events comes as {}", sse::MEDIA_TYPE);
             return Err(ProblemReply::new(ProblemKind::NotAcceptable, detail).with_header("vary", "accept"));
@@ -56,13 +64,13 @@ impl Stream {
         if let Some(last) = last_event_id(head)? {
             filter.after_seq = Some(last);
         }
-        Ok(Self { filter, transport: Transport::ServerSentEvents, head_only })
+        Ok(Self { filter, handshake: None, head_only })
     }
 
     /// How it is sent.
     #[must_use]
     pub fn transport(&self) -> Transport {
-        self.transport
+        if self.handshake.is_some() { Transport::WebSocket } else { Transport::ServerSentEvents }
     }
 
     /// Whether the request asks for nothing but the [`head`](Self::head).
@@ -74,13 +82,14 @@ impl Stream {
     /// The head of the answer. `last_seq` is the highest sequence number at this moment.
     #[must_use]
     pub fn head(&self, last_seq: u64) -> Reply {
-        match self.transport {
-            Transport::ServerSentEvents => Reply::new(Route::Stream, 200, sse::MEDIA_TYPE, Bytes::new())
+        let reply = match &self.handshake {
+            Some(handshake) => handshake.reply(Route::Stream),
+            None => Reply::new(Route::Stream, 200, sse::MEDIA_TYPE, Bytes::new())
                 .with_header("vary", "accept")
                 // nginx would hold events back until a buffer is full.
-                .with_header("x-accel-buffering", "no")
-                .with_header("argus-last-seq", last_seq.to_string()),
-        }
+                .with_header("x-accel-buffering", "no"),
+        };
+        reply.with_header("argus-last-seq", last_seq.to_string())
     }
 
     /// Which events, and where to begin.
@@ -157,5 +166,26 @@ mod tests {
         assert!(accepts(&[]) && accepts(&["*/*"]) && accepts(&["text/*"]) && accepts(&["text/event-stream"]));
         assert!(accepts(&["application/json, text/event-stream;q=0.1"]));
         assert!(!accepts(&["application/json"]) && !accepts(&["*/*, text/event-stream;q=0"]));
+    }
+
+    #[test]
+    fn a_handshake_makes_it_a_websocket() {
+        let handshake = [
+            ("upgrade", b"websocket".as_slice()),
+            ("connection", b"upgrade"),
+            ("sec-websocket-version", b"13"),
+            ("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+            // Those belong to the other transport.
+            ("last-event-id", b"x"),
+            ("accept", b"text/html"),
+        ];
+        let stream = read("?after_seq=7", &handshake).unwrap();
+        assert_eq!(stream.transport(), Transport::WebSocket);
+        let head = stream.head(9);
+        assert_eq!((head.status, head.header("argus-last-seq")), (101, Some("9")));
+        assert_eq!(stream.into_filter().after_seq, Some(7));
+        assert_eq!(read("", &handshake[..3]).unwrap_err().0, ProblemKind::BadRequest);
+        assert_eq!(read("?limit=1", &handshake).unwrap_err().0, ProblemKind::InvalidParameter);
+        assert_eq!(read("", &[]).unwrap().transport(), Transport::ServerSentEvents);
     }
 }

@@ -92,11 +92,11 @@ impl Handshake {
 
     /// The reply: 101. After its head, the connection is a WebSocket.
     #[must_use]
-    pub fn reply(self, route: Route) -> Reply {
+    pub fn reply(&self, route: Route) -> Reply {
         Reply { status: 101, headers: Vec::with_capacity(5), ..Reply::new(route, 101, "", "") }
             .with_header("upgrade", "websocket")
             .with_header("connection", "Upgrade")
-            .with_header("sec-websocket-accept", self.accept)
+            .with_header("sec-websocket-accept", self.accept.clone())
     }
 }
 
@@ -123,6 +123,12 @@ fn upgrade_required(detail: &str) -> ProblemReply {
 /// 400
 fn bad(detail: &str) -> ProblemReply {
     ProblemReply::new(ProblemKind::BadRequest, detail)
+}
+
+/// The message about events that are not stored any more: the stream goes on with this sequence number or a later one.
+#[must_use]
+pub fn socket_gap(first_seq: u64) -> String {
+    format!(r#"{{"gap":{{"first_seq":{first_seq}}}}}"#)
 }
 
 /// How the server closes a WebSocket.
@@ -285,6 +291,7 @@ mod tests {
         ];
         assert!(all.iter().all(|close| close.reason.len() <= 123));
         assert_eq!(SocketClose::slow(17), SocketClose { code: 1013, reason: "after_seq=17".into() });
+        assert_eq!(socket_gap(5), r#"{"gap":{"first_seq":5}}"#);
     }
 
     proptest! {
