@@ -35,6 +35,8 @@ mod submit;
 mod submit_faults;
 mod threads;
 mod timestamp;
+mod websocket;
+mod websocket_frames;
 mod wire;
 mod wire_close;
 mod wire_framing;
@@ -75,6 +77,8 @@ const GROUPS: &[&[Case]] = &[
     wire_time::CASES,
     wire_close::CASES,
     wire_gone::CASES,
+    websocket::CASES,
+    websocket_frames::CASES,
     nginx::CASES,
     capacity::CASES,
     answers::CASES,

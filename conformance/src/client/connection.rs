@@ -348,7 +348,7 @@ impl Connection {
         }
     }
 
-    fn take(&mut self, length: usize) -> Result<Vec<u8>, Failure> {
+    pub(super) fn take(&mut self, length: usize) -> Result<Vec<u8>, Failure> {
         let deadline = Instant::now() + PATIENCE;
         while self.unread.len() < length {
             if let Received::Closed(_) = self.receive(deadline)? {

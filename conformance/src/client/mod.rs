@@ -6,6 +6,7 @@
 mod connection;
 mod request;
 mod response;
+pub mod websocket;
 
 pub use connection::{Connection, End, PATIENCE};
 pub use request::Request;
