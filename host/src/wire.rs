@@ -7,7 +7,6 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -32,9 +31,6 @@ use crate::timer::Timer;
 use crate::websocket::{Driver, Ended};
 use crate::wire_body::{AnswerBody, BoxError, WireBody};
 use crate::wire_io::{WireIo, lock};
-
-/// How often a WebSocket's client is sent a ping.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Drives connections. Cheap to clone.
 #[derive(Debug)]
@@ -180,7 +176,8 @@ impl<R: Runtime> Wire<R> {
         {
             let Parts { io, read_buf, .. } = http.into_parts();
             let timer = Timer::new(self.runtime.clone(), self.node.clock.clone());
-            let driver = Driver::new(io, read_buf, application, Arc::clone(&connection), HEARTBEAT, timer);
+            let heartbeat = self.node.settings.stream_heartbeat;
+            let driver = Driver::new(io, read_buf, application, Arc::clone(&connection), heartbeat, timer);
             return run_websocket(driver, close_watch).await;
         }
         match &outcome {

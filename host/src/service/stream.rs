@@ -8,6 +8,7 @@ use argus_core::repository::Reader;
 use super::{Answer, Elapsed, Session, Streamed};
 use crate::runtime::Runtime;
 use crate::streams::{EventBody, StreamReader};
+use crate::websocket::Subscriber;
 
 impl<R: Runtime> Session<R> {
     /// Begins a stream before the deadline, which does not apply to the stream itself.
@@ -33,6 +34,11 @@ impl<R: Runtime> Session<R> {
                 let reader = StreamReader::open(node, runtime.clone(), stream, last_seq, self.peer);
                 let heartbeat = node.settings.stream_heartbeat;
                 EventBody::server_sent_events(reader, runtime, node.clock.clone(), heartbeat)
+            }
+            Transport::WebSocket => {
+                let runtime = self.service.runtime.clone();
+                let reader = StreamReader::open(node, runtime, stream, last_seq, self.peer);
+                return Ok(self.switch(reply, Box::new(Subscriber::new(reader))).into());
             }
         };
         Ok(Answer { reply, streamed: Some(Streamed::Events(events)) })

@@ -161,6 +161,12 @@ impl<R: Runtime> StreamReader<R> {
         }
     }
 
+    /// The sequence number of the last event handed out, or where the stream began.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// Goes on after a step of the history. `None` if there is nothing to hand out yet.
     fn advanced(
         &mut self,

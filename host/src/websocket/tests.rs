@@ -1,4 +1,4 @@
-//! WebSockets over connections in memory, with manual time.
+//! WebSocket over connections in memory, with manual time.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
