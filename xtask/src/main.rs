@@ -3,6 +3,7 @@
 //! Everything that a person or a CI runs on this repository is a command here, so that nothing depends on shell
 //! scripts. `cargo xtask --help` lists the commands.
 
+mod autobahn;
 mod bench;
 mod check;
 mod conformance;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Conformance(options) => conformance::run(&options),
         Command::Crash(options) => crash::run(&options),
+        Command::Autobahn => autobahn::run(),
         Command::Bench(options) => bench::run(&options),
         Command::Sample(options) => sample::run(&options),
         Command::Simulate(arguments) => simulate::run(&arguments),
