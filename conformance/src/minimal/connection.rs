@@ -18,11 +18,12 @@ use crate::body::Body;
 use crate::budget::Pace;
 use crate::clock::{moment, now};
 use crate::head::{Framing, HeadError, ReceivedHead};
-use crate::live;
+use crate::live::{self, Open};
 use crate::presence::{Next, Presence};
 use crate::server::Server;
 use crate::slots::{Phase, Slot};
 use crate::stream::{Received, Stream};
+use crate::websocket;
 
 /// How often a connection that waits for a request checks for a drain.
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -109,8 +110,8 @@ fn wait_for_head(server: &Server, stream: &mut Stream) -> io::Result<bool> {
 enum Answer {
     Whole(Reply),
     Streamed(Box<(Reply, ReadRun, AnswerMemory)>),
-    /// A live stream: its head, which events, and the last sequence number when it began.
-    Live(Box<(Reply, Filter, u64)>),
+    /// A live stream: its head, how it is sent, which events, and the last sequence number when it began.
+    Live(Box<(Reply, Transport, Filter, u64)>),
 }
 
 /// Why an answer was abandoned.
@@ -167,8 +168,17 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
             write_streamed(server, stream, &reply, (run, memory), &request_id, head, keep)
         }
         Answer::Live(live) => {
-            let (reply, filter, last_seq) = *live;
-            write_live(server, stream, &reply, (filter, last_seq), &request_id, head)
+            let (reply, transport, filter, last_seq) = *live;
+            // Counted before the client knows of it.
+            let open = server.streams.open(transport, filter, last_seq);
+            match transport {
+                Transport::ServerSentEvents => write_live(server, stream, &reply, open, &request_id, head)?,
+                Transport::WebSocket => {
+                    stream.write(&[&head_bytes(&reply, &request_id, false, true)[..], b"\r\n"].concat())?;
+                    websocket::serve(server, stream, open)?;
+                }
+            }
+            Ok(false)
         }
     }
 }
@@ -192,10 +202,10 @@ fn decide(server: &Server, stream: &mut Stream, head: &ReceivedHead, body_is_rea
             let snapshot = server.committer.reader().take();
             let snapshot = snapshot.map_err(|error| Stop::Refused(Route::Stream, Refusal::Unreadable(error)))?;
             let (last_seq, reply) = (snapshot.last_seq(), live.head(snapshot.last_seq()));
-            Ok(match (live.is_head_only(), live.transport()) {
-                (true, _) => Answer::Whole(reply),
-                (false, Transport::ServerSentEvents) => Answer::Live(Box::new((reply, live.into_filter(), last_seq))),
-            })
+            if live.is_head_only() {
+                return Ok(Answer::Whole(reply));
+            }
+            Ok(Answer::Live(Box::new((reply, live.transport(), live.into_filter(), last_seq))))
         }
         Action::Metrics(metrics) => {
             let stats = server.committer.reader().take().and_then(|snapshot| snapshot.stats());
@@ -317,17 +327,17 @@ fn write_live(
     server: &Server,
     stream: &mut Stream,
     reply: &Reply,
-    (filter, last_seq): (Filter, u64),
+    open: Open<'_>,
     request_id: &str,
     head: &ReceivedHead,
-) -> io::Result<bool> {
+) -> io::Result<()> {
     let chunked = !head.http_10;
     let mut bytes = head_bytes(reply, request_id, head.http_10, false);
     bytes.extend_from_slice(if chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
     stream.set_reset_on_close(true)?;
     stream.write(&bytes)?;
     let next = if chunked { Next::ChunkSize } else { Next::Content };
-    live::serve(server, stream, (filter, last_seq), next, |stream, piece| {
+    live::serve(server, stream, open, next, |stream, piece| {
         if !chunked {
             return stream.write(piece);
         }
@@ -339,8 +349,7 @@ fn write_live(
     if chunked {
         stream.write(b"0\r\n\r\n")?;
     }
-    stream.set_reset_on_close(false)?;
-    Ok(false)
+    stream.set_reset_on_close(false)
 }
 
 /// Writes a piece of an answer. If it does not fit into the socket's buffer, the read is suspended first, so that it

@@ -5,9 +5,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use argus_core::api::{Notice, SSE_HEARTBEAT, SSE_OPENING, write_sse_messages, write_sse_notice};
+use argus_core::api::{Notice, SSE_HEARTBEAT, SSE_OPENING, Transport, write_sse_messages, write_sse_notice};
 use argus_core::query::Filter;
-use argus_core::subscribe::{Begun, Feed, Found, Hub, Live, StreamLimits, Subscription};
+use argus_core::subscribe::{Begun, Feed, Found, Hub, Live, Message, StreamLimits, Subscription};
 
 use crate::clock::moment;
 use crate::commit::Committer;
@@ -33,14 +33,26 @@ pub(crate) struct Streams {
 #[derive(Debug)]
 struct Shared {
     hub: Hub,
-    open: u64,
+    counts: Counts,
+}
+
+/// What is counted of streams.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// The bytes of shared messages.
+    pub(crate) buffer_bytes: u64,
+    /// The open ones, in the order of [`Transport::ALL`].
+    pub(crate) open: [u64; 2],
     /// The ended ones, by reason.
-    ended: [(&'static str, u64); 4],
+    pub(crate) ended: [(&'static str, u64); 4],
+    /// Events sent.
+    pub(crate) sent: u64,
 }
 
 /// One stream, counted until it is dropped.
-struct Open<'s> {
+pub(crate) struct Open<'s> {
     streams: &'s Streams,
+    transport: Transport,
     subscription: Subscription,
     /// The sequence number of the last event sent, or where the stream began.
     sent: u64,
@@ -50,13 +62,21 @@ struct Open<'s> {
 impl Streams {
     pub(crate) fn new(limits: StreamLimits) -> Arc<Self> {
         let ended = ["client", "slow", "drain", "error"].map(|reason| (reason, 0));
-        Arc::new(Self { shared: Mutex::new(Shared { hub: Hub::new(limits), open: 0, ended }), fed: Condvar::new() })
+        let shared = Shared { hub: Hub::new(limits), counts: Counts { ended, ..Counts::default() } };
+        Arc::new(Self { shared: Mutex::new(shared), fed: Condvar::new() })
     }
 
-    /// The bytes of shared messages, the number of streams, and that of ended ones by reason.
-    pub(crate) fn counts(&self) -> (u64, u64, [(&'static str, u64); 4]) {
+    pub(crate) fn counts(&self) -> Counts {
         let shared = self.lock();
-        (shared.hub.buffer_bytes() as u64, shared.open, shared.ended)
+        Counts { buffer_bytes: shared.hub.buffer_bytes() as u64, ..shared.counts }
+    }
+
+    /// Begins a stream. `last_seq` is the number in the head of the answer.
+    pub(crate) fn open(&self, transport: Transport, filter: Filter, last_seq: u64) -> Open<'_> {
+        let mut shared = self.lock();
+        shared.counts.count(transport, |count| count + 1);
+        let subscription = Subscription::new(shared.hub.open(), filter, last_seq);
+        Open { streams: self, transport, sent: subscription.position(), subscription, reason: "client" }
     }
 
     /// Hands new events to readers, for ever.
@@ -102,8 +122,16 @@ impl Drop for Open<'_> {
     fn drop(&mut self) {
         let mut shared = self.streams.lock();
         shared.hub.close(self.subscription.reader());
-        shared.open -= 1;
-        shared.ended.iter_mut().filter(|(reason, _)| *reason == self.reason).for_each(|(_, count)| *count += 1);
+        let counts = &mut shared.counts;
+        counts.count(self.transport, |count| count - 1);
+        counts.ended.iter_mut().filter(|(reason, _)| *reason == self.reason).for_each(|(_, count)| *count += 1);
+    }
+}
+
+impl Counts {
+    fn count(&mut self, transport: Transport, change: impl Fn(u64) -> u64) {
+        let known = Transport::ALL.iter().zip(&mut self.open).filter(|(known, _)| **known == transport);
+        known.for_each(|(_, count)| *count = change(*count));
     }
 }
 
@@ -111,30 +139,15 @@ impl Drop for Open<'_> {
 pub(crate) fn serve(
     server: &Server,
     stream: &mut Stream,
-    (filter, last_seq): (Filter, u64),
+    mut open: Open<'_>,
     next: Next,
     write: impl Fn(&mut Stream, &[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     write(stream, SSE_OPENING)?;
-    let streams = &*server.streams;
-    let subscription = {
-        let mut shared = streams.lock();
-        shared.open += 1;
-        Subscription::new(shared.hub.open(), filter, last_seq)
-    };
-    let mut open = Open { streams, sent: subscription.position(), subscription, reason: "client" };
     let (mut presence, mut sent_at) = (Presence::new(), Instant::now());
     loop {
         let (mut batch, mut bytes) = (Vec::new(), Vec::new());
-        let notice = if server.is_draining() {
-            open.reason = "drain";
-            Some(Notice::Drain { after_seq: open.sent })
-        } else {
-            open.advance(server, &mut batch)?
-        };
-        if let Some(last) = batch.last() {
-            open.sent = last.seq;
-        }
+        let notice = open.next(server, &mut batch)?;
         write_sse_messages(&batch, &mut bytes);
         notice.into_iter().for_each(|notice| write_sse_notice(notice, &mut bytes));
         if bytes.is_empty() && sent_at.elapsed() >= server.settings.stream_heartbeat {
@@ -154,13 +167,31 @@ pub(crate) fn serve(
 }
 
 impl Open<'_> {
-    /// Takes the next events; waits a moment if there are none.
-    fn advance(
-        &mut self,
-        server: &Server,
-        batch: &mut Vec<argus_core::subscribe::Message>,
-    ) -> io::Result<Option<Notice>> {
-        let Self { streams, subscription, sent, reason } = self;
+    /// The sequence number of the last event sent, or where the stream began.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Takes the next events, and what the client has to be told after them; waits a moment if there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// Stored events could not be read.
+    pub(crate) fn next(&mut self, server: &Server, batch: &mut Vec<Message>) -> io::Result<Option<Notice>> {
+        if server.is_draining() {
+            self.reason = "drain";
+            return Ok(Some(Notice::Drain { after_seq: self.sent }));
+        }
+        let notice = self.advance(server, batch)?;
+        if let Some(last) = batch.last() {
+            self.sent = last.seq;
+            self.streams.lock().counts.sent += batch.len() as u64;
+        }
+        Ok(notice)
+    }
+
+    fn advance(&mut self, server: &Server, batch: &mut Vec<Message>) -> io::Result<Option<Notice>> {
+        let Self { streams, subscription, sent, reason, .. } = self;
         if subscription.is_in_history() {
             let found = subscription.poll_history(&server.committer.reader(), BUDGET, BATCH_BYTES, batch);
             // Holds nothing while the client is busy with the events.

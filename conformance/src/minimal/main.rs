@@ -22,6 +22,7 @@ mod settings;
 mod slots;
 mod stream;
 mod watch;
+mod websocket;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
-use argus_core::api::Reply;
+use argus_core::api::{Reply, Transport};
 use argus_core::repository::{Receipt, Stats};
 
 use crate::answers::Held;
-use crate::live::Streams;
+use crate::live::{Counts, Streams};
 
 /// The counters of a server.
 #[derive(Debug, Default)]
@@ -81,9 +81,12 @@ impl Metrics {
         page.single("argus_log_lines_lost_total", "counter", "Log lines that could not be written.", log_lines_lost);
         page.single("argus_answer_bytes_held", "gauge", "Bytes that answers hold.", held.bytes as u64);
         page.single("argus_answers_in_flight", "gauge", "Running answers.", held.answers as u64);
-        let (buffer_bytes, open, ended) = streams.counts();
+        let Counts { buffer_bytes, open, ended, sent } = streams.counts();
         page.family("argus_streams", "gauge", "Live streams that are open.");
-        page.sample("argus_streams", "{transport=\"sse\"}", open);
+        for (transport, count) in Transport::ALL.iter().zip(open) {
+            page.sample("argus_streams", &format!("{{transport=\"{}\"}}", transport.as_str()), count);
+        }
+        page.single("argus_stream_events_sent_total", "counter", "Events sent on live streams.", sent);
         page.family("argus_streams_ended_total", "counter", "Live streams that have ended, by reason.");
         for (reason, count) in ended {
             page.sample("argus_streams_ended_total", &format!("{{reason=\"{reason}\"}}"), count);
