@@ -28,6 +28,7 @@ impl<R: Runtime> Session<R> {
         if stream.is_head_only() {
             return Ok(reply.into());
         }
+        self.connection.state().live_begins();
         let events = match stream.transport() {
             Transport::ServerSentEvents => {
                 let runtime = self.service.runtime.clone();
