@@ -182,7 +182,8 @@ impl<R: Runtime> Wire<R> {
             let timer = Timer::new(self.runtime.clone(), self.node.clock.clone());
             let heartbeat = self.node.settings.stream_heartbeat;
             let driver = Driver::new(io, read_buf, application, Arc::clone(&connection), heartbeat, timer);
-            return run_websocket(driver, close_watch).await;
+            // Boxed, so that connections of HTTP stay small.
+            return Box::pin(run_websocket(driver, close_watch)).await;
         }
         match &outcome {
             // hyper does not answer an unfinished head, or one of HTTP/2. Below, a refusal with the reason is sent

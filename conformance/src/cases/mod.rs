@@ -39,6 +39,7 @@ mod submit_faults;
 mod threads;
 mod timestamp;
 mod websocket;
+mod websocket_clients;
 mod websocket_frames;
 mod wire;
 mod wire_close;
@@ -85,6 +86,7 @@ const GROUPS: &[&[Case]] = &[
     wire_gone::CASES,
     websocket::CASES,
     websocket_frames::CASES,
+    websocket_clients::CASES,
     nginx::CASES,
     capacity::CASES,
     answers::CASES,

@@ -97,9 +97,12 @@ impl WebSocket {
             return Err(Failure::unmet(format!("the status 101, not {} with {body:?}", head.status)));
         }
         check_eq!(head.framing, Framing::None, "the body of 101");
-        for (name, value) in [("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-accept", ACCEPT)] {
-            check_eq!(head.header(name), Some(value), "the field {name} of 101");
+        for (name, value) in [("upgrade", "websocket"), ("connection", "upgrade")] {
+            // Tokens may be in any case, and proxies rewrite them.
+            let token = head.header(name).map(str::to_ascii_lowercase);
+            check_eq!(token.as_deref(), Some(value), "the field {name} of 101");
         }
+        check_eq!(head.header("sec-websocket-accept"), Some(ACCEPT), "the field sec-websocket-accept of 101");
         for name in ["sec-websocket-protocol", "sec-websocket-extensions", "content-length", "transfer-encoding"] {
             check_eq!(head.header(name), None, "the field {name} of 101");
         }

@@ -210,3 +210,64 @@ impl Write for Pipe {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::RequestIds;
+
+    /// What comes of bytes that arrive in pieces of this size: the events, the end and the output.
+    fn outcome(bytes: &[u8], piece: usize) -> (Vec<Event>, State, Vec<u8>) {
+        let mut codec = Codec::new(200);
+        let mut events = Vec::new();
+        for piece in bytes.chunks(piece) {
+            codec.handle_input(Bytes::copy_from_slice(piece));
+            events.extend(std::iter::from_fn(|| codec.next_event()));
+        }
+        codec.handle_end();
+        events.extend(std::iter::from_fn(|| codec.next_event()));
+        (events, codec.state(), codec.output().to_vec())
+    }
+
+    /// Frames with many faults, and some bytes that are none.
+    fn draw(random: &RequestIds) -> Vec<u8> {
+        let below = |limit: u64| usize::try_from(random.next() % limit).expect("a small number");
+        let byte = || u8::try_from(random.next() & 0xff).expect("a byte");
+        let mut bytes = Vec::new();
+        for _ in 0..below(6) {
+            if below(8) == 0 {
+                bytes.extend((0..below(20)).map(|_| byte()));
+                continue;
+            }
+            let opcode = [0, 1, 1, 2, 8, 9, 10, 11].get(below(8)).copied().unwrap_or_default();
+            let (fin, reserved) = (if below(4) == 0 { 0 } else { 0x80 }, if below(20) == 0 { 0x40 } else { 0 });
+            let length = [0, 1, 2, 125, 150, 300].get(below(6)).copied().unwrap_or_default();
+            bytes.push(fin | reserved | opcode);
+            match u8::try_from(length) {
+                Ok(length @ 0..=125) => bytes.push(0x80 | length),
+                Ok(_) | Err(_) => {
+                    bytes.push(0x80 | 126);
+                    bytes.extend_from_slice(&u16::try_from(length).expect("a small number").to_be_bytes());
+                }
+            }
+            let is_text = below(2) == 0;
+            // This mask changes nothing.
+            bytes.extend((0..4).map(|_| if is_text { 0 } else { byte() }));
+            bytes.extend((0..length).map(|_| if is_text { b'a' } else { byte() }));
+        }
+        bytes
+    }
+
+    #[test]
+    fn pieces_make_no_difference_and_nothing_panics() {
+        let random = RequestIds::from(7);
+        for _ in 0..5_000 {
+            let bytes = draw(&random);
+            let whole = outcome(&bytes, usize::MAX);
+            assert_ne!(whole.1, State::Open, "the client is gone");
+            for piece in [1, 2, 7, 64] {
+                assert_eq!(outcome(&bytes, piece), whole, "{bytes:?} in pieces of {piece}");
+            }
+        }
+    }
+}
