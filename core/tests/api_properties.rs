@@ -249,6 +249,10 @@ proptest! {
                 Action::Read(_) => {
                     prop_assert!(!draining && (method == "GET" || method == "HEAD"));
                 }
+                Action::Stream(stream) => {
+                    prop_assert!(!draining && (method == "GET" || method == "HEAD"));
+                    check_reply(&caller.finish(stream.head(7)));
+                }
                 Action::Metrics(metrics) => check_reply(&caller.finish(metrics.reply(String::new()))),
             }
         }

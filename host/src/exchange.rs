@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use crate::reply_body::ReplyBody;
 use crate::runtime::Runtime;
 use crate::service::Session;
+use crate::websocket::Application;
 
 /// A request handed through the framework to its handler.
 ///
@@ -58,6 +59,16 @@ impl<R: Runtime> Exchange<R> {
         match request {
             Some(request) => Box::pin(Arc::clone(session).handle(request)),
             None => Box::pin(ready(session.internal_error("an exchange was run twice"))),
+        }
+    }
+
+    /// Answers a request for a WebSocket with 101, whatever its path, and runs `application` on it. Another request is
+    /// answered as the core says, or with 404. In place of [`run`](Self::run), for programs that test the protocol.
+    pub fn upgrade(&self, application: Box<dyn Application>) -> Response<ReplyBody> {
+        let Shared { session, request, .. } = &*self.shared;
+        match request.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(request) => session.upgrade(&request, application),
+            None => session.internal_error("an exchange was run twice"),
         }
     }
 }

@@ -50,11 +50,13 @@ pub mod settings;
 pub mod shell_options;
 pub mod snapshot;
 pub mod socket;
+pub mod streams;
 pub mod timer;
 pub mod tls;
 pub mod units;
 pub mod warnings;
 pub mod watch;
+pub mod websocket;
 pub mod wire;
 
 mod address_limit;

@@ -32,6 +32,7 @@ use crate::node::Node;
 use crate::request_log::RequestLog;
 use crate::settings::Settings;
 use crate::signals::{self, OnHangup};
+use crate::streams::{self, Streams};
 use crate::tls::TlsError;
 use crate::trim;
 use crate::warnings::Warnings;
@@ -329,6 +330,7 @@ fn start<E>(
         api: settings.api(),
         budget: Budget::new(settings.max_inflight_bytes),
         answers,
+        streams: Streams::new(settings.stream_limits()),
         admission: Admission::new(descriptors, settings.shell.max_connections_per_address),
         tls,
         request_log,
@@ -341,6 +343,7 @@ fn start<E>(
         warnings,
         lifecycle: Arc::clone(lifecycle),
     });
+    streams::start(&node).map_err(StartError::Thread)?;
     serve(&executor, Arc::clone(&node), listener).map_err(StartError::Serve)?;
     if node.settings.access.keys.is_none() && !address.ip().is_loopback() {
         tracing::warn!("without --keys, whoever can reach {address} can read and write all events");

@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::answers::Admitted;
 use crate::metrics::InFlight;
 use crate::request_log::Record;
+use crate::streams::EventBody;
 
 /// The body of an answer. It is `Send`, `Sync` and `Unpin`, and holds at most one chunk of a streamed answer.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ enum Content {
     Whole(Bytes),
     // Frameworks require `Sync`, though nobody shares the body. The mutex provides it, and is never locked.
     Streamed(Box<Mutex<Streamed>>),
+    Events(EventBody),
 }
 
 struct Streamed {
@@ -88,6 +90,11 @@ impl ReplyBody {
         self
     }
 
+    /// The body of a live stream.
+    pub(crate) fn events(events: EventBody, in_flight: InFlight) -> Self {
+        Self { content: Content::Events(events), _in_flight: Some(in_flight), record: None }
+    }
+
     /// The bytes, if the answer is complete and none of it was sent.
     ///
     /// # Errors
@@ -101,7 +108,7 @@ impl ReplyBody {
                 record.iter_mut().for_each(|record| record.sent(bytes.len(), true));
                 Ok(bytes)
             }
-            content @ Content::Streamed(_) => Err(Self { content, _in_flight, record }),
+            content @ (Content::Streamed(_) | Content::Events(_)) => Err(Self { content, _in_flight, record }),
         }
     }
 }
@@ -118,6 +125,7 @@ impl Body for ReplyBody {
             Content::Streamed(streamed) => {
                 ready!(streamed.get_mut().unwrap_or_else(PoisonError::into_inner).poll_chunk(cx))
             }
+            Content::Events(events) => ready!(events.poll_chunk(cx)),
         };
         if let Some(record) = record {
             match &piece {
@@ -132,14 +140,14 @@ impl Body for ReplyBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole(bytes) => bytes.is_empty(),
-            Content::Streamed(_) => false,
+            Content::Streamed(_) | Content::Events(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Streamed(_) => SizeHint::default(),
+            Content::Streamed(_) | Content::Events(_) => SizeHint::default(),
         }
     }
 }

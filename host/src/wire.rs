@@ -16,7 +16,7 @@ use http::{Method, Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::rt::Write as _;
-use hyper::server::conn::http1;
+use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
 
 use crate::connection::{CloseReason, Connection, HeadError};
@@ -31,8 +31,12 @@ use crate::service::{Service, Session};
 use crate::socket::Socket;
 use crate::timer::Timer;
 use crate::tls::{HandshakeError, Secured};
+use crate::websocket::{Driver, Ended};
 use crate::wire_body::{AnswerBody, BoxError, WireBody};
 use crate::wire_io::{WireIo, lock};
+
+/// What hyper holds for a connection that is not large. Its head has at most 12 KiB.
+const SMALL_BUFFER_BYTES_MAX: usize = 16 * 1024;
 
 /// Drives connections. Cheap to clone.
 #[derive(Debug)]
@@ -87,13 +91,14 @@ impl<R: Runtime> Wire<R> {
         });
         let route = Arc::new(route);
         let service = service_fn({
-            let connection = Arc::clone(&connection);
+            let (connection, session) = (Arc::clone(&connection), Arc::clone(&session));
             move |request: Request<Incoming>| {
                 connection.state().request_begins();
                 let chunked = request.version() == Version::HTTP_11;
                 let (connection, session, route) = (Arc::clone(&connection), Arc::clone(&session), Arc::clone(&route));
                 async move {
-                    let answered = answer(session, request, route).await;
+                    let answered = answer(Arc::clone(&session), request, route).await;
+                    session.answered(answered.status());
                     Ok::<_, Infallible>(answered.map(|source| WireBody::new(source, connection, chunked)))
                 }
             }
@@ -110,10 +115,11 @@ impl<R: Runtime> Wire<R> {
             .header_read_timeout(None)
             .max_header_size(shell.max_head_bytes)
             // Limits the input that was read and not processed yet; hyper's default is several times as much.
-            .max_buf_size(shell.input_bytes())
+            // It also limits the output that waits for the client, as of a live stream.
+            .max_buf_size(if is_large { shell.input_bytes() } else { SMALL_BUFFER_BYTES_MAX })
             .serve_connection(io, service);
         let registration = permit.register(&connection);
-        let outcome = self.clone().run(&socket, http, Arc::clone(&connection), registration).await;
+        let outcome = self.clone().run(&socket, http, &session, Arc::clone(&connection), registration).await;
         let state = connection.state();
         match (state.head_error(), outcome) {
             (Some(HeadError::Late), _) => self.incident(Incident::HeadTimeout, peer, "a head did not arrive in time"),
@@ -137,6 +143,7 @@ impl<R: Runtime> Wire<R> {
             }
             (None, Err(RunError::Handshake(error))) => tracing::debug!(%peer, "a TLS handshake failed: {error}"),
             (None, Err(RunError::Failed(error))) if state.in_request() => self.incident(Incident::Broken, peer, &error),
+            (None, Err(RunError::WebSocket(ended))) => tracing::debug!(%peer, "a WebSocket ended: {ended}"),
             (None, _) if state.is_body_broken() => self.incident(Incident::Broken, peer, "a body ended early"),
             // Nothing to report: neither side left anything unfinished.
             (None, Ok(()) | Err(RunError::Failed(_) | RunError::Closed(CloseReason::Lingered))) => {}
@@ -151,6 +158,7 @@ impl<R: Runtime> Wire<R> {
         self,
         socket: &Mutex<Secured<I>>,
         mut http: http1::Connection<WireIo<'_, Secured<I>, F>, S>,
+        session: &Session<R>,
         connection: Arc<Connection>,
         registration: Registration,
     ) -> Result<(), RunError>
@@ -171,20 +179,30 @@ impl<R: Runtime> Wire<R> {
         }
         let mut is_draining = false;
         let outcome = poll_fn(|cx| {
-            if let Poll::Ready(ended) = http.poll_unpin(cx) {
-                return Poll::Ready(ended.map_err(RunError::Failed));
+            if let Poll::Ready(ended) = poll_http(&mut http, cx) {
+                return Poll::Ready(ended);
             }
             // After the poll, so that a request which has already arrived is still answered.
             if !is_draining && close_watch.drain_begins(cx) {
                 is_draining = true;
                 Pin::new(&mut http).graceful_shutdown();
-                if let Poll::Ready(ended) = http.poll_unpin(cx) {
-                    return Poll::Ready(ended.map_err(RunError::Failed));
+                if let Poll::Ready(ended) = poll_http(&mut http, cx) {
+                    return Poll::Ready(ended);
                 }
             }
             close_watch.poll_close(cx).map(|reason| Err(RunError::Closed(reason)))
         })
         .await;
+        if outcome.is_ok()
+            && let Some(application) = session.take_upgrade()
+        {
+            let Parts { io, read_buf, .. } = http.into_parts();
+            let timer = Timer::new(self.runtime.clone(), self.node.clock.clone());
+            let heartbeat = self.node.settings.stream_heartbeat;
+            let driver = Driver::new(io, read_buf, application, Arc::clone(&connection), heartbeat, timer);
+            // Boxed, so that connections of HTTP stay small.
+            return Box::pin(run_websocket(driver, close_watch)).await;
+        }
         match &outcome {
             // hyper does not answer an unfinished head, or one of HTTP/2. Below, a refusal with the reason is sent
             // before the connection closes.
@@ -208,7 +226,8 @@ impl<R: Runtime> Wire<R> {
                     CloseReason::Idle | CloseReason::Lingered | CloseReason::Evicted | CloseReason::ClientGone,
                 )
                 | RunError::Failed(_)
-                | RunError::Handshake(_),
+                | RunError::Handshake(_)
+                | RunError::WebSocket(_),
             ) => {
                 return outcome;
             }
@@ -289,6 +308,54 @@ enum RunError {
     Closed(CloseReason),
     Failed(hyper::Error),
     Handshake(HandshakeError),
+    WebSocket(Ended),
+}
+
+/// Polls hyper's connection. Ready when it has ended, or when the answer 101 was written.
+///
+/// Once a request has had a field `Upgrade`, hyper takes the end of the connection as an upgrade, whatever the answer
+/// was, and does not close the stream. If it is polled again, it does.
+fn poll_http<I, F, S, B>(
+    http: &mut http1::Connection<WireIo<'_, I, F>, S>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), RunError>>
+where
+    I: Socket,
+    F: Fn(HeadError) -> Bytes + Unpin,
+    S: hyper::service::HttpService<Incoming, ResBody = B>,
+    S::Error: Into<BoxError>,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+{
+    match ready!(http.poll_unpin(cx)) {
+        Ok(()) => http.poll_unpin(cx).map_err(RunError::Failed),
+        Err(error) => Poll::Ready(Err(RunError::Failed(error))),
+    }
+}
+
+/// Runs a WebSocket to its end.
+async fn run_websocket<R, I, F>(
+    mut driver: Driver<'_, R, I, F>,
+    mut close_watch: CloseWatch<'_, R, I>,
+) -> Result<(), RunError>
+where
+    R: Runtime,
+    I: Socket,
+    F: Fn(HeadError) -> Bytes + Unpin,
+{
+    let outcome = poll_fn(|cx| {
+        let is_draining = close_watch.drain_begins(cx);
+        if let Poll::Ready(ended) = driver.poll(cx, is_draining) {
+            return Poll::Ready(ended.map_err(RunError::WebSocket));
+        }
+        close_watch.poll_close(cx).map(|reason| Err(RunError::Closed(reason)))
+    })
+    .await;
+    // With a reset, so that the kernel keeps nothing for a client that does not read.
+    if let Err(RunError::WebSocket(Ended::Lost) | RunError::Closed(CloseReason::WriteStalled)) = outcome {
+        lock(close_watch.socket).reset_on_close(true);
+    }
+    outcome
 }
 
 /// Takes a request through the framework, or past it if the framework could not route it.

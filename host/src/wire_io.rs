@@ -70,6 +70,11 @@ pub(crate) fn lock<I>(socket: &Mutex<I>) -> MutexGuard<'_, I> {
 }
 
 impl<I: Socket, F> WireIo<'_, I, F> {
+    /// [`Socket::acknowledged`].
+    pub(crate) fn acknowledged(&self) -> Option<u64> {
+        lock(self.socket).acknowledged()
+    }
+
     /// Hands to the system what the socket has taken so far. Only an encrypted socket keeps anything back.
     fn poll_flush_socket(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut *lock(self.socket)).poll_flush(cx);
@@ -197,6 +202,8 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
         let mut discards = 0;
         loop {
             match &mut this.closing {
+                // The answer is written, and the stream is taken back from hyper.
+                Closing::Open if this.connection.state().is_upgrading() => return Poll::Ready(Ok(())),
                 Closing::Open => {
                     let head_error = this.connection.state().head_error();
                     this.closing = match head_error {

@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Conformance(ConformanceOptions),
     /// Kills servers under load.
     Crash(CrashOptions),
+    /// Autobahn's fuzzing client.
+    Autobahn,
     /// The speed of the servers.
     Bench(BenchOptions),
     /// The engine on a medium with faults. The simulator parses its options itself.
@@ -130,6 +132,7 @@ Commands:
   simulate     The engine on a simulated medium with faults, drawn from seeds
   fuzz         Any bytes into the parsers and the engine, with libFuzzer if cargo-fuzz is installed
   crash        Kills real servers under load: no acknowledged event is lost, none is stored twice
+  autobahn     Autobahn's fuzzing client against both hosts: does their WebSocket keep to the RFC?
   bench        The speed of the servers beside floors measured in the same run, in one table
   sample       A week of a web shop as a stream of events, to try things on
 
@@ -229,6 +232,17 @@ that fail or end the process (by strace), and a full disk (by a small tmpfs). A 
 is skipped, and reported. The first violation is reported with seed, round and folder, which is kept.
 ";
 
+const AUTOBAHN_HELP: &str = "\
+Autobahn's fuzzing client against both hosts: does their WebSocket keep to the RFC?
+
+Usage: cargo xtask autobahn
+
+Installs the client (PyPI: autobahntestsuite 0.8.2) into the target folder, once. It needs Python 2.7 with pip; without
+it, the last line says that nothing ran, and the exit code is 0. Runs all cases but those of compression, which is not
+offered, against the examples tokio_echo and smol_echo, and prints how many there are of each verdict. Any but OK,
+NON-STRICT (correct, but not in the order that Autobahn prefers) and INFORMATIONAL is a failure.
+";
+
 const BENCH_HELP: &str = "\
 The speed of the servers beside floors measured in the same run
 
@@ -292,6 +306,7 @@ impl Command {
             "tidy" => without_options(&mut parser, Self::Tidy, TIDY_HELP),
             "conformance" => conformance(&mut parser),
             "crash" => crash(&mut parser),
+            "autobahn" => without_options(&mut parser, Self::Autobahn, AUTOBAHN_HELP),
             "bench" => bench(&mut parser),
             "sample" => sample(&mut parser),
             "simulate" => Ok(Self::Simulate(parser.raw_args()?.collect())),

@@ -4,6 +4,7 @@
 //! scripts. `cargo xtask --help` lists the commands.
 
 mod apt;
+mod autobahn;
 mod bench;
 mod check;
 mod conformance;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
             Some(container) => container::run(&options, container),
         },
         Command::Crash(options) => crash::run(&options),
+        Command::Autobahn => autobahn::run(),
         Command::Bench(options) => bench::run(&options),
         Command::Sample(options) => sample::run(&options),
         Command::Simulate(arguments) => simulate::run(&arguments),

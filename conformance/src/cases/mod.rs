@@ -41,11 +41,17 @@ mod request_log;
 mod sequence;
 mod settings;
 mod shell_limits;
+mod stream;
+mod stream_clients;
+mod stream_readers;
 mod submit;
 mod submit_faults;
 mod threads;
 mod timestamp;
 mod trace;
+mod websocket;
+mod websocket_clients;
+mod websocket_frames;
 mod wire;
 mod wire_close;
 mod wire_framing;
@@ -77,6 +83,9 @@ const GROUPS: &[&[Case]] = &[
     filter::CASES,
     cursor::CASES,
     sequence::CASES,
+    stream::CASES,
+    stream_readers::CASES,
+    stream_clients::CASES,
     fetch::CASES,
     health::CASES,
     metrics::CASES,
@@ -94,6 +103,9 @@ const GROUPS: &[&[Case]] = &[
     wire_time::CASES,
     wire_close::CASES,
     wire_gone::CASES,
+    websocket::CASES,
+    websocket_frames::CASES,
+    websocket_clients::CASES,
     nginx::CASES,
     capacity::CASES,
     answers::CASES,

@@ -3,6 +3,7 @@
 
 use crate::case::{Case, cases};
 use crate::client::Request;
+use crate::client::websocket::{WebSocket, handshake};
 use crate::context::{Context, Server};
 use crate::failure::Outcome;
 use crate::launcher::Signal;
@@ -17,6 +18,7 @@ pub(super) const CASES: &[Case] = cases!["nginx";
     "GET /events": [
         answer_of_a_killed_server_breaks_off, answer_at_the_drain_deadline_breaks_off, complete_answers_arrive,
     ],
+    "GET /events/stream": [websocket_passes, websocket_without_upgrade_is_explained],
 ];
 
 const EVENT: &str = r#"{"event_type":"proxy","timestamp":0,"payload":1}"#;
@@ -27,6 +29,9 @@ const TRIES: usize = 20;
 
 const DEFAULTS: &str = "";
 const HTTP_11: &str = "proxy_http_version 1.1;";
+/// As `docs/streaming.md` says.
+const WEBSOCKET: &str =
+    "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
 /// nginx passes the body on while it arrives.
 const UNBUFFERED: &str = "proxy_http_version 1.1; proxy_request_buffering off;";
 
@@ -127,6 +132,31 @@ fn complete_answers_arrive(ctx: &Context<'_>) -> Outcome {
             let events = response.text()?.matches("\"seq\":").count();
             check_eq!(events, EVENTS, "events in the answer with {directives:?}");
         }
+    }
+    Ok(())
+}
+
+fn websocket_passes(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let nginx = server.behind_nginx(WEBSOCKET)?;
+    let mut socket = WebSocket::open(server.connect_through(&nginx)?, "/events/stream?after_seq=0")?;
+    server.submit_lines(format!("{EVENT}\n").repeat(1000))?.expect(201)?;
+    check_eq!(socket.seqs(1000)?, (1..=1000).collect::<Vec<u64>>(), "the sequence numbers");
+    socket.close()?;
+    // The same setting serves Server-Sent Events and other requests.
+    let mut reader = server.connect_through(&nginx)?;
+    reader.write(&Request::get("/events/stream").to_bytes(&server.host()))?;
+    check_eq!(reader.read_head("GET")?.header("content-type"), Some("text/event-stream"), "the media type");
+    server.connect_through(&nginx)?.request(&Request::get("/events?limit=1"))?.expect(200)
+}
+
+fn websocket_without_upgrade_is_explained(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for directives in [DEFAULTS, HTTP_11] {
+        let nginx = server.behind_nginx(directives)?;
+        let mut client = server.connect_through(&nginx)?;
+        client.write(handshake("/events/stream", "").as_bytes())?;
+        client.response_to("GET")?.problem_naming(426, "nginx").map_err(|failure| failure.within(&directives))?;
     }
     Ok(())
 }

@@ -4,10 +4,13 @@
 //! whether the connection stays open.
 
 mod connection;
+mod events;
 mod request;
 mod response;
+pub mod websocket;
 
 pub use connection::{Connection, End, PATIENCE};
+pub use events::{EventStream, Sent};
 pub use request::Request;
 pub use response::{Framing, Head, Response};
 

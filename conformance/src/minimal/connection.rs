@@ -10,9 +10,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use argus_core::api::{
     Action, Api, Caller, Draft, Read, ReadRun, ReadStep, Refusal, Reply, RequestEntry, RequestHead, Route,
-    ServiceState, Submission, Submitted, TraceContext, redacted,
+    ServiceState, Submission, Submitted, TraceContext, Transport, redacted,
 };
 use argus_core::event::Timestamp;
+use argus_core::query::Filter;
 use argus_core::repository::ReadError;
 use httpdate::HttpDate;
 
@@ -22,12 +23,14 @@ use crate::budget::Pace;
 use crate::clock::{moment, now};
 use crate::gate::Visitor;
 use crate::head::{Framing, HeadError, ReceivedHead};
+use crate::live::{self, Open};
 use crate::metrics::Counted;
 use crate::presence::{Next, Presence};
 use crate::request_log::RequestLog;
 use crate::server::Server;
 use crate::slots::{Phase, Slot};
 use crate::stream::{Received, Stream};
+use crate::websocket;
 
 /// How often a connection that waits for a request checks for a drain.
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -125,6 +128,16 @@ fn wait_for_head(server: &Server, stream: &mut Stream) -> io::Result<bool> {
 enum Answer {
     Whole(Draft),
     Streamed(Draft, Box<(ReadRun, AnswerMemory)>),
+    /// A live stream: its head, how it is sent, which events, and the last sequence number when it began.
+    Live(Draft, Box<(Transport, Filter, u64)>),
+}
+
+/// What comes after the head of an answer.
+enum Content {
+    /// The body of the reply.
+    Whole,
+    Streamed(Box<(ReadRun, AnswerMemory)>),
+    Live(Box<(Transport, Filter, u64)>),
 }
 
 /// Why an answer was abandoned.
@@ -165,9 +178,10 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
         }
         Err(_) => Answer::Whole(server.api.refuse(Route::Other, &Refusal::Internal)),
     };
-    let (draft, streamed) = match answer {
-        Answer::Whole(draft) => (draft, None),
-        Answer::Streamed(draft, streamed) => (draft, Some(streamed)),
+    let (draft, content) = match answer {
+        Answer::Whole(draft) => (draft, Content::Whole),
+        Answer::Streamed(draft, streamed) => (draft, Content::Streamed(streamed)),
+        Answer::Live(draft, live) => (draft, Content::Live(live)),
     };
     let reply = visitor.finish(draft);
     server.metrics.answered(&head.method, &reply);
@@ -185,18 +199,30 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
     let keep = body_is_read && !reply.close && head.keeps_alive() && !server.is_draining();
     let is_head = head.method == "HEAD";
     let mut sent = Sent::default();
-    let written = match streamed {
-        None => {
+    let written = match content {
+        Content::Whole => {
             let written = write_head(stream, &reply, &ids, head.http_10, keep, is_head);
             written.and_then(|()| stream.write(&reply.body)).map(|()| {
                 sent.bytes = reply.body.len() as u64;
                 keep
             })
         }
-        Some(streamed) => {
+        Content::Streamed(streamed) => {
             let (run, memory) = *streamed;
             let work = (run, memory, &mut sent.bytes);
             write_streamed(server, stream, &reply, work, &ids, head, keep)
+        }
+        Content::Live(live) => {
+            let (transport, filter, last_seq) = *live;
+            // Counted before the client knows of it.
+            let open = server.streams.open(transport, filter, last_seq);
+            let written = match transport {
+                Transport::ServerSentEvents => write_live(server, stream, &reply, (open, &mut sent.bytes), &ids, head),
+                Transport::WebSocket => stream
+                    .write(&[&head_bytes(&reply, &ids, false, true)[..], b"\r\n"].concat())
+                    .and_then(|()| websocket::serve(server, stream, open)),
+            };
+            written.map(|()| false)
         }
     };
     sent.complete = written.is_ok();
@@ -302,6 +328,15 @@ fn decide(
             .map(Answer::Whole)
             .map_err(|refusal| Stop::Refused(Route::Events, refusal)),
         Action::Read(read) => begin_read(server, stream, read),
+        Action::Stream(live) => {
+            let snapshot = server.committer.reader().take();
+            let snapshot = snapshot.map_err(|error| Stop::Refused(Route::Stream, Refusal::Unreadable(error)))?;
+            let (last_seq, head) = (snapshot.last_seq(), live.head(snapshot.last_seq()));
+            if live.is_head_only() {
+                return Ok(Answer::Whole(head));
+            }
+            Ok(Answer::Live(head, Box::new((live.transport(), live.into_filter(), last_seq))))
+        }
         Action::Metrics(metrics) => {
             let stats = server.committer.reader().take().and_then(|snapshot| snapshot.stats());
             let stats = stats.map_err(|error| Stop::Refused(Route::Metrics, Refusal::Unreadable(error)))?;
@@ -311,6 +346,7 @@ fn decide(
                 log_lines_lost: server.log.lost(),
                 request_log_lines_lost: server.request_log.as_ref().map_or(0, RequestLog::lost),
                 keys: server.gate.counters(),
+                streams: server.streams.counts(),
             };
             Ok(Answer::Whole(metrics.reply(server.metrics.render(&stats, server.answers.held(), &counted))))
         }
@@ -434,6 +470,37 @@ fn write_streamed(
             }
         }
     }
+}
+
+/// Writes a live stream: in chunks, or to HTTP/1.0 up to the end of the connection. The connection is not used again.
+fn write_live(
+    server: &Server,
+    stream: &mut Stream,
+    reply: &Reply,
+    (open, sent): (Open<'_>, &mut u64),
+    ids: &Ids,
+    head: &ReceivedHead,
+) -> io::Result<()> {
+    let chunked = !head.http_10;
+    let mut bytes = head_bytes(reply, ids, head.http_10, false);
+    bytes.extend_from_slice(if chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
+    stream.set_reset_on_close(true)?;
+    stream.write(&bytes)?;
+    let next = if chunked { Next::ChunkSize } else { Next::Content };
+    live::serve(server, stream, open, next, |stream, piece| {
+        *sent += piece.len() as u64;
+        if !chunked {
+            return stream.write(piece);
+        }
+        let mut framed = format!("{:x}\r\n", piece.len()).into_bytes();
+        framed.extend_from_slice(piece);
+        framed.extend_from_slice(b"\r\n");
+        stream.write(&framed)
+    })?;
+    if chunked {
+        stream.write(b"0\r\n\r\n")?;
+    }
+    stream.set_reset_on_close(false)
 }
 
 /// Writes a piece of an answer. If it does not fit into the socket's buffer, the read is suspended first, so that it

@@ -14,6 +14,7 @@ mod connection;
 mod ending;
 mod gate;
 mod head;
+mod live;
 mod log;
 mod metrics;
 mod new_key;
@@ -24,6 +25,7 @@ mod settings;
 mod slots;
 mod stream;
 mod watch;
+mod websocket;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -108,6 +110,10 @@ fn serve(settings: Settings, gate: Arc<Gate>) -> Result<u8, String> {
         }
     };
     watch::spawn("signals", listen, || false, move |reason| failing.fail(reason))
+        .map_err(|error| format!("a thread: {error}"))?;
+    let [feeding, failing] = [(); 2].map(|()| Arc::clone(&server));
+    let feed = move || feeding.streams.feed(&feeding.committer);
+    watch::spawn("streams", feed, || false, move |reason| failing.ending.fail(reason))
         .map_err(|error| format!("a thread: {error}"))?;
     let code = accept::run(&server);
     server.request_log.iter().for_each(RequestLog::finish);

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
-use argus_core::api::Reply;
+use argus_core::api::{Reply, Transport};
 use argus_core::repository::{Receipt, Stats};
 
 use crate::answers::Held;
 use crate::gate::KeyCounters;
+use crate::live::Counts;
 
 /// The counters of a server.
 #[derive(Debug, Default)]
@@ -36,6 +37,7 @@ pub(crate) struct Counted {
     pub(crate) log_lines_lost: u64,
     pub(crate) request_log_lines_lost: u64,
     pub(crate) keys: BTreeMap<String, KeyCounters>,
+    pub(crate) streams: Counts,
 }
 
 /// Methods with a label of their own.
@@ -120,6 +122,17 @@ impl Metrics {
         page.keys(&counted.keys);
         page.single("argus_answer_bytes_held", "gauge", "Bytes that answers hold.", held.bytes as u64);
         page.single("argus_answers_in_flight", "gauge", "Running answers.", held.answers as u64);
+        let Counts { buffer_bytes, open, ended, sent } = &counted.streams;
+        page.family("argus_streams", "gauge", "Live streams that are open.");
+        for (transport, count) in Transport::ALL.iter().zip(*open) {
+            page.sample("argus_streams", &format!("{{transport=\"{}\"}}", transport.as_str()), count);
+        }
+        page.single("argus_stream_events_sent_total", "counter", "Events sent on live streams.", *sent);
+        page.family("argus_streams_ended_total", "counter", "Live streams that have ended, by reason.");
+        for (reason, count) in ended {
+            page.sample("argus_streams_ended_total", &format!("{{reason=\"{reason}\"}}"), *count);
+        }
+        page.single("argus_stream_buffer_bytes", "gauge", "Bytes that live streams share.", *buffer_bytes);
         page.single("argus_stored_events", "gauge", "Events in the repository.", stats.events);
         page.single("argus_stored_bytes", "gauge", "Bytes of these events, with their indexes.", stats.bytes);
         page.single("argus_stored_event_types", "gauge", "Different event types of these events.", stats.event_types);

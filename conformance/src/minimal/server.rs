@@ -15,6 +15,7 @@ use crate::budget::Budget;
 use crate::commit::Committer;
 use crate::ending::Ending;
 use crate::gate::Gate;
+use crate::live::Streams;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::request_log::RequestLog;
@@ -31,6 +32,7 @@ pub(crate) struct Server {
     pub(crate) api: Api,
     pub(crate) budget: Arc<Budget>,
     pub(crate) answers: Arc<Answers>,
+    pub(crate) streams: Arc<Streams>,
     pub(crate) metrics: Metrics,
     pub(crate) committer: Committer,
     pub(crate) log: Log,
@@ -69,6 +71,7 @@ impl Server {
                 .with_hosts(AllowedHosts::new(settings.hosts.iter().cloned())),
             budget: Budget::new(settings.inflight_bytes_max),
             answers: Answers::new(settings.answer_bytes_max),
+            streams: Streams::new(settings.stream_limits),
             metrics: Metrics::default(),
             committer: committer.map_err(no_thread)?,
             log,

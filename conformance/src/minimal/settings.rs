@@ -10,6 +10,7 @@ use argus_core::auth::NewKey;
 use argus_core::engine::TYPES_MAX_DEFAULT;
 use argus_core::event::PAYLOAD_DEPTH_DEFAULT;
 use argus_core::limit::{Network, Quota, Quotas, Rate, parse_amount, parse_size};
+use argus_core::subscribe::StreamLimits;
 use lexopt::{Arg, Parser};
 
 use crate::new_key;
@@ -43,6 +44,10 @@ Usage: argus-minimal [OPTIONS]
       --request-log PATH             Log each request to a file, or to standard output with `-`
       --request-log-format FORMAT    `clf` or `json` [default: clf]
       --commit-queue-batches COUNT   Batches waiting to be committed
+      --stream-queue-events COUNT    Events that a live stream may be behind
+      --stream-queue-bytes BYTES     Bytes that a live stream may be behind
+      --stream-buffer-bytes BYTES    Memory for events that live streams share
+      --stream-heartbeat DURATION    Silence before a live stream sends a sign of life
       --header-timeout DURATION      Time for a request's head to arrive
       --body-timeout DURATION        Time that a body may stall
       --min-body-rate BYTES          Least bytes of a body per second
@@ -92,6 +97,8 @@ pub(crate) struct Settings {
     pub(crate) head_bytes_max: usize,
     pub(crate) request_log: RequestLogSettings,
     pub(crate) queue_batches_max: usize,
+    pub(crate) stream_limits: StreamLimits,
+    pub(crate) stream_heartbeat: Duration,
     pub(crate) header_timeout: Duration,
     pub(crate) body_timeout: Duration,
     pub(crate) body_bytes_per_second: usize,
@@ -132,6 +139,8 @@ impl Default for Settings {
             head_bytes_max: 64 << 10,
             request_log: RequestLogSettings { path: None, json: false },
             queue_batches_max: 1024,
+            stream_limits: StreamLimits { queue_events: 10_000, queue_bytes: 8 << 20, buffer_bytes: 64 << 20 },
+            stream_heartbeat: Duration::from_secs(15),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             body_bytes_per_second: 1024,
@@ -196,6 +205,14 @@ impl Settings {
                 "request-log" => value().map(|read| settings.request_log.path = Some(read)),
                 "request-log-format" => parse_format(&value()?).map(|read| settings.request_log.json = read),
                 "commit-queue-batches" => parse_count(&value()?).map(|read| settings.queue_batches_max = read),
+                "stream-queue-events" => {
+                    parse_count(&value()?).map(|read| settings.stream_limits.queue_events = read as u64)
+                }
+                "stream-queue-bytes" => {
+                    parse_count(&value()?).map(|read| settings.stream_limits.queue_bytes = read as u64)
+                }
+                "stream-buffer-bytes" => parse_count(&value()?).map(|read| settings.stream_limits.buffer_bytes = read),
+                "stream-heartbeat" => parse_duration(&value()?).map(|read| settings.stream_heartbeat = read),
                 "header-timeout" => parse_duration(&value()?).map(|read| settings.header_timeout = read),
                 "body-timeout" => parse_duration(&value()?).map(|read| settings.body_timeout = read),
                 "min-body-rate" => parse_count(&value()?).map(|read| settings.body_bytes_per_second = read),

@@ -164,7 +164,7 @@ impl Open {
 }
 
 /// Whether there are unread bytes or the client has closed its half.
-fn has_input(socket: &TcpStream) -> bool {
+pub(crate) fn has_input(socket: &TcpStream) -> bool {
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&at_once)).is_ok_and(|ready| ready > 0)
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
+use crate::slots::has_input;
+
 /// Bytes to read from the socket at a time.
 const READ_BYTES: usize = 64 * 1024;
 /// After an early answer, how long at most a client's remaining bytes are read, and how long it may pause. Closing at
@@ -79,6 +81,11 @@ impl Stream {
     /// Waits until bytes can be read.
     pub(crate) fn wait(&self, deadline: Instant) -> io::Result<Received> {
         arrived(&self.socket, deadline, |socket| socket.peek(&mut [0]))
+    }
+
+    /// Whether there are bytes to read, or their end.
+    pub(crate) fn has_input(&self) -> bool {
+        has_input(&self.socket)
     }
 
     /// Reads more bytes.

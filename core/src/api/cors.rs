@@ -141,7 +141,6 @@ impl Cors {
     /// # Errors
     ///
     /// 403 that names the origin.
-    #[cfg_attr(not(test), expect(dead_code, reason = "streams over WebSocket are the only caller"))]
     pub(super) fn check_upgrade(&self, head: &RequestHead<'_>) -> Result<(), ProblemReply> {
         self.check_sender(head)
     }

@@ -212,10 +212,10 @@ impl Need {
             (Route::Health | Route::Live | Route::Ready | Route::OpenApi | Route::Root, _) => Self::Nothing,
             (Route::Events, Method::Post) => Self::Scope(Scope::Write),
             (Route::Events | Route::Event, Method::Get | Method::Head) => Self::Scope(Scope::Read),
+            (Route::Stream, Method::Get | Method::Head) => Self::Scope(Scope::Stream),
             (Route::Metrics, Method::Get | Method::Head) => Self::Scope(Scope::Metrics),
-            (Route::Event, Method::Post)
-            | (Route::Metrics, Method::Post)
-            | (Route::Events | Route::Event | Route::Metrics, Method::Other)
+            (Route::Event | Route::Stream | Route::Metrics, Method::Post)
+            | (Route::Events | Route::Event | Route::Stream | Route::Metrics, Method::Other)
             | (Route::Other, _) => Self::AnyKey,
         }
     }
@@ -225,6 +225,7 @@ impl Need {
 fn takes_key_in_query(method: Method, route: Route) -> bool {
     match route {
         Route::Events => method == Method::Post,
+        Route::Stream => true,
         Route::Event
         | Route::Health
         | Route::Live

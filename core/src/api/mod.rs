@@ -31,11 +31,14 @@ mod reply;
 mod request_entry;
 mod route;
 mod search;
+mod sse;
+mod stream;
 mod submission;
 mod target;
 mod text;
 mod trace;
 mod validator;
+mod websocket;
 
 pub use acknowledgement::Acknowledgement;
 pub use acknowledgement_body::Acknowledged;
@@ -53,8 +56,11 @@ pub use refusal::Refusal;
 pub use reply::Reply;
 pub use request_entry::RequestEntry;
 pub use route::Route;
+pub use sse::{Notice, SSE_HEARTBEAT, SSE_OPENING, write_sse_messages, write_sse_notice};
+pub use stream::{Stream, Transport};
 pub use submission::{Submission, Submitted};
 pub use trace::TraceContext;
+pub use websocket::{Handshake, SocketClose, socket_gap};
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -166,6 +172,8 @@ pub enum Action {
     Submit(Submission),
     /// Call [`Read::begin`] on a thread that may block.
     Read(Read),
+    /// Send the [head](Stream::head), and then the events, as long as the client reads them.
+    Stream(Stream),
     /// Render the metrics and send them with [`Metrics::reply`].
     Metrics(Metrics),
 }
@@ -274,6 +282,9 @@ impl Api {
             Resource::Fixed(Route::Events) => {
                 let search = Search::read(head, target, &access, head_only)?;
                 Ok(self.read(Question::Search(Box::new(search)), negotiated))
+            }
+            Resource::Fixed(Route::Stream) => {
+                Stream::read(head, target, &access, &self.cors, head_only).map(Action::Stream)
             }
             Resource::Fixed(Route::Metrics) => Ok(Action::Metrics(Metrics { negotiated })),
             Resource::Fixed(Route::Ready) => Ok(Action::Reply(health::ready(state).into())),

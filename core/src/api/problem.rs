@@ -56,6 +56,8 @@ crate::listed::listed! {
         MisdirectedRequest,
         /// 422: the body has invalid events.
         InvalidEvents,
+        /// 426: the request needs another protocol, or another version of it.
+        UpgradeRequired,
         /// 422: the query reads more stored events than the server allows.
         QueryTooLarge,
         /// 429: more than the rate limit allows.
@@ -123,6 +125,7 @@ impl ProblemKind {
             Self::ExpectationFailed => ("expectation-failed", 417, "Expectation failed"),
             Self::MisdirectedRequest => ("misdirected-request", 421, "Misdirected request"),
             Self::InvalidEvents => ("invalid-events", 422, "Invalid events"),
+            Self::UpgradeRequired => ("upgrade-required", 426, "Upgrade required"),
             Self::QueryTooLarge => ("query-too-large", 422, "The query reads too many events"),
             Self::TooManyRequests => ("too-many-requests", 429, "Too many requests"),
             Self::HeadTooLarge => ("head-too-large", 431, "Request header fields too large"),
@@ -163,6 +166,7 @@ impl ProblemKind {
             | Self::ExpectationFailed
             | Self::MisdirectedRequest
             | Self::InvalidEvents
+            | Self::UpgradeRequired
             | Self::QueryTooLarge
             | Self::TooManyRequests
             | Self::HeadTooLarge

@@ -2,7 +2,9 @@
 
 mod read;
 mod refused_head;
+mod stream;
 mod submit;
+mod upgrade;
 
 use std::borrow::Cow;
 use std::future::{Future, poll_fn};
@@ -36,8 +38,10 @@ use crate::node::Node;
 use crate::reply_body::ReplyBody;
 use crate::request_log::Record;
 use crate::runtime::Runtime;
+use crate::streams::EventBody;
 use crate::timer::Timer;
 use crate::watch::panic_message;
+use crate::websocket::Application;
 use crate::working_memory::WorkingMemory;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -63,13 +67,23 @@ pub(crate) struct Session<R> {
     /// Locked only while polled; HTTP/1.1 has one request at a time on a connection.
     timer: Mutex<Timer<R>>,
     connection: Arc<Connection>,
+    /// What runs on the connection after the answer 101.
+    upgrade: Mutex<Option<Box<dyn Application>>>,
 }
 
-/// An answer before it is [finished](Finish).
+/// An answer before it is [finished](argus_core::api::Caller::finish).
 struct Answer {
     draft: Draft,
-    /// Has the read that produces the body, if that is streamed.
-    streamed: Option<Arc<Admitted>>,
+    /// What produces the body, if that is streamed.
+    streamed: Option<Streamed>,
+}
+
+/// A body that is made while it is sent.
+enum Streamed {
+    /// Has the read that produces it.
+    Read(Arc<Admitted>),
+    /// A live stream.
+    Events(EventBody),
 }
 
 /// The deadline has passed.
@@ -88,6 +102,7 @@ impl<R: Runtime> Service<R> {
             peer,
             timer: Mutex::new(Timer::new(self.runtime.clone(), self.node.clock.clone())),
             connection,
+            upgrade: Mutex::default(),
         })
     }
 }
@@ -190,7 +205,7 @@ impl<R: Runtime> Session<R> {
         self.connection.state().set_body_unread(!body.is_end_stream());
         match &*action {
             // Only the client needs the result of a query: if the client is gone, the query is dropped.
-            Action::Read(_) | Action::Metrics(_) => self.connection.state().watch_client(begun),
+            Action::Read(_) | Action::Stream(_) | Action::Metrics(_) => self.connection.state().watch_client(begun),
             // Events are stored even if the client is gone.
             Action::Submit(_) | Action::Reply(_) => {}
         }
@@ -203,6 +218,7 @@ impl<R: Runtime> Session<R> {
                 let route = read.route();
                 (route, Box::pin(self.read_by(deadline, read)).await)
             }
+            Action::Stream(stream) => (Route::Stream, Box::pin(self.stream(deadline, stream)).await),
             Action::Metrics(metrics) => {
                 let done = self.within(deadline, Box::pin(self.render(metrics))).await;
                 (Route::Metrics, done.unwrap_or(Err(Refusal::ReadTimeout)))
@@ -258,11 +274,11 @@ impl<R: Runtime> Session<R> {
         self.service.node.api.refuse(route, refusal).into()
     }
 
-    /// The response with a reply. `streamed` has the read that produces its body, if that is streamed.
+    /// The response with a reply. `streamed` produces its body, if that is streamed.
     fn respond(
         &self,
         reply: Reply,
-        streamed: Option<Arc<Admitted>>,
+        streamed: Option<Streamed>,
         ids: Ids,
         in_flight: InFlight,
         record: Option<Box<Record>>,
@@ -276,11 +292,13 @@ impl<R: Runtime> Session<R> {
         }
         append(&mut headers, X_REQUEST_ID, ids.request_id.into());
         if reply.close || self.connection.state().is_unread() {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            // Beside `Upgrade`, which some refusals have there.
+            headers.append(CONNECTION, HeaderValue::from_static("close"));
         }
         let body = match streamed {
             None => ReplyBody::whole(reply.body, Some(in_flight)),
-            Some(admitted) => {
+            Some(Streamed::Events(events)) => ReplyBody::events(events, in_flight),
+            Some(Streamed::Read(admitted)) => {
                 let advance = self.advancer(Some(Arc::clone(&admitted)));
                 ReplyBody::streamed(admitted, advance, in_flight)
             }

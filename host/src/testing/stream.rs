@@ -77,12 +77,22 @@ impl Client {
         String::from_utf8_lossy(&self.take_bytes()).into_owned()
     }
 
-    /// Reads everything that has arrived.
+    /// As [`take`](Self::take), for what is no text.
     pub(crate) fn take_bytes(&self) -> Vec<u8> {
         let mut pipe = lock(&self.0);
         let bytes = std::mem::take(&mut pipe.to_client);
         wake(pipe);
         bytes
+    }
+
+    /// Makes these bytes the next to be read.
+    pub(crate) fn put_back(&self, bytes: &[u8]) {
+        drop(lock(&self.0).to_client.splice(..0, bytes.iter().copied()));
+    }
+
+    /// How many of the bytes sent the server has not read.
+    pub(crate) fn unread_by_server(&self) -> usize {
+        lock(&self.0).to_server.len()
     }
 
     /// How the server closed its half, if it has.

@@ -36,9 +36,12 @@ impl<R: Runtime> Wire<R> {
             Err(RunError::Handshake(HandshakeError::Failed(_))) => Handshake::Failed,
             Err(RunError::Handshake(HandshakeError::PlainHttp)) => Handshake::PlainHttp,
             Err(RunError::Closed(CloseReason::SlowHead)) => Handshake::Timeout,
-            Err(RunError::Handshake(HandshakeError::Gone) | RunError::Closed(_) | RunError::Failed(_)) => {
-                Handshake::Gone
-            }
+            Err(
+                RunError::Handshake(HandshakeError::Gone)
+                | RunError::Closed(_)
+                | RunError::Failed(_)
+                | RunError::WebSocket(_),
+            ) => Handshake::Gone,
         });
         if let Err(RunError::Handshake(HandshakeError::PlainHttp)) = &outcome {
             let request_id = self.node.request_ids.next();

@@ -15,6 +15,7 @@ fn every_command_is_in_the_help_and_has_its_own_help() {
         ("tidy", TIDY_HELP),
         ("conformance", CONFORMANCE_HELP),
         ("crash", CRASH_HELP),
+        ("autobahn", AUTOBAHN_HELP),
         ("bench", BENCH_HELP),
         ("sample", SAMPLE_HELP),
     ] {

@@ -84,13 +84,14 @@ const CORE_LAYERS: &[&str] = &[
     "batch",
     "log",
     "ingest",
-    // Queries, the repository trait, and its implementation.
+    // Queries, the repository trait, its implementation, and live streams over any.
     "query",
     "repository",
     "engine",
     // Who may do what, and how often.
     "limit",
     "auth",
+    "subscribe",
     // HTTP.
     "api",
 ];

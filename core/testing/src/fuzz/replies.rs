@@ -50,7 +50,7 @@ pub(super) fn act(head: &RequestHead<'_>, state: &ServiceState<'_>) -> (Action, 
 /// If the reply could not be sent, or is a problem without a document that says so.
 pub(super) fn checked(draft: Draft) -> Reply {
     let reply = Caller::default().finish(draft);
-    assert!((200..600).contains(&reply.status), "status {}", reply.status);
+    assert!(reply.status == 101 || (200..600).contains(&reply.status), "status {}", reply.status);
     for (name, value) in &reply.headers {
         let is_name = |byte: u8| byte == b'-' || byte.is_ascii_lowercase() || byte.is_ascii_digit();
         assert!(!name.is_empty() && name.bytes().all(is_name), "field name {name:?}");

@@ -94,6 +94,10 @@ fn head(data: &[u8]) {
             let answer = answer(read, &store().reader, 1_000, None);
             assert!(method != "HEAD" || answer.body.is_empty(), "an answer to HEAD with a body");
         }
+        Action::Stream(stream) => {
+            assert!(!draining && matches!(method, "GET" | "HEAD"), "{method} {target} is streamed");
+            drop(checked(stream.head(7)));
+        }
         Action::Metrics(metrics) => drop(checked(metrics.reply("argus_up 1\n".to_owned()))),
     }
 }
