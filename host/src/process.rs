@@ -54,6 +54,13 @@ const LAST_COMMIT_WAIT_MIN: Duration = Duration::from_secs(1);
 /// The exit code for a wrong setting, as clap has it.
 const WRONG_SETTING: u8 = 2;
 
+/// What the operator has given the server.
+struct Given {
+    settings: Settings,
+    /// The keys, and the text that they were read from.
+    keys: Option<(Keys, KeyText)>,
+}
+
 /// Why a server could not start.
 #[derive(Debug, Error)]
 enum StartError {
@@ -143,7 +150,7 @@ pub fn run<E: Send + 'static>(
             return ExitCode::FAILURE;
         }
     };
-    let code = match start(program, settings, keys, metrics, &lifecycle, &log, executor, serve) {
+    let code = match start(program, Given { settings, keys }, metrics, &lifecycle, &log, executor, serve) {
         Ok((node, executor)) => {
             let ending = drain(&node, executor);
             ending.log();
@@ -274,8 +281,7 @@ fn warn_of_environment(program: &'static str) {
 
 fn start<E>(
     program: &'static str,
-    settings: Settings,
-    keys: Option<(Keys, KeyText)>,
+    Given { settings, keys }: Given,
     metrics: Arc<Metrics>,
     lifecycle: &Arc<Lifecycle>,
     log: &LogBuffer,

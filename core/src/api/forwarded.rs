@@ -182,7 +182,7 @@ mod tests {
 
     use super::*;
 
-    /// The client of a request from a proxy at 10.0.0.1, where 10.0.0.0/8 and fd00::/8 are trusted.
+    /// The client of a request from a proxy at 10.0.0.1, where 10.0.0.0/8 and `fd00::/8` are trusted.
     fn client(fields: &[(&str, &str)]) -> IpAddr {
         client_from("10.0.0.1", fields)
     }

@@ -1,5 +1,5 @@
 //! Files of keys, right and wrong.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::format;
 
