@@ -266,8 +266,8 @@ proptest! {
             for body in [&body, &coded] {
                 let media_type = ("content-type", media_type.as_bytes());
                 let fields = [media_type, ("content-encoding", coding.as_bytes()), ("prefer", prefer)];
-                if let Submitted::Reply(reply) = submission(&fields).handle_body(body, ARRIVAL) {
-                    check_reply(&reply);
+                if let Submitted::Reply(draft) = submission(&fields).handle_body(body, ARRIVAL) {
+                    check_reply(&Finish::default().apply(draft));
                 }
             }
         }
