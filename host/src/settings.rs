@@ -63,8 +63,8 @@ pub struct Settings {
     )]
     pub repository: Location,
 
-    /// Origin whose pages may use the interface, as browsers write it (https://app.example), or `*` for all; repeat for
-    /// more. With any, `text/plain` bodies, as `navigator.sendBeacon` sends them, are read as JSON
+    /// Origin whose pages may use the interface, as browsers write it (`https://app.example`), or `*` for all; repeat
+    /// for more. With any, `text/plain` bodies, as `navigator.sendBeacon` sends them, are read as JSON
     #[arg(long, env = "ARGUS_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', help_heading = "Browsers")]
     pub cors_origin: Vec<CorsOrigin>,
 

@@ -215,7 +215,6 @@ impl Api {
     }
 
     /// The reply to a request that the host refuses. `route` is [`Route::Other`] if the host does not know the route.
-    #[must_use]
     pub fn refuse(&self, route: Route, refusal: &Refusal) -> Draft {
         refusal.problem(&self.limits).reply(route).into()
     }

@@ -278,7 +278,7 @@ fn run(read: Read, numbers: Numbers) -> (Reply, Vec<u8>, Vec<usize>) {
                 return (reply, body, chunks);
             }
             Poll::Ready(ReadStep::Start(Draft(reply))) => {
-                assert!(reply.body.is_empty() && head.replace(reply).is_none())
+                assert!(reply.body.is_empty() && head.replace(reply).is_none());
             }
             Poll::Ready(ReadStep::Chunk(chunk)) => {
                 assert!(head.is_some());
