@@ -49,6 +49,7 @@ pub mod snapshot;
 pub mod socket;
 pub mod timer;
 pub mod tls;
+pub mod tls_options;
 pub mod units;
 pub mod warnings;
 pub mod watch;

@@ -11,6 +11,7 @@ mod content;
 mod fields;
 mod format;
 mod guard;
+mod head_size;
 mod health;
 mod logged_target;
 mod lookup;
@@ -145,7 +146,7 @@ impl Api {
     #[must_use]
     pub fn handle_request(&self, head: &RequestHead<'_>, state: &ServiceState<'_>) -> Action {
         let head_only = head.method == "HEAD";
-        let (route, decided) = match guard::check_size(head, &self.limits).and_then(|()| guard::check(head)) {
+        let (route, decided) = match head_size::check(head, &self.limits).and_then(|()| guard::check(head)) {
             Ok(checked) => {
                 let resource = Resource::of(&checked.target);
                 (resource.route(), self.decide(head, &checked, resource, state))
