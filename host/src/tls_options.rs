@@ -10,8 +10,8 @@ use clap::Args;
 #[derive(Args, Clone, Debug)]
 pub struct TlsOptions {
     /// Serve HTTPS with this certificate: a file in PEM, with the server's certificate first, and then those that lead
-    /// to its authority. It is read again on SIGHUP, and when it changes; one that is not valid is reported, and the old
-    /// one stays in use
+    /// to its authority. It is read again on SIGHUP, and when it changes; one that is not valid is reported, and the
+    /// old one stays in use
     #[arg(long, env = "ARGUS_TLS_CERT", value_name = "FILE", requires = "tls_key", help_heading = "TLS")]
     pub tls_cert: Option<PathBuf>,
 
