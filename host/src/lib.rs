@@ -53,6 +53,7 @@ pub mod socket;
 pub mod streams;
 pub mod timer;
 pub mod tls;
+pub mod tls_options;
 pub mod units;
 pub mod warnings;
 pub mod watch;

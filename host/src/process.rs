@@ -33,7 +33,7 @@ use crate::request_log::RequestLog;
 use crate::settings::Settings;
 use crate::signals::{self, OnHangup};
 use crate::streams::{self, Streams};
-use crate::tls::TlsError;
+use crate::tls::{Tls, TlsError};
 use crate::trim;
 use crate::warnings::Warnings;
 
@@ -294,7 +294,7 @@ fn start<E>(
     tracing::info!(bytes = plan.bytes(), "memory under these settings: {plan}; docs/operations.md explains it");
     let descriptors = Descriptors::raise_limit();
     // Signals before the endpoint, so that a server can be stopped as soon as it listens.
-    let tls = settings.tls.load()?;
+    let tls = Tls::of(&settings.tls)?;
     let request_log = start_request_log(&settings, &metrics, lifecycle)?;
     let mut on_hangup: Vec<OnHangup> = Vec::new();
     if let Some(log) = request_log.clone().filter(RequestLog::is_file) {

@@ -19,7 +19,7 @@ use crate::budget::{Budget, Share, memory_bytes_max};
 use crate::environment;
 use crate::log_filter::parse_log_filter;
 use crate::shell_options::ShellOptions;
-use crate::tls::TlsOptions;
+use crate::tls_options::TlsOptions;
 use crate::units::{UnitError, format_size, parse_count, parse_duration, parse_size};
 
 /// Most threads that serve requests. More than there are processors are of no use, and each takes memory and file

@@ -1,14 +1,20 @@
 //! Options of the shell around the core: limits of connections, heads and queries, and the log of requests.
 
+use std::fmt;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::connection::{HEAD_BYTES_DEFAULT, HEAD_FIELDS_DEFAULT};
-use crate::request_log::Target;
 use crate::units::{format_size, parse_count, parse_duration, parse_size};
+
+/// The default for the longest request line and header fields together, in bytes.
+const HEAD_BYTES_DEFAULT: usize = 64 * 1024;
+/// The default for the most header fields. hyper has room for this many without an allocation per request.
+const HEAD_FIELDS_DEFAULT: usize = 100;
 
 /// Possible sizes of heads, in bytes. A browser's head may have a kilobyte without any query.
 const HEAD_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
@@ -58,7 +64,7 @@ pub struct ShellOptions {
     /// Log each request when its answer is complete, to this file, or to standard output with `-`. A file is appended
     /// to, and opened again on SIGHUP, as logrotate needs it [default: no request log]
     #[arg(long, env = "ARGUS_REQUEST_LOG", value_name = "PATH", help_heading = "Request log")]
-    pub request_log: Option<Target>,
+    pub request_log: Option<RequestLogTarget>,
 
     /// Format of the request log
     #[arg(long, env = "ARGUS_REQUEST_LOG_FORMAT", value_name = "FORMAT", default_value = "clf", value_enum)]
@@ -73,6 +79,36 @@ pub enum RequestLogFormat {
     Clf,
     /// One JSON object per line, which also has the duration, the request's id, and its trace.
     Json,
+}
+
+/// Where the request log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestLogTarget {
+    /// To standard output.
+    StandardOutput,
+    /// To this file, which is appended to.
+    File(PathBuf),
+}
+
+impl FromStr for RequestLogTarget {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "" => Err("expected a path, or - for standard output"),
+            "-" => Ok(Self::StandardOutput),
+            path => Ok(Self::File(path.into())),
+        }
+    }
+}
+
+impl fmt::Display for RequestLogTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StandardOutput => f.write_str("-"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 impl ShellOptions {

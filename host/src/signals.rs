@@ -26,8 +26,8 @@ const SAME_SIGNAL: Duration = Duration::from_millis(100);
 ///
 /// When the system refuses a thread or a signal handler; signals then have their default effect.
 ///
-/// On SIGHUP, everything in `on_hangup` is called, which must not wait. If that is nothing, the signal keeps its default
-/// effect: it ends the process when its terminal closes.
+/// On SIGHUP, everything in `on_hangup` is called, which must not wait. If that is nothing, the signal keeps its
+/// default effect: it ends the process when its terminal closes.
 pub(crate) fn watch(lifecycle: Arc<Lifecycle>, log: LogBuffer, on_hangup: Vec<OnHangup>) -> io::Result<()> {
     let hangup = if on_hangup.is_empty() { None } else { Some(SIGHUP) };
     let mut signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup))?;

@@ -7,7 +7,7 @@ use super::fields::{is_token, members, trim, values};
 use super::problem_reply::ProblemReply;
 use super::target::{Target, TargetError};
 use super::text::Excerpt;
-use super::{Limits, ProblemKind, Refusal, RequestHead};
+use super::{ProblemKind, RequestHead};
 
 /// Methods as RFC 9110 and RFC 5789 spell them.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
@@ -38,18 +38,6 @@ pub(super) enum Method {
     Head,
     Post,
     Other,
-}
-
-/// Checks the size of a head, before anything else. The connection closes after a refusal, since the end of the request
-/// was not determined.
-pub(super) fn check_size(head: &RequestHead<'_>, limits: &Limits) -> Result<(), ProblemReply> {
-    if head.target.len() > limits.uri_bytes_max {
-        return Err(Refusal::UriTooLong.problem(limits));
-    }
-    if head.headers.len() > limits.head_fields_max {
-        return Err(Refusal::HeadTooLarge.problem(limits));
-    }
-    Ok(())
 }
 
 /// Checks a head. Framing comes first, since it decides whether the connection stays open.

@@ -1,7 +1,7 @@
 //! The meaning of the HTTP interface, without HTTP.
 //!
 //! A host parses the head of a request and calls [`Api::handle_request`], which returns an [`Action`]. The
-//! documentation of each action says which function to call next, until there is a [`Draft`], of which [`Finish`] makes a
+//! documentation of each action says which function to call next, until there is a [`Draft`], of which [`Caller::finish`] makes a
 //! [`Reply`]. This module has the whole wire contract; a host adds sockets, waiting and the clock.
 
 mod acknowledgement;
@@ -17,6 +17,7 @@ mod format;
 mod forwarded;
 mod gate;
 mod guard;
+mod head_size;
 mod health;
 mod lookup;
 mod mapping;
@@ -202,7 +203,7 @@ impl Api {
     #[must_use]
     pub fn handle_request(&self, head: &RequestHead<'_>, state: &ServiceState<'_>) -> (Action, Caller) {
         let mut caller = Caller::of(head, state.gate.as_ref(), &self.cors);
-        let checked = guard::check_size(head, &self.limits).and_then(|()| guard::check(head));
+        let checked = head_size::check(head, &self.limits).and_then(|()| guard::check(head));
         let checked = checked.and_then(|checked| self.hosts.check(head).map(|()| checked));
         let (route, decided) = match checked {
             Ok(checked) => {

@@ -158,7 +158,7 @@ fn push_escaped(line: &mut Vec<u8>, byte: u8) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
     use serde_json::{Value, json};
 

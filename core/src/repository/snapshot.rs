@@ -98,8 +98,8 @@ pub trait ScanRun: Send {
         0
     }
 
-    /// Bytes of stored events that the run has read so far, as they are in memory; 0 if unknown. Some may have been read
-    /// twice. Cheap.
+    /// Bytes of stored events that the run has read so far, as they are in memory; 0 if unknown. Some may have been
+    /// read twice. Cheap.
     fn scanned_bytes(&self) -> u64 {
         0
     }

@@ -15,11 +15,6 @@ use crate::settings::Settings;
 pub(crate) use idleness::IdleSince;
 pub(crate) use state::ConnectionState;
 
-/// The default for the longest request line and header fields together, in bytes.
-pub(crate) const HEAD_BYTES_DEFAULT: usize = 64 * 1024;
-/// The default for the most header fields. hyper has room for this many without an allocation per request.
-pub(crate) const HEAD_FIELDS_DEFAULT: usize = 100;
-
 /// A connection's state, and the clock that times its events.
 #[derive(Debug)]
 pub(crate) struct Connection {

@@ -6,10 +6,7 @@
 mod record;
 mod sink;
 
-use std::fmt;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,20 +18,11 @@ pub(crate) use record::Record;
 use sink::{LogFile, StandardOutput};
 
 use crate::log_buffer::{LogBuffer, Owner};
-use crate::shell_options::RequestLogFormat;
+use crate::shell_options::{RequestLogFormat, RequestLogTarget};
 
 /// The thread of the request log, and what the log on standard error says when lines of it are lost.
 const OWNER: Owner =
     Owner { thread: "argus-requests", loss: "lines of the request log were lost: it was not written in time" };
-
-/// Where the request log goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// To standard output.
-    StandardOutput,
-    /// To this file, which is appended to.
-    File(PathBuf),
-}
 
 /// Writes the request log. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -53,14 +41,14 @@ impl RequestLog {
     ///
     /// The file cannot be opened, or the system refuses to start a thread.
     pub fn start(
-        target: &Target,
+        target: &RequestLogTarget,
         format: RequestLogFormat,
         lost: IntCounter,
         on_death: impl FnOnce(String) + Send + 'static,
     ) -> io::Result<Self> {
         let (buffer, reopen) = match target {
-            Target::StandardOutput => (LogBuffer::start_as(OWNER, StandardOutput, lost, on_death)?, None),
-            Target::File(path) => {
+            RequestLogTarget::StandardOutput => (LogBuffer::start_as(OWNER, StandardOutput, lost, on_death)?, None),
+            RequestLogTarget::File(path) => {
                 let reopen = Arc::<AtomicBool>::default();
                 let file = LogFile::open(path.clone(), Arc::clone(&reopen))?;
                 (LogBuffer::start_as(OWNER, file, lost, on_death)?, Some(reopen))
@@ -93,26 +81,5 @@ impl RequestLog {
     /// Waits until everything logged so far is written or lost, but for at most `timeout`.
     pub(crate) fn flush(&self, timeout: Duration) {
         self.buffer.flush(timeout);
-    }
-}
-
-impl FromStr for Target {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "" => Err("expected a path, or - for standard output"),
-            "-" => Ok(Self::StandardOutput),
-            path => Ok(Self::File(path.into())),
-        }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::StandardOutput => f.write_str("-"),
-            Self::File(path) => path.display().fmt(f),
-        }
     }
 }

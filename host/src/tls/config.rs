@@ -1,12 +1,10 @@
-//! The settings of TLS, and what all connections share.
+//! What all encrypted connections of a server share.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clap::Args;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{ServerConfig, ServerConnection};
 use thiserror::Error;
@@ -14,6 +12,7 @@ use thiserror::Error;
 use super::certificate::{CertificateError, CurrentCertificate, Files, Stamp};
 use crate::lifecycle::Lifecycle;
 use crate::signals::OnHangup;
+use crate::tls_options::TlsOptions;
 use crate::watch;
 
 /// How often the files are looked at. A certificate is renewed weeks before it expires.
@@ -21,20 +20,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Most bytes of an answer that are encrypted before they are written.
 const PIECE_BYTES_MAX: usize = 64 * 1024;
-
-/// Options of TLS.
-#[derive(Args, Clone, Debug)]
-pub struct TlsOptions {
-    /// Serve HTTPS with this certificate: a file in PEM, with the server's certificate first and then those that lead to
-    /// its authority. It is read again on SIGHUP, and when it changes; one that is not valid is reported, and the old
-    /// one stays in use
-    #[arg(long, env = "ARGUS_TLS_CERT", value_name = "FILE", requires = "tls_key", help_heading = "TLS")]
-    pub tls_cert: Option<PathBuf>,
-
-    /// The private key of the certificate: a file in PEM, which only the server should be able to read
-    #[arg(long, env = "ARGUS_TLS_KEY", value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
-    pub tls_key: Option<PathBuf>,
-}
 
 /// Why a server cannot use TLS as it is told to.
 #[derive(Debug, Error)]
@@ -62,19 +47,19 @@ struct Source {
     current: Arc<CurrentCertificate>,
 }
 
-impl TlsOptions {
+impl Tls {
     /// Reads the certificate, if there is to be one.
     ///
     /// # Errors
     ///
     /// [`TlsError`], which names the file and what is wrong with it.
-    pub fn load(&self) -> Result<Option<Tls>, TlsError> {
-        let (Some(certificate), Some(key)) = (self.tls_cert.clone(), self.tls_key.clone()) else { return Ok(None) };
-        Tls::load(Files { certificate, key }).map(Some)
+    pub fn of(options: &TlsOptions) -> Result<Option<Self>, TlsError> {
+        match (options.tls_cert.clone(), options.tls_key.clone()) {
+            (Some(certificate), Some(key)) => Self::load(Files { certificate, key }).map(Some),
+            (_, _) => Ok(None),
+        }
     }
-}
 
-impl Tls {
     fn load(files: Files) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let current = Arc::new(CurrentCertificate::new(files.load(&provider)?));
@@ -85,7 +70,7 @@ impl Tls {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::<CurrentCertificate>::clone(&current));
-        // A client may offer the old version alone, as `curl --http1.0` does; one that offers nothing common is refused.
+        // A client may offer the old version alone, as `curl --http1.0` does.
         config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         Ok(Self { config: Arc::new(config), source: Arc::new(Source { files, provider, current }) })
     }
@@ -97,8 +82,8 @@ impl Tls {
         Ok(session)
     }
 
-    /// Starts the thread that reads the files again when they change, until the drain begins. Returns what makes it read
-    /// them even if they have not.
+    /// Starts the thread that reads the files again when they change, until the drain begins. Returns what makes it
+    /// read them even if they have not.
     ///
     /// # Errors
     ///
@@ -116,11 +101,6 @@ impl Tls {
         };
         watch::spawn("argus-tls", look, move || ending.is_draining(), move |reason| failing.fail(reason))?;
         Ok(Box::new(move || is_wanted.store(true, Ordering::Release)))
-    }
-
-    #[cfg(test)]
-    pub(super) fn of(certificate: PathBuf, key: PathBuf) -> Result<Self, TlsError> {
-        Self::load(Files { certificate, key })
     }
 
     /// Reads the files again, as the thread does.

@@ -4,14 +4,9 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
-use clap::Args;
-
 use crate::lifecycle::Lifecycle;
 use crate::signals::OnHangup;
-
-/// No options.
-#[derive(Args, Clone, Debug)]
-pub struct TlsOptions {}
+use crate::tls_options::TlsOptions;
 
 /// There is none.
 #[derive(Clone, Debug)]
@@ -20,18 +15,16 @@ pub enum Tls {}
 /// There is none.
 pub type TlsError = Infallible;
 
-impl TlsOptions {
+impl Tls {
     /// Nothing to load.
     ///
     /// # Errors
     ///
     /// None.
-    pub fn load(&self) -> Result<Option<Tls>, TlsError> {
+    pub fn of(_: &TlsOptions) -> Result<Option<Self>, TlsError> {
         Ok(None)
     }
-}
 
-impl Tls {
     pub(crate) fn watch(&self, _: &Arc<Lifecycle>) -> io::Result<OnHangup> {
         match *self {}
     }

@@ -15,13 +15,14 @@ mod secured;
 #[cfg(feature = "tls")]
 mod stream;
 
-#[cfg(all(test, feature = "tls"))]
+#[cfg(test)]
+#[cfg(feature = "tls")]
 mod tests;
 
 #[cfg(feature = "tls")]
-pub use config::{Tls, TlsError, TlsOptions};
+pub use config::{Tls, TlsError};
 #[cfg(not(feature = "tls"))]
-pub use disabled::{Tls, TlsError, TlsOptions};
+pub use disabled::{Tls, TlsError};
 pub(crate) use secured::Secured;
 
 use thiserror::Error;

@@ -13,9 +13,9 @@ use crate::socket::{Socket, TcpState};
 
 /// The server's end of a TLS connection.
 ///
-/// It has two buffers, both within rustls: a record that has not arrived completely, and encrypted bytes that the socket
-/// has not taken. Nothing more is encrypted until the socket has taken all of them, so a write may succeed and leave
-/// bytes behind that only a flush, or the next write, hands to the socket.
+/// It has two buffers, both within rustls: a record that has not arrived completely, and encrypted bytes that the
+/// socket has not taken. Nothing more is encrypted until the socket has taken all of them, so a write may succeed and
+/// leave bytes behind that only a flush, or the next write, hands to the socket.
 #[derive(Debug)]
 pub(crate) struct TlsStream<S: Socket> {
     socket: S,

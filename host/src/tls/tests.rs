@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tempfile::TempDir;
 
-use super::Tls;
+use super::{Tls, TlsError};
 use crate::testing::{Connected, End, Server};
+use crate::tls_options::TlsOptions;
 
 /// A certificate in files, and what a client has to trust.
 struct Authority {
@@ -28,7 +30,7 @@ impl Authority {
     }
 
     fn tls(&self) -> Tls {
-        Tls::of(self.folder.path().join("cert.pem"), self.folder.path().join("key.pem")).unwrap()
+        load(self.folder.path().join("cert.pem"), self.folder.path().join("key.pem")).unwrap()
     }
 
     fn client(&self, name: &str) -> ClientConnection {
@@ -42,6 +44,11 @@ impl Authority {
             .with_no_client_auth();
         ClientConnection::new(Arc::new(config), ServerName::try_from(name.to_owned()).unwrap()).unwrap()
     }
+}
+
+fn load(certificate: PathBuf, key: PathBuf) -> Result<Tls, TlsError> {
+    let options = TlsOptions { tls_cert: Some(certificate), tls_key: Some(key) };
+    Tls::of(&options).map(Option::unwrap)
 }
 
 /// Writes a certificate for this name and its key.
@@ -228,7 +235,8 @@ fn a_client_that_reads_nothing_is_cut_off() {
     let event = "{\"event_type\":\"a\",\"timestamp\":0,\"payload\":1}\n".repeat(2000);
     writer.send(
         format!(
-            "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n{event}",
+            "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n\
+             {event}",
             event.len()
         )
         .as_bytes(),
@@ -312,7 +320,7 @@ fn files_that_are_no_certificate_say_what_is_wrong_with_which() {
         (&cert, &other.folder.path().join("key.pem"), ["cert.pem", "is not that of the first certificate"]),
         (&garbage, &key, ["garbage.pem", "not valid"]),
     ] {
-        let message = Tls::of(cert.clone(), key.clone()).unwrap_err().to_string();
+        let message = load(cert.clone(), key.clone()).unwrap_err().to_string();
         assert!(words.iter().all(|word| message.contains(word)), "{message}");
     }
 }

@@ -26,6 +26,14 @@ const SLEEPERS: &[Exemption] = &[
         reason: "a client that is told when to come back waits until then",
     },
     Exemption {
+        path: "conformance/src/cases/request_log.rs",
+        reason: "no event tells when another process has written a line or has heard a signal, so the file is polled",
+    },
+    Exemption {
+        path: "conformance/src/cases/shell_limits.rs",
+        reason: "no event tells when a server has noticed that a client left, or has counted it, so it is asked again",
+    },
+    Exemption {
         path: "conformance/src/cases/wire_close.rs",
         reason: "simulated clients send slowly, and only time makes them slow",
     },
@@ -45,6 +53,10 @@ const SLEEPERS: &[Exemption] = &[
     Exemption {
         path: "conformance/src/nginx.rs",
         reason: "no event tells when another program listens, so it is polled",
+    },
+    Exemption {
+        path: "host/tests/shared/tls.rs",
+        reason: "no event tells when a server has read a file again, so it is asked again",
     },
     Exemption { path: "xtask/src/bench/server.rs", reason: "no event tells when an allocator has returned memory" },
 ];
