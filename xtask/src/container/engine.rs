@@ -186,3 +186,31 @@ fn last_line(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no reason given").to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_does_not_work_is_named_with_the_reason() {
+        let error = Engine::find(Some("no-such-engine")).expect_err("there is no such program");
+        assert!(format!("{error:#}").contains("cannot start no-such-engine"), "{error:#}");
+        // It starts, and fails.
+        let error = Engine::find(Some("false")).expect_err("it is no engine");
+        assert!(format!("{error:#}").contains("false info: no reason given"), "{error:#}");
+    }
+
+    #[test]
+    fn an_engine_whose_containers_do_not_start_is_refused() {
+        let named = |program: &str| Engine {
+            program: program.to_owned(),
+            options: Vec::new(),
+            limits: Vec::new(),
+            host_network: false,
+        };
+        assert!(named("false").adapt("image").is_err());
+        let mut working = named("true");
+        working.adapt("image").expect("every command of it works");
+        assert_eq!(working, named("true"));
+    }
+}
