@@ -89,6 +89,7 @@ fn bodies(c: &mut Criterion) {
             payload_bytes_max: 256 * 1024,
             depth_max: 128,
             types_max: 1000,
+            permitted: None,
         };
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::new("by hand", lines), &body, |b, body| {

@@ -42,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         payload_bytes_max: PAYLOAD_BYTES_DEFAULT,
         depth_max: PAYLOAD_DEPTH_DEFAULT,
         types_max: TYPES_MAX_DEFAULT,
+        permitted: None,
     };
     let (Parsed::One(batch) | Parsed::Many { batch, .. }) = ingest::parse(EVENTS.as_bytes(), &options, now()?)?;
 

@@ -32,6 +32,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod api;
+pub mod auth;
 pub mod batch;
 pub mod cause;
 mod checksum;
@@ -45,6 +46,7 @@ mod hex;
 mod identity;
 pub mod ingest;
 pub mod json;
+pub mod limit;
 mod listed;
 mod log;
 pub mod query;

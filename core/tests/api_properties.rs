@@ -58,8 +58,8 @@ fn check_reply(reply: &Reply) {
 fn submission(fields: &[(&str, &[u8])]) -> Submission {
     let mut headers = vec![("host", &b"localhost"[..])];
     headers.extend(fields);
-    let head = RequestHead { method: "POST", target: "/events", headers: &headers, http_10: false };
-    match api().handle_request(&head, &ServiceState::default()) {
+    let head = RequestHead { method: "POST", target: "/events", headers: &headers, http_10: false, peer: None };
+    match api().handle_request(&head, &ServiceState::default()).0 {
         Action::Submit(submission) => submission,
         other => panic!("{other:?}"),
     }
@@ -220,12 +220,12 @@ proptest! {
         let mut headers: Vec<(&str, &[u8])> = vec![("host", b"localhost")];
         headers.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
         let failure = Failure::Failed("EIO".into());
-        let state = ServiceState { draining, repository: failed.then_some(&failure), failure: None, warning: None };
+        let state = ServiceState { draining, repository: failed.then_some(&failure), failure: None, warning: None, gate: None };
         for headers in [&headers[..], &headers[1..]] {
-            let head = RequestHead { method: &method, target: &target, headers, http_10 };
+            let head = RequestHead { method: &method, target: &target, headers, http_10, peer: None };
             let id = Api::request_id(&head, 7);
             prop_assert!((1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()));
-            match api().handle_request(&head, &state) {
+            match api().handle_request(&head, &state).0 {
                 Action::Reply(reply) => {
                     check_reply(&reply);
                     prop_assert_eq!(reply.body.is_empty(), method == "HEAD");

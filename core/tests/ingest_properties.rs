@@ -21,6 +21,7 @@ fn options(framing: Framing, handling: Handling, dialect: Dialect) -> ParseOptio
         payload_bytes_max: 1 << 16,
         depth_max: 128,
         types_max: 1000,
+        permitted: None,
     }
 }
 

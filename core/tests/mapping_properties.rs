@@ -89,7 +89,8 @@ fn options(places: &Places, framing: Framing) -> ParseOptions {
     let dialect = Dialect::Foreign(mapping);
     let (records, handling) = (places.records.as_ref().map(pointer), Handling::Lenient);
     let (payload_bytes_max, depth_max, types_max) = (1 << 16, 128, 1000);
-    ParseOptions { framing, records, dialect, handling, payload_bytes_max, depth_max, types_max }
+    let permitted = None;
+    ParseOptions { framing, records, dialect, handling, payload_bytes_max, depth_max, types_max, permitted }
 }
 
 /// The records in a text, each with its pointer; `Err` where there should be an array.

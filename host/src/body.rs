@@ -25,6 +25,8 @@ pub(crate) struct Reading<'a, B> {
     budget: &'a Arc<Budget>,
     /// Collects the pieces, once there is more than one.
     arrival: Option<Arrival>,
+    /// Bytes that have arrived.
+    arrived: usize,
 }
 
 impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
@@ -43,12 +45,17 @@ impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
             None => Some(bytes_max),
         };
         let length_max = length_max.ok_or(Refusal::BodyTooLarge)?;
-        Ok(Self { body, length_max, pace, clock, budget, arrival: None })
+        Ok(Self { body, length_max, pace, clock, budget, arrival: None, arrived: 0 })
     }
 
     /// When the body times out unless more of it arrives.
     pub(crate) fn deadline(&self) -> Instant {
         self.pace.deadline()
+    }
+
+    /// How many bytes have arrived so far.
+    pub(crate) fn arrived(&self) -> usize {
+        self.arrived
     }
 
     /// Ready with the whole body.
@@ -82,6 +89,7 @@ impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
                 None => Ok(Some((Bytes::new(), self.budget.reserve()))),
             };
         };
+        self.arrived = self.arrived.saturating_add(data.len());
         let is_last = self.body.is_end_stream();
         let arrival = match &mut self.arrival {
             Some(arrival) => arrival,

@@ -6,11 +6,13 @@ use clap::{Args as _, FromArgMatches as _};
 
 use crate::check::CheckCommand;
 use crate::environment;
+use crate::key::KeyCommand;
 use crate::settings::Settings;
 use crate::snapshot::SnapshotCommand;
 
 const SNAPSHOT: &str = "snapshot";
 const CHECK: &str = "check";
+const KEY: &str = "key";
 const VERSION: &str = "version";
 
 /// What the command line asks for.
@@ -22,6 +24,8 @@ pub enum Command {
     Snapshot(SnapshotCommand),
     /// `check PATH`: check a repository, and salvage its events if asked to.
     Check(CheckCommand),
+    /// `key new`: make an API key.
+    Key(KeyCommand),
 }
 
 impl Command {
@@ -40,6 +44,7 @@ impl Command {
         let matches = environment::matches(&mut command, arguments)?;
         match matches.subcommand() {
             Some((CHECK, matches)) => Ok(Self::Check(CheckCommand::from_arg_matches(matches)?)),
+            Some((KEY, matches)) => Ok(Self::Key(KeyCommand::from_arg_matches(matches)?)),
             Some((VERSION, _)) => Self::read(name, [name, "--version"]),
             Some((_, matches)) => Ok(Self::Snapshot(SnapshotCommand::from_arg_matches(matches)?)),
             None => Ok(Self::Serve(Box::new(Settings::of(&matches, &mut command)?))),
@@ -51,6 +56,7 @@ fn command_of(name: &'static str) -> clap::Command {
     Settings::command_of(name)
         .subcommand(SnapshotCommand::augment_args(clap::Command::new(SNAPSHOT)))
         .subcommand(CheckCommand::augment_args(clap::Command::new(CHECK)))
+        .subcommand(KeyCommand::augment_args(clap::Command::new(KEY)))
         .subcommand(clap::Command::new(VERSION).about("Print version"))
         .args_conflicts_with_subcommands(true)
 }

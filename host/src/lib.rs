@@ -30,6 +30,8 @@ pub mod command;
 pub mod committer;
 pub mod descriptors;
 pub mod exchange;
+pub mod gate;
+pub mod key;
 pub mod lifecycle;
 pub mod log_buffer;
 pub mod log_limit;

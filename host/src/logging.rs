@@ -9,12 +9,12 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{self, PanicHookInfo};
 use std::time::Duration;
 use std::{io, thread};
 
-use argus_core::api::{ProblemKind, Reply};
+use argus_core::api::{ProblemKind, Reply, redacted};
 use prometheus::IntCounter;
 use tracing_subscriber::EnvFilter;
 
@@ -71,20 +71,40 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 }
 
 /// Logs one request and its answer. The caller's text is logged as string values, which both formats quote and escape:
-/// a client cannot break a line.
-pub fn log_request(method: &str, target: &str, reply: &Reply, request_id: &str, peer: SocketAddr, latency: Duration) {
+/// a client cannot break a line. Keys in the target are not logged.
+pub fn log_request(
+    method: &str,
+    target: &str,
+    reply: &Reply,
+    request_id: &str,
+    sender: &Sender<'_>,
+    latency: Duration,
+) {
     tracing::debug!(
         target: REQUEST_TARGET,
         method = &*shortened(method),
         // Not `target`: in JSON the target of the line has that name.
-        url = &*shortened(target),
+        url = &*shortened(&redacted(target)),
         status = reply.status,
         latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
         request_id = &*shortened(request_id),
-        %peer,
+        peer = %sender.peer,
+        client = sender.client.map(tracing::field::display),
+        key = sender.key,
         problem = reply.problem.map(ProblemKind::as_str),
         "request"
     );
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender<'a> {
+    /// The other end of the connection.
+    pub peer: SocketAddr,
+    /// The client, which a trusted proxy may have named.
+    pub client: Option<IpAddr>,
+    /// The name of its key.
+    pub key: Option<&'a str>,
 }
 
 /// Longest part of the caller's text that is logged, in bytes.
@@ -141,7 +161,8 @@ mod tests {
         })
         .refuse(Route::Events, &Refusal::Overloaded);
         let peer = "127.0.0.1:5".parse().unwrap();
-        log_request("POST", HOSTILE, &reply, "id", peer, Duration::from_micros(7));
+        let sender = Sender { peer, client: Some("192.0.2.1".parse().unwrap()), key: Some("web") };
+        log_request("POST", HOSTILE, &reply, "id", &sender, Duration::from_micros(7));
     }
 
     #[test]
@@ -167,6 +188,8 @@ mod tests {
             ("latency_us", json!(7)),
             ("request_id", json!("id")),
             ("peer", json!("127.0.0.1:5")),
+            ("client", json!("192.0.2.1")),
+            ("key", json!("web")),
             ("problem", json!("overloaded")),
         ] {
             assert_eq!(members[name], value, "{name}");

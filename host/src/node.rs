@@ -11,6 +11,7 @@ use crate::answers::Answers;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::committer::Committer;
+use crate::gate::Gate;
 use crate::lifecycle::{ConnectionPermit, Lifecycle};
 use crate::metrics::{Incident, Metrics};
 use crate::runtime::Runtime;
@@ -40,6 +41,8 @@ pub struct Node {
     pub lifecycle: Arc<Lifecycle>,
     /// Which connections are accepted.
     pub admission: Admission,
+    /// Keys, rate limits and trusted proxies; `None` if everything is open.
+    pub gate: Option<Arc<Gate>>,
     /// The source of request ids.
     pub request_ids: RequestIds,
 }

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use argus_core::api::Api;
+use argus_core::auth::Keys;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
@@ -22,6 +23,7 @@ use crate::committer::{Committer, QueueLimits};
 use crate::descriptors::{Descriptors, TooFewDescriptors};
 use crate::ending::Ending;
 use crate::environment;
+use crate::gate::{Gate, KeyFile, KeyFileProblem, KeyText};
 use crate::lifecycle::Lifecycle;
 use crate::log_buffer::{LAST_LINES_WAIT_MAX, LogBuffer};
 use crate::logging;
@@ -46,6 +48,9 @@ const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// How long a server that has failed waits at least for its last commits, however short the drain timeout is.
 const LAST_COMMIT_WAIT_MIN: Duration = Duration::from_secs(1);
+
+/// The exit code for a wrong setting, as clap has it.
+const WRONG_SETTING: u8 = 2;
 
 /// Why a server could not start.
 #[derive(Debug, Error)]
@@ -94,7 +99,16 @@ pub fn run<E: Send + 'static>(
         Ok(Command::Serve(settings)) => *settings,
         Ok(Command::Snapshot(snapshot)) => return snapshot.run(),
         Ok(Command::Check(check)) => return check.run(),
+        Ok(Command::Key(key)) => return key.run(),
         Err(error) => error.exit(),
+    };
+    let keys = match read_keys(&settings) {
+        Ok(keys) => keys,
+        Err(problem) => {
+            let path = settings.access.keys.unwrap_or_default();
+            drop(writeln!(io::stderr(), "error: the file of keys {} is wrong: {problem}", path.display()));
+            return ExitCode::from(WRONG_SETTING);
+        }
     };
     let lifecycle = Lifecycle::new(settings.max_connections.get(), settings.drain_timeout);
     let (metrics, log) = match start_log(program, &settings, &lifecycle) {
@@ -104,7 +118,7 @@ pub fn run<E: Send + 'static>(
             return ExitCode::FAILURE;
         }
     };
-    let code = match start(program, settings, metrics, &lifecycle, &log, executor, serve) {
+    let code = match start(program, settings, keys, metrics, &lifecycle, &log, executor, serve) {
         Ok((node, executor)) => {
             let ending = drain(&node, executor);
             ending.log();
@@ -152,6 +166,32 @@ fn within(time: Duration, act: impl FnOnce() + Send + 'static) -> bool {
     acting.is_ok() && ended.recv_timeout(time).is_ok()
 }
 
+/// Reads the file of keys, if there is one. A server must not start without the keys that it was told to ask for.
+fn read_keys(settings: &Settings) -> Result<Option<(Keys, KeyText)>, KeyFileProblem> {
+    let Some(path) = &settings.access.keys else { return Ok(None) };
+    let text = KeyText::read(path);
+    Ok(Some((text.parse()?, text)))
+}
+
+/// Puts the keys into force, and starts to watch their file.
+fn start_gate(
+    settings: &Settings,
+    keys: Option<(Keys, KeyText)>,
+    metrics: &Arc<Metrics>,
+    warnings: &Arc<Warnings>,
+    lifecycle: &Arc<Lifecycle>,
+) -> Result<Option<Arc<Gate>>, StartError> {
+    let mut file = None;
+    if let (Some((keys, text)), Some(path)) = (keys, &settings.access.keys) {
+        let started = KeyFile::new(path, keys, metrics);
+        started.watch(text, warnings, lifecycle).map_err(StartError::Thread)?;
+        file = Some(started);
+    }
+    let mut seed = [0; 16];
+    getrandom::fill(&mut seed)?;
+    Ok(Gate::new(&settings.access, file, u128::from_ne_bytes(seed)))
+}
+
 /// Starts the log first, so that everything else can use it.
 fn start_log(
     program: &'static str,
@@ -195,6 +235,7 @@ fn warn_of_environment(program: &'static str) {
 fn start<E>(
     program: &'static str,
     settings: Settings,
+    keys: Option<(Keys, KeyText)>,
     metrics: Arc<Metrics>,
     lifecycle: &Arc<Lifecycle>,
     log: &LogBuffer,
@@ -225,6 +266,7 @@ fn start<E>(
         Arc::clone(&warnings),
     )
     .map_err(StartError::Thread)?;
+    let gate = start_gate(&settings, keys, &metrics, &warnings, lifecycle)?;
     trim::start(lifecycle).map_err(StartError::Thread)?;
     let clock = Clock::default();
     let answers = Answers::new(settings.max_answer_bytes, clock.clone());
@@ -239,6 +281,7 @@ fn start<E>(
         budget: Budget::new(settings.max_inflight_bytes),
         answers,
         admission: Admission::new(descriptors),
+        gate,
         request_ids: u64::from_ne_bytes(seed).into(),
         settings,
         committer,
@@ -248,6 +291,9 @@ fn start<E>(
         lifecycle: Arc::clone(lifecycle),
     });
     serve(&executor, Arc::clone(&node), listener).map_err(StartError::Serve)?;
+    if node.settings.access.keys.is_none() && !address.ip().is_loopback() {
+        tracing::warn!("without --keys, whoever can reach {address} can read and write all events");
+    }
     announce(program, address);
     Ok((node, executor))
 }

@@ -190,8 +190,8 @@ mod tests {
     /// A body whose run takes these steps.
     fn streamed(server: &Server, steps: Vec<Step>) -> ReplyBody {
         let headers = [("host", b"x".as_slice())];
-        let head = RequestHead { method: "GET", target: "/events", headers: &headers, http_10: false };
-        let Action::Read(read) = server.node.api.handle_request(&head, &ServiceState::default()) else {
+        let head = RequestHead { method: "GET", target: "/events", headers: &headers, http_10: false, peer: None };
+        let Action::Read(read) = server.node.api.handle_request(&head, &ServiceState::default()).0 else {
             panic!("GET /events reads")
         };
         let run = read.begin(clock::moment());

@@ -1,5 +1,9 @@
 //! Settings: command-line flags, each with an environment variable.
 
+mod access;
+
+pub use access::AccessOptions;
+
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
@@ -110,6 +114,10 @@ pub struct Settings {
     /// The options of each kind of repository.
     #[command(flatten)]
     pub backend: BackendOptions,
+
+    /// Who may do what, and how often.
+    #[command(flatten)]
+    pub access: AccessOptions,
 
     /// Threads that serve requests, at most 1024. In argus-tokio, if there are as many as CPUs, each is bound to one
     /// [default: one per CPU]
@@ -281,6 +289,9 @@ impl Settings {
                 format_size(self.max_inflight_bytes),
                 format_size(self.max_body_bytes)
             ));
+        }
+        if let Some(contradiction) = self.access.contradiction() {
+            return Some(contradiction);
         }
         (self.working_bytes() < self.max_body_bytes).then(|| {
             format!(

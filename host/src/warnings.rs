@@ -29,6 +29,8 @@ pub struct Warnings {
 #[derive(Debug, Default)]
 struct State {
     clock: Option<ClockDoubt>,
+    /// The file of keys has an error.
+    keys: bool,
     /// Why the last commit was refused, if the storage was unavailable.
     unavailable: Option<Cause>,
     /// The events affected by each damaged place found, without repeats, and at most one more than are named. Damage
@@ -71,6 +73,13 @@ impl Warnings {
         self.any.store(!state.is_empty(), Ordering::Release);
     }
 
+    /// Reports whether the file of keys has an error. The caller has logged it.
+    pub fn keys(&self, is_wrong: bool) {
+        let mut state = self.state();
+        state.keys = is_wrong;
+        self.any.store(!state.is_empty(), Ordering::Release);
+    }
+
     /// Logs that stored data could not be read; if it is damaged, also counts it and warns of it from now on.
     pub fn unreadable(&self, error: &ReadError) {
         match error {
@@ -107,8 +116,10 @@ impl Warnings {
         if !self.any() {
             return None;
         }
-        let State { clock, unavailable, damaged } = &*self.state();
+        let State { clock, keys, unavailable, damaged } = &*self.state();
         let mut all: Vec<String> = clock.iter().map(ToString::to_string).collect();
+        // Any caller can read this, so it does not say what is wrong.
+        all.extend(keys.then(|| "the file of keys has an error, and the keys of before stay in force".to_owned()));
         all.extend(unavailable.iter().map(|cause| {
             format!("the last commit was refused, because the storage is not available: {}", cause.public_text())
         }));
@@ -132,8 +143,8 @@ impl Warnings {
 
 impl State {
     fn is_empty(&self) -> bool {
-        let Self { clock, unavailable, damaged } = self;
-        clock.is_none() && unavailable.is_none() && damaged.is_empty()
+        let Self { clock, keys, unavailable, damaged } = self;
+        clock.is_none() && !keys && unavailable.is_none() && damaged.is_empty()
     }
 }
 

@@ -20,6 +20,9 @@ mod foreign;
 mod health;
 mod http;
 mod import;
+mod key_file;
+mod key_types;
+mod keys;
 mod lifecycle;
 mod limits;
 mod log;
@@ -27,6 +30,7 @@ mod metrics;
 mod nginx;
 mod openapi;
 mod query;
+mod rate_limit;
 mod readme;
 mod real_data;
 mod sequence;
@@ -69,6 +73,10 @@ const GROUPS: &[&[Case]] = &[
     health::CASES,
     metrics::CASES,
     openapi::CASES,
+    keys::CASES,
+    key_types::CASES,
+    key_file::CASES,
+    rate_limit::CASES,
     http::CASES,
     wire::CASES,
     wire_framing::CASES,

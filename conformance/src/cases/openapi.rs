@@ -112,10 +112,11 @@ fn answers_are_declared(ctx: &Context<'_>) -> Outcome {
     let document = document(&ctx.server()?)?;
     for (method, path, statuses) in [
         ("post", "/events", &["200", "201", "400", "408", "413", "415", "422", "503"][..]),
-        ("get", "/events", &["200", "400"]),
-        ("get", "/events/{id}", &["200", "404"]),
+        ("post", "/events", &["401", "403", "429"]),
+        ("get", "/events", &["200", "400", "401", "403", "429"]),
+        ("get", "/events/{id}", &["200", "401", "403", "404", "429"]),
         ("get", "/health/ready", &["200", "503"]),
-        ("get", "/metrics", &["200"]),
+        ("get", "/metrics", &["200", "401", "403", "429"]),
     ] {
         for status in statuses {
             let declared = document["paths"][path][method]["responses"].get(status).is_some();
@@ -130,7 +131,7 @@ fn parameters_are_declared(ctx: &Context<'_>) -> Outcome {
     for (method, names) in [
         ("get", &["type", "type[prefix]", "id", "start", "end", "after_seq", "limit", "order", "cursor"][..]),
         ("head", &["type", "type[prefix]", "id", "start", "end", "after_seq", "limit", "order", "cursor"]),
-        ("post", &["type", "type_from", "time_from", "time", "id_from", "payload_from", "records_from"]),
+        ("post", &["key", "type", "type_from", "time_from", "time", "id_from", "payload_from", "records_from"]),
     ] {
         let parameters = document["paths"]["/events"][method]["parameters"].as_array().cloned().unwrap_or_default();
         let declared: Vec<Value> = parameters

@@ -96,13 +96,15 @@ pub trait Running: fmt::Debug + Send + Sync {
     fn log(&self) -> String;
 }
 
-/// The signals for a server: two that it handles, and three that it cannot.
+/// The signals for a server: three that it handles, and three that it cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// Ctrl-C.
     Interrupt,
     /// What service managers send.
     Terminate,
+    /// Reads files again that have changed.
+    HangUp,
     /// Ends it at once.
     Kill,
     /// Stops it until [`Continue`](Self::Continue).

@@ -25,22 +25,26 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// Reads a whole body. After a refusal the connection cannot be reused: the end of the body is unknown.
+    /// Reads a whole body. After a refusal the connection cannot be reused: the end of the body is unknown. `arrived` is
+    /// set to the bytes that have arrived.
     pub(crate) fn read(
         stream: &mut Stream,
         framing: Framing,
         bytes_max: usize,
         budget: &Arc<Budget>,
         pace: Pace,
+        arrived: &mut u64,
     ) -> Result<Self, Refusal> {
         let mut body = Self { bytes: Vec::new(), share: budget.share(pace), pace };
-        match framing {
-            Framing::Length(length) => {
-                let length = usize::try_from(length).map_err(|_| Refusal::BodyTooLarge)?;
-                body.append(stream, length, bytes_max)?;
-            }
-            Framing::Chunked => body.append_chunks(stream, bytes_max)?,
-        }
+        let read = match framing {
+            Framing::Length(length) => match usize::try_from(length) {
+                Ok(length) => body.append(stream, length, bytes_max),
+                Err(_) => Err(Refusal::BodyTooLarge),
+            },
+            Framing::Chunked => body.append_chunks(stream, bytes_max),
+        };
+        *arrived = body.bytes.len() as u64;
+        read?;
         body.share.keep();
         Ok(body)
     }

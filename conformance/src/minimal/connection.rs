@@ -8,7 +8,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use argus_core::api::{
-    Action, Api, Read, ReadRun, ReadStep, Refusal, Reply, Route, ServiceState, Submission, Submitted,
+    Action, Api, Read, ReadRun, ReadStep, Refusal, Reply, RequestHead, Route, ServiceState, Submission, Submitted,
+    redacted,
 };
 use httpdate::HttpDate;
 
@@ -16,6 +17,7 @@ use crate::answers::AnswerMemory;
 use crate::body::Body;
 use crate::budget::Pace;
 use crate::clock::{moment, now};
+use crate::gate::Visitor;
 use crate::head::{Framing, HeadError, ReceivedHead};
 use crate::presence::{Next, Presence};
 use crate::server::Server;
@@ -81,7 +83,7 @@ fn next_head(server: &Server, stream: &mut Stream, answered: bool, slot: &Slot) 
         };
         let reply = server.api.refuse(Route::Other, &refusal);
         server.metrics.answered("", &reply);
-        let request_id = Api::request_id(&argus_core::api::RequestHead::default(), server.random());
+        let request_id = Api::request_id(&RequestHead::default(), server.random());
         write_head(stream, &reply, &request_id, false, false, false)?;
         stream.write(&reply.body)?;
         return Ok(None);
@@ -131,8 +133,9 @@ fn answer(server: &Server, stream: &mut Stream, head: &ReceivedHead) -> io::Resu
 fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken: &mut bool) -> io::Result<bool> {
     let request_id = head.with(|head| Api::request_id(head, server.random()));
     let mut body_is_read = head.framing() == Framing::Length(0);
-    let decided = catch_unwind(AssertUnwindSafe(|| decide(server, stream, head, &mut body_is_read)));
-    let answer = match decided {
+    let mut visitor = server.gate.visitor();
+    let decided = catch_unwind(AssertUnwindSafe(|| decide(server, stream, head, &mut visitor, &mut body_is_read)));
+    let mut answer = match decided {
         Ok(Ok(answer)) => answer,
         Ok(Err(Stop::Gone(error))) => return Err(error),
         Ok(Err(Stop::Refused(route, refusal))) => {
@@ -141,13 +144,15 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
         }
         Err(_) => Answer::Whole(server.api.refuse(Route::Other, &Refusal::Internal)),
     };
-    let reply = match &answer {
+    let reply = match &mut answer {
         Answer::Whole(reply) => reply,
-        Answer::Streamed(streamed) => &streamed.0,
+        Answer::Streamed(streamed) => &mut streamed.0,
     };
+    visitor.finish(reply);
     server.metrics.answered(&head.method, reply);
     if server.log.has_requests() {
-        server.log.line(&format!("{} {} {} {request_id}", head.method, head.target, reply.status));
+        let client = visitor.caller.client.map_or_else(String::new, |client| client.to_string());
+        server.log.line(&format!("{} {} {} {request_id} {client}", head.method, redacted(&head.target), reply.status));
     }
     let keep = body_is_read && !reply.close && head.keeps_alive() && !server.is_draining();
     let is_head = head.method == "HEAD";
@@ -164,18 +169,28 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
     }
 }
 
-fn decide(server: &Server, stream: &mut Stream, head: &ReceivedHead, body_is_read: &mut bool) -> Result<Answer, Stop> {
+fn decide(
+    server: &Server,
+    stream: &mut Stream,
+    head: &ReceivedHead,
+    visitor: &mut Visitor<'_>,
+    body_is_read: &mut bool,
+) -> Result<Answer, Stop> {
     let repository = server.committer.failure();
-    let warning = server.committer.warning();
+    let warning = server.committer.warning().or_else(|| server.gate.warning());
+    let peer = stream.peer();
     let state = ServiceState {
         draining: server.is_draining(),
         repository: repository.as_ref(),
         failure: server.ending.failure(),
         warning: warning.as_deref(),
+        gate: Some(visitor.gate(moment())),
     };
-    match head.with(|head| server.api.handle_request(head, &state)) {
+    let (action, caller) = head.with(|head| server.api.handle_request(&RequestHead { peer, ..*head }, &state));
+    visitor.caller = caller;
+    match action {
         Action::Reply(reply) => Ok(Answer::Whole(reply)),
-        Action::Submit(submission) => submit(server, stream, head, submission, body_is_read)
+        Action::Submit(submission) => submit(server, stream, head, submission, visitor, body_is_read)
             .map(Answer::Whole)
             .map_err(|refusal| Stop::Refused(Route::Events, refusal)),
         Action::Read(read) => begin_read(server, stream, read),
@@ -188,6 +203,7 @@ fn decide(server: &Server, stream: &mut Stream, head: &ReceivedHead, body_is_rea
                 server.answers.held(),
                 idle_closed,
                 log_lines_lost,
+                &server.gate.counters(),
             ))))
         }
     }
@@ -198,13 +214,17 @@ fn submit(
     stream: &mut Stream,
     head: &ReceivedHead,
     submission: Submission,
+    visitor: &mut Visitor<'_>,
     body_is_read: &mut bool,
 ) -> Result<Reply, Refusal> {
     if head.expects_continue() && stream.unread().is_empty() {
         stream.write(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| Refusal::BodyBroken)?;
     }
     let pace = Pace::new(server.settings.body_timeout, server.settings.body_bytes_per_second);
-    let body = Body::read(stream, head.framing(), submission.wire_bytes_max(), &server.budget, pace)?;
+    let mut arrived = 0;
+    let read = Body::read(stream, head.framing(), submission.wire_bytes_max(), &server.budget, pace, &mut arrived);
+    visitor.body_arrived(arrived);
+    let body = read?;
     *body_is_read = true;
     let deadline = Instant::now() + server.settings.request_timeout;
     match submission.handle_body(&body.bytes, now()) {
@@ -213,6 +233,7 @@ fn submit(
             let outcome = server.committer.commit(batch, deadline)?;
             if let Ok(receipt) = &outcome {
                 server.metrics.committed(receipt);
+                visitor.committed(receipt.stored);
             }
             Ok(acknowledgement.reply(&outcome))
         }

@@ -62,7 +62,13 @@ impl ReceivedHead {
     pub(crate) fn with<R>(&self, f: impl FnOnce(&RequestHead<'_>) -> R) -> R {
         let headers: Vec<(&str, &[u8])> =
             self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-        f(&RequestHead { method: &self.method, target: &self.target, headers: &headers, http_10: self.http_10 })
+        f(&RequestHead {
+            method: &self.method,
+            target: &self.target,
+            headers: &headers,
+            http_10: self.http_10,
+            peer: None,
+        })
     }
 
     /// How the body is delimited. The core refuses contradictions.

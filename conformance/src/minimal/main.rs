@@ -12,9 +12,11 @@ mod clock;
 mod commit;
 mod connection;
 mod ending;
+mod gate;
 mod head;
 mod log;
 mod metrics;
+mod new_key;
 mod presence;
 mod server;
 mod settings;
@@ -30,6 +32,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::gate::Gate;
 use crate::server::Server;
 use crate::settings::{Asked, Settings};
 
@@ -46,12 +49,23 @@ fn main() -> ExitCode {
             let _ = io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }
+        Ok(Asked::NewKey(new)) => {
+            let printed = new_key::print(&new).map_err(|error| complain(&error.to_string()));
+            return if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
         Err(message) => {
             complain(&message);
             return ExitCode::from(2);
         }
     };
-    match serve(settings) {
+    let gate = match Gate::open(&settings, server::seed()) {
+        Ok(gate) => Arc::new(gate),
+        Err(message) => {
+            complain(&message);
+            return ExitCode::from(2);
+        }
+    };
+    match serve(settings, gate) {
         Ok(code) => ExitCode::from(code),
         Err(message) => {
             complain(&message);
@@ -66,9 +80,9 @@ fn complain(message: &str) {
 }
 
 /// Serves until drained; returns the exit code.
-fn serve(settings: Settings) -> Result<u8, String> {
+fn serve(settings: Settings, gate: Arc<Gate>) -> Result<u8, String> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| format!("signals: {error}"))?;
-    let server = Arc::new(Server::open(settings)?);
+    let server = Arc::new(Server::open(settings, gate)?);
     // The standard hook would block on standard error.
     let logging = Arc::clone(&server);
     std::panic::set_hook(Box::new(move |panic| logging.log.line(&panic.to_string())));

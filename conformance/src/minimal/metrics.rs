@@ -8,6 +8,7 @@ use argus_core::api::Reply;
 use argus_core::repository::{Receipt, Stats};
 
 use crate::answers::Held;
+use crate::gate::KeyCounters;
 
 /// The counters of a server.
 #[derive(Debug, Default)]
@@ -47,7 +48,14 @@ impl Metrics {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).broken += 1;
     }
 
-    pub(crate) fn render(&self, stats: &Stats, held: Held, idle_closed: u64, log_lines_lost: u64) -> String {
+    pub(crate) fn render(
+        &self,
+        stats: &Stats,
+        held: Held,
+        idle_closed: u64,
+        log_lines_lost: u64,
+        keys: &BTreeMap<String, KeyCounters>,
+    ) -> String {
         let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page(String::new());
         page.family("argus_build_info", "gauge", "Always 1; the labels have the version and the runtime.");
@@ -71,6 +79,7 @@ impl Metrics {
         page.sample("argus_connection_incidents_total", "{kind=\"broken\"}", counters.broken);
         page.sample("argus_connection_incidents_total", "{kind=\"idle_closed\"}", idle_closed);
         page.single("argus_log_lines_lost_total", "counter", "Log lines that could not be written.", log_lines_lost);
+        page.keys(keys);
         page.single("argus_answer_bytes_held", "gauge", "Bytes that answers hold.", held.bytes as u64);
         page.single("argus_answers_in_flight", "gauge", "Running answers.", held.answers as u64);
         page.single("argus_stored_events", "gauge", "Events in the repository.", stats.events);
@@ -92,6 +101,30 @@ impl Page {
 
     fn sample(&mut self, name: &str, labels: &str, value: u64) {
         let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+
+    fn keys(&mut self, keys: &BTreeMap<String, KeyCounters>) {
+        if keys.is_empty() {
+            return;
+        }
+        let families: [(&str, &str, fn(&KeyCounters) -> u64); 3] = [
+            ("argus_key_requests_total", "Requests with this key.", |counters| counters.requests),
+            ("argus_key_events_written_total", "Events stored with this key.", |counters| counters.events),
+            ("argus_key_body_bytes_total", "Bytes of request bodies with this key.", |counters| counters.bytes),
+        ];
+        for (name, help, value) in families {
+            self.family(name, "counter", help);
+            for (key, counters) in keys {
+                self.sample(name, &format!("{{key=\"{key}\"}}"), value(counters));
+            }
+        }
+        let name = "argus_key_requests_refused_total";
+        self.family(name, "counter", "Requests with this key that were refused.");
+        for (key, counters) in keys {
+            for (reason, count) in [("forbidden", counters.forbidden), ("too-many-requests", counters.limited)] {
+                self.sample(name, &format!("{{key=\"{key}\",reason=\"{reason}\"}}"), count);
+            }
+        }
     }
 
     fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {

@@ -14,6 +14,7 @@ use crate::answers::Answers;
 use crate::budget::Budget;
 use crate::commit::Committer;
 use crate::ending::Ending;
+use crate::gate::Gate;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -25,6 +26,7 @@ const FILES: usize = 24;
 /// What all connections share.
 pub(crate) struct Server {
     pub(crate) settings: Settings,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) api: Api,
     pub(crate) budget: Arc<Budget>,
     pub(crate) answers: Arc<Answers>,
@@ -40,10 +42,10 @@ pub(crate) struct Server {
 
 impl Server {
     /// Opens the repository and the port.
-    pub(crate) fn open(settings: Settings) -> Result<Self, String> {
+    pub(crate) fn open(settings: Settings, gate: Arc<Gate>) -> Result<Self, String> {
         let connections_max = settings.connections_max.min(descriptors()?);
         let random = RandomState::new();
-        let seed = Seed(u128::from(draw(&random, u64::MAX)) << 64 | u128::from(draw(&random, u64::MAX - 1)));
+        let seed = Seed(seed());
         let tuning = Tuning { types_max: settings.limits.types_max, ..Tuning::default() };
         let repository = Engine::open_with(MemoryStorage::default(), seed, tuning)
             .map_err(|error| format!("repository: {error}"))?;
@@ -55,6 +57,7 @@ impl Server {
         let ending = Arc::new(Ending::new(address, Arc::clone(&slots)));
         let no_thread = |error| format!("a thread: {error}");
         let log = Log::start(&settings.log, &ending).map_err(no_thread)?;
+        gate.watch(&ending).map_err(no_thread)?;
         let committer = Committer::start(Box::new(repository), settings.queue_batches_max, &ending);
         Ok(Self {
             api: Api::new(settings.limits),
@@ -64,6 +67,7 @@ impl Server {
             committer: committer.map_err(no_thread)?,
             log,
             ending,
+            gate,
             listener: Mutex::new(Some(listener)),
             random,
             drawn: AtomicU64::new(0),
@@ -95,6 +99,12 @@ fn descriptors() -> Result<usize, String> {
         .checked_sub(FILES)
         .filter(|most| *most > 0)
         .ok_or_else(|| format!("the system permits {permitted} open files, and at least {} are needed", FILES + 1))
+}
+
+/// An unpredictable number that is different each time.
+pub(crate) fn seed() -> u128 {
+    let random = RandomState::new();
+    u128::from(draw(&random, 1)) << 64 | u128::from(draw(&random, 2))
 }
 
 fn draw(random: &RandomState, number: u64) -> u64 {

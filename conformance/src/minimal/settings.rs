@@ -1,11 +1,17 @@
 //! The flags that the suite uses. The other hosts have more, and environment variables.
 
+use std::fmt::Display;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use argus_core::api::Limits;
+use argus_core::auth::NewKey;
 use argus_core::engine::TYPES_MAX_DEFAULT;
 use argus_core::event::PAYLOAD_DEPTH_DEFAULT;
+use argus_core::limit::{Network, Quota, Quotas, Rate, parse_amount, parse_size};
 use lexopt::{Arg, Parser};
+
+use crate::new_key;
 
 pub(crate) const HELP: &str = "\
 The smallest host of Argus Events: a test subject, not a product.
@@ -31,8 +37,16 @@ Usage: argus-minimal [OPTIONS]
       --request-timeout DURATION     Time to the head of an answer
       --keep-alive-timeout DURATION  Time that a connection may be idle
       --write-timeout DURATION       Time that a client may read nothing
+      --keys FILE                    API keys; read again when the file changes
+      --rate-limit RATE              Requests from an address, as in 100/s
+      --rate-burst COUNT             Requests from an address at once
+      --rate-limit-bytes RATE        Bytes of bodies from an address, as in 10MiB/s
+      --rate-burst-bytes SIZE        Bytes of bodies from an address at once
+      --trust-proxy CIDR             Networks of proxies that name the client
       --drain-timeout DURATION       Time for running requests after a signal
       --log LEVEL                    `debug` logs one line per request on standard error [default: info]
+      key new --name NAME --scope SCOPE [--type PATTERN] [--expires TIME]
+                                     Print the entry of a new key, and on standard error the key
   -h, --help, help                   Print this
   -V, --version, version             Print the version
 
@@ -49,6 +63,8 @@ pub(crate) enum Asked {
     Serve(Box<Settings>),
     /// Print this.
     Print(&'static str),
+    /// Make a key.
+    NewKey(Box<NewKey>),
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +83,9 @@ pub(crate) struct Settings {
     pub(crate) write_timeout: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) log: String,
+    pub(crate) keys: Option<PathBuf>,
+    pub(crate) quotas: Quotas,
+    pub(crate) proxies: Vec<Network>,
 }
 
 /// The default of the request timeout.
@@ -95,6 +114,9 @@ impl Default for Settings {
             write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
             log: "info".to_owned(),
+            keys: None,
+            quotas: Quotas::default(),
+            proxies: Vec::new(),
         }
     }
 }
@@ -104,12 +126,16 @@ impl Settings {
     pub(crate) fn read(mut parser: Parser) -> Result<Asked, String> {
         let mut settings = Self::default();
         let mut port = None;
+        let (mut rate, mut burst, mut rate_bytes, mut burst_bytes) = (None, None, None, None);
         while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
             let flag = match argument {
                 Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Print(HELP)),
                 Arg::Long("version") | Arg::Short('V') => return Ok(Asked::Print(VERSION)),
                 Arg::Long(flag) => flag.to_owned(),
                 Arg::Value(command) if command == "help" => return Ok(Asked::Print(HELP)),
+                Arg::Value(command) if command == "key" => {
+                    return new_key::read(&mut parser).map(|new| Asked::NewKey(Box::new(new)));
+                }
                 Arg::Value(command) if command == "version" => return Ok(Asked::Print(VERSION)),
                 Arg::Short(_) | Arg::Value(_) => return Err(argument.unexpected().to_string()),
             };
@@ -140,11 +166,28 @@ impl Settings {
                 "keep-alive-timeout" => parse_duration(&value()?).map(|read| settings.keep_alive_timeout = read),
                 "write-timeout" => parse_duration(&value()?).map(|read| settings.write_timeout = read),
                 "drain-timeout" => parse_duration(&value()?).map(|read| settings.drain_timeout = read),
+                "keys" => value().map(|read| settings.keys = Some(read.into())),
+                "rate-limit" => parsed(Rate::parse_requests(&value()?)).map(|read| rate = Some(read)),
+                "rate-burst" => parsed(parse_amount(&value()?)).map(|read| burst = Some(read)),
+                "rate-limit-bytes" => parsed(Rate::parse_bytes(&value()?)).map(|read| rate_bytes = Some(read)),
+                "rate-burst-bytes" => parsed(parse_size(&value()?)).map(|read| burst_bytes = Some(read)),
+                "trust-proxy" => value()?
+                    .split(',')
+                    .map(|network| parsed(network.trim().parse::<Network>()))
+                    .collect::<Result<Vec<_>, _>>()
+                    .map(|read| settings.proxies.extend(read)),
                 "log" => parse_level(value()?).map(|read| settings.log = read),
                 _ => Err("there is no such flag; --help lists them".to_owned()),
             };
             read.map_err(|message| format!("--{flag}: {message}"))?;
         }
+        if (burst.is_some() && rate.is_none()) || (burst_bytes.is_some() && rate_bytes.is_none()) {
+            return Err("a burst limits nothing without its rate".to_owned());
+        }
+        settings.quotas = Quotas {
+            requests: rate.map(|rate| Quota::new(rate, burst)),
+            bytes: rate_bytes.map(|rate| Quota::new(rate, burst_bytes)),
+        };
         if let (Some(port), Some((host, _))) = (port, settings.endpoint.rsplit_once(':')) {
             settings.endpoint = format!("{host}:{port}");
         }
@@ -157,6 +200,10 @@ fn parse_endpoint(text: String) -> Result<String, String> {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text),
         Some(_) | None => Err(format!("expected HOST:PORT, not {text:?}")),
     }
+}
+
+fn parsed<T, E: Display>(read: Result<T, E>) -> Result<T, String> {
+    read.map_err(|error| error.to_string())
 }
 
 fn parse_port(text: &str) -> Result<u16, String> {

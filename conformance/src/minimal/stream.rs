@@ -1,7 +1,7 @@
 //! A socket with deadlines, and the received bytes that were not used yet.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,11 @@ impl Stream {
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(write_timeout))?;
         Ok(Self { socket, acknowledged: 0, ahead: 0, unread: Vec::new() })
+    }
+
+    /// The address of the client's end.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.socket.peer_addr().ok().map(|address| address.ip())
     }
 
     /// The received bytes that were not used yet.

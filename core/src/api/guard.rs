@@ -21,6 +21,16 @@ pub(super) struct CheckedHead<'a> {
     pub(super) content_length: Option<u64>,
 }
 
+impl CheckedHead<'_> {
+    /// Whether the request has a body that is not known to be empty.
+    pub(super) fn has_body(&self, head: &RequestHead<'_>) -> bool {
+        match self.content_length {
+            Some(length) => length > 0,
+            None => values(head, "transfer-encoding").next().is_some(),
+        }
+    }
+}
+
 /// A method: one that a route supports, or any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
@@ -187,7 +197,7 @@ mod tests {
         fields: &[(&str, &str)],
     ) -> Result<(Method, Option<u64>), (u16, bool)> {
         let headers: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        check(&RequestHead { method, target, headers: &headers, http_10 })
+        check(&RequestHead { method, target, headers: &headers, http_10, peer: None })
             .map(|checked| (checked.method, checked.content_length))
             .map_err(|error| (error.problem.kind.status(), error.close))
     }

@@ -69,10 +69,10 @@ pub(super) fn ready(state: &ServiceState<'_>) -> Reply {
             failing = format!("the storage is unavailable, only reads are served: {}", cause.public_text());
             Health::new(Status::Fail, Some(&failing))
         }
-        ServiceState { draining: false, repository: None, failure: None, warning: Some(warning) } => {
+        ServiceState { draining: false, repository: None, failure: None, warning: Some(warning), gate: _ } => {
             Health::new(Status::Warn, Some(warning))
         }
-        ServiceState { draining: false, repository: None, failure: None, warning: None } => {
+        ServiceState { draining: false, repository: None, failure: None, warning: None, gate: _ } => {
             Health::new(Status::Pass, None)
         }
     };
@@ -123,7 +123,8 @@ mod tests {
             (reply.status, serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap())
         };
         let at = |draining, repository: Option<Failure>, failure| {
-            with(ServiceState { draining, repository: repository.as_ref(), failure, warning: Some("the clock") })
+            let (repository, warning) = (repository.as_ref(), Some("the clock"));
+            with(ServiceState { draining, repository, failure, warning, gate: None })
         };
         let pass = serde_json::json!({"status": "pass", "version": VERSION});
         assert_eq!(with(ServiceState::default()), (200, pass));

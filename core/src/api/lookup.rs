@@ -9,27 +9,36 @@ use super::problem_reply::ProblemReply;
 use super::target::Target;
 use super::text::Excerpt;
 use super::{ProblemKind, Reply, Route};
+use crate::auth::Access;
+use crate::event::Event;
 use crate::repository::{ReadError, Snapshot};
 
 /// A `GET` or `HEAD` of `/events/{id}`.
 #[derive(Debug)]
 pub(super) struct Lookup {
     id: String,
+    access: Access,
     head_only: bool,
 }
 
 impl Lookup {
-    pub(super) fn read(id: String, target: &Target<'_>, head_only: bool) -> Result<Self, ProblemReply> {
+    pub(super) fn read(id: String, target: &Target<'_>, access: Access, head_only: bool) -> Result<Self, ProblemReply> {
         match target.params.first() {
             Some(param) => Err(invalid(format!("{}: this route has no parameters", Excerpt(&param.name)))),
-            None => Ok(Self { id, head_only }),
+            None => Ok(Self { id, access, head_only }),
         }
     }
 
-    /// The event, or 404. May read from storage.
+    /// The event, or 404, also for an event that the caller may not see. May read from storage.
     pub(super) fn reply(self, snapshot: &dyn Snapshot) -> Result<Reply, ReadError> {
         let mut body = Vec::new();
-        let reply = if snapshot.get(&self.id, &mut |event| event.write_json(&mut body))? {
+        let mut write = |event: Event<'_>| {
+            if self.access.permits(event.event_type) {
+                event.write_json(&mut body);
+            }
+        };
+        snapshot.get(&self.id, &mut write)?;
+        let reply = if !body.is_empty() {
             body.push(b'\n');
             Reply::new(Route::Event, 200, "application/json", body)
         } else {

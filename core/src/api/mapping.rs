@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::params::{invalid, once, unknown};
 use super::problem_reply::ProblemReply;
+use super::redaction::KEY_PARAMETER;
 use super::target::Param;
 use super::text::Excerpt;
 use crate::event::EventType;
@@ -36,6 +37,8 @@ pub(super) fn read(params: &[Param<'_>]) -> Result<(Dialect, Option<Pointer>), P
             "id_from" => add(&mut id_from, name, parse_field_pointer(name, value)?)?,
             "payload_from" => once(&mut payload, name, parse_pointer(name, value)?)?,
             "records_from" => once(&mut records, name, parse_pointer(name, value)?)?,
+            // The gate has read it. A server without keys ignores it, so that a client need not know.
+            KEY_PARAMETER => {}
             _ => return Err(unknown(name, PARAMETERS)),
         }
     }

@@ -10,6 +10,8 @@ mod charset;
 mod content;
 mod fields;
 mod format;
+mod forwarded;
+mod gate;
 mod guard;
 mod health;
 mod lookup;
@@ -19,6 +21,7 @@ mod problem;
 mod problem_reply;
 mod read;
 mod read_step;
+mod redaction;
 mod refusal;
 mod reply;
 mod route;
@@ -29,10 +32,13 @@ mod text;
 
 pub use acknowledgement::Acknowledgement;
 pub use acknowledgement_body::Acknowledged;
+pub use forwarded::Proxies;
+pub use gate::{Caller, Gate, Meters};
 pub use health::Metrics;
 pub use problem::{Problem, ProblemKind};
 pub use read::{READ_BUDGET, Read, ReadRun};
 pub use read_step::ReadStep;
+pub use redaction::redacted;
 pub use refusal::Refusal;
 pub use reply::Reply;
 pub use route::Route;
@@ -41,6 +47,8 @@ pub use submission::{Submission, Submitted};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use core::fmt;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use fields::values;
@@ -52,6 +60,7 @@ use route::Resource;
 use search::Search;
 use text::Excerpt;
 
+use crate::auth::Access;
 use crate::hex;
 use crate::repository::Failure;
 
@@ -80,7 +89,7 @@ pub struct Limits {
 }
 
 /// The head of a request, as received.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct RequestHead<'a> {
     /// The method, as sent.
     pub method: &'a str,
@@ -90,6 +99,22 @@ pub struct RequestHead<'a> {
     pub headers: &'a [(&'a str, &'a [u8])],
     /// Whether the request uses HTTP/1.0, which needs no `Host` and has no transfer codings.
     pub http_10: bool,
+    /// The address at the other end of the connection; `None` if it has none.
+    pub peer: Option<IpAddr>,
+}
+
+impl fmt::Debug for RequestHead<'_> {
+    /// Without the values of header fields and the query, which may have keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, target, headers, http_10, peer } = self;
+        f.debug_struct("RequestHead")
+            .field("method", method)
+            .field("target", &redacted(target))
+            .field("headers", &headers.len())
+            .field("http_10", http_10)
+            .field("peer", peer)
+            .finish()
+    }
 }
 
 /// The state of the service, as far as replies depend on it.
@@ -103,6 +128,8 @@ pub struct ServiceState<'a> {
     pub failure: Option<&'a str>,
     /// A warning for operators that does not affect requests. Any caller can read it, so it must name no path.
     pub warning: Option<&'a str>,
+    /// Keys, rate limits and trusted proxies; `None` if there are none of them.
+    pub gate: Option<Gate<'a>>,
 }
 
 /// What a host does next.
@@ -125,22 +152,25 @@ impl Api {
         Self { limits }
     }
 
-    /// Decides what to do with a request. The order of its checks is part of the wire contract.
+    /// Decides what to do with a request, and says who sent it. The order of its checks is part of the wire contract.
+    /// Every reply to the request goes through [`Caller::finish`].
     #[must_use]
-    pub fn handle_request(&self, head: &RequestHead<'_>, state: &ServiceState<'_>) -> Action {
+    pub fn handle_request(&self, head: &RequestHead<'_>, state: &ServiceState<'_>) -> (Action, Caller) {
         let head_only = head.method == "HEAD";
+        let mut caller = Caller::of(head, state.gate.as_ref());
         let (route, decided) = match guard::check(head) {
             Ok(checked) => {
                 let resource = Resource::of(&checked.target);
-                (resource.route(), self.decide(head, &checked, resource, state))
+                (resource.route(), self.decide(head, &checked, resource, state, &mut caller))
             }
             Err(problem) => (Route::Other, Err(problem)),
         };
-        match decided {
+        let action = match decided {
             Ok(Action::Reply(reply)) => Action::Reply(reply.for_head(head_only)),
             Ok(action) => action,
             Err(problem) => Action::Reply(problem.reply(route).for_head(head_only)),
-        }
+        };
+        (action, caller)
     }
 
     /// The reply to a request that the host refuses. `route` is [`Route::Other`] if the host does not know the route.
@@ -171,11 +201,16 @@ impl Api {
         checked: &CheckedHead<'_>,
         resource: Resource,
         state: &ServiceState<'_>,
+        caller: &mut Caller,
     ) -> Result<Action, ProblemReply> {
         let route = resource.route();
         if state.draining && !route.is_served_while_draining() {
             return Err(refusal::draining());
         }
+        let access = match &state.gate {
+            Some(gate) => gate.check(head, checked, route, caller)?,
+            None => Access::default(),
+        };
         let head_only = match (checked.method, route) {
             (_, Route::Other) => {
                 let detail = format!("there is nothing at this path; the routes are {}", Route::list());
@@ -183,7 +218,7 @@ impl Api {
             }
             (Method::Get, _) => false,
             (Method::Head, _) => true,
-            (Method::Post, Route::Events) => return self.submit(head, checked, state).map(Action::Submit),
+            (Method::Post, Route::Events) => return self.submit(head, checked, &access, state).map(Action::Submit),
             (Method::Post | Method::Other, _) => {
                 let detail = format!("{} takes {}, not {}", route.as_str(), route.allow(), Excerpt(head.method));
                 return Err(
@@ -193,9 +228,9 @@ impl Api {
         };
         let target = &checked.target;
         match resource {
-            Resource::Event(id) => Ok(self.read(Question::Lookup(Lookup::read(id, target, head_only)?))),
+            Resource::Event(id) => Ok(self.read(Question::Lookup(Lookup::read(id, target, access, head_only)?))),
             Resource::Fixed(Route::Events) => {
-                Ok(self.read(Question::Search(Box::new(Search::read(head, target, head_only)?))))
+                Ok(self.read(Question::Search(Box::new(Search::read(head, target, &access, head_only)?))))
             }
             Resource::Fixed(Route::Metrics) => Ok(Action::Metrics(Metrics { head_only })),
             Resource::Fixed(Route::Ready) => Ok(Action::Reply(health::ready(state))),
@@ -215,11 +250,12 @@ impl Api {
         &self,
         head: &RequestHead<'_>,
         checked: &CheckedHead<'_>,
+        access: &Access,
         state: &ServiceState<'_>,
     ) -> Result<Submission, ProblemReply> {
         match state.repository {
             Some(failure) => Err(acknowledgement::storage_problem(failure)),
-            None => Submission::read(&self.limits, head, checked),
+            None => Submission::read(&self.limits, head, checked, access),
         }
     }
 }

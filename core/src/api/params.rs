@@ -10,6 +10,7 @@ use super::ProblemKind;
 use super::problem_reply::ProblemReply;
 use super::target::Param;
 use super::text::Excerpt;
+use crate::auth::Access;
 use crate::event::Timestamp;
 use crate::query::{
     Filter, IDS_MAX, LIMIT_MAX, OPERAND_BYTES_MAX, Operand, Order, PAYLOAD_FILTERS_MAX, PAYLOAD_PATH_BYTES_MAX,
@@ -21,7 +22,8 @@ const PARAMETERS: &str = "type and type[prefix] (the event_type), start and end 
     after_seq, limit, order, cursor";
 
 /// Parses the parameters of `GET /events`. An unknown or invalid one is an error, never ignored.
-pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, ProblemReply> {
+/// The filter matches only what the caller may see. So a cursor belongs to a caller with the same access.
+pub(super) fn read_scan(params: &[Param<'_>], access: &Access) -> Result<Scan, ProblemReply> {
     let mut scan = Scan::default();
     let (mut order, mut cursor) = (None, None);
     for Param { name, value } in params {
@@ -33,6 +35,7 @@ pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, ProblemReply> {
         }
     }
     check_filter(&scan.filter)?;
+    access.restrict(&mut scan.filter);
     scan.order = order.unwrap_or_default();
     if let Some(cursor) = cursor {
         let position = decode_cursor(cursor, &scan).map_err(|error| invalid(format!("cursor: {error}")))?;
@@ -85,6 +88,8 @@ pub(super) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), 
 
 /// The error for a parameter that the route does not have. `known` lists those that it has.
 pub(super) fn unknown(name: &str, known: &str) -> ProblemReply {
+    // What follows a '=' that is encoded was meant as a value, and may be a key.
+    let name = name.split_once('=').map_or(name, |(name, _)| name);
     invalid(format!("{}: unknown parameter; the parameters are {known}", Excerpt(name)))
 }
 
@@ -199,7 +204,7 @@ mod tests {
 
     fn read(query: &str) -> Result<Scan, String> {
         let target = format!("/events?{query}");
-        read_scan(&Target::parse(&target).unwrap().params).map_err(|error| {
+        read_scan(&Target::parse(&target).unwrap().params, &Access::default()).map_err(|error| {
             assert_eq!(error.problem.kind, ProblemKind::InvalidParameter);
             error.problem.detail
         })

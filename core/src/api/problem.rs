@@ -30,6 +30,10 @@ crate::listed::listed! {
         InvalidJson,
         /// 400: a query parameter is unknown, repeated or has a bad value.
         InvalidParameter,
+        /// 401: the request has no valid key.
+        Unauthorized,
+        /// 403: the key does not permit this.
+        Forbidden,
         /// 404
         NotFound,
         /// 405
@@ -46,6 +50,8 @@ crate::listed::listed! {
         ExpectationFailed,
         /// 422: the body has invalid events.
         InvalidEvents,
+        /// 429: more than the rate limit allows.
+        TooManyRequests,
         /// 431: the request line and header fields are too long or too many.
         HeadTooLarge,
         /// 500
@@ -96,6 +102,8 @@ impl ProblemKind {
             Self::BadRequest => ("bad-request", 400, "Bad request"),
             Self::InvalidJson => ("invalid-json", 400, "The body is not JSON"),
             Self::InvalidParameter => ("invalid-parameter", 400, "Invalid query parameter"),
+            Self::Unauthorized => ("unauthorized", 401, "A valid key is needed"),
+            Self::Forbidden => ("forbidden", 403, "The key does not permit this"),
             Self::NotFound => ("not-found", 404, "Not found"),
             Self::MethodNotAllowed => ("method-not-allowed", 405, "Method not allowed"),
             Self::NotAcceptable => ("not-acceptable", 406, "Not acceptable"),
@@ -104,6 +112,7 @@ impl ProblemKind {
             Self::UnsupportedMediaType => ("unsupported-media-type", 415, "Unsupported media type"),
             Self::ExpectationFailed => ("expectation-failed", 417, "Expectation failed"),
             Self::InvalidEvents => ("invalid-events", 422, "Invalid events"),
+            Self::TooManyRequests => ("too-many-requests", 429, "Too many requests"),
             Self::HeadTooLarge => ("head-too-large", 431, "Request header fields too large"),
             Self::Internal => ("internal", 500, "Internal error"),
             Self::Damaged => ("damaged", 500, "Stored events are damaged"),
@@ -118,7 +127,7 @@ impl ProblemKind {
         }
     }
 
-    /// The value of `Retry-After` in seconds (RFC 9110, section 10.2.3). Overload passes within a second, a restart
+    /// The value of `Retry-After` in seconds (RFC 9110, section 10.2.3), if it is the same for all requests. Overload passes within a second, a restart
     /// takes a few, and a failed or full disk needs an operator.
     pub(super) fn retry_after_seconds(self) -> Option<u32> {
         match self {
@@ -129,6 +138,8 @@ impl ProblemKind {
             Self::BadRequest
             | Self::InvalidJson
             | Self::InvalidParameter
+            | Self::Unauthorized
+            | Self::Forbidden
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::NotAcceptable
@@ -137,6 +148,7 @@ impl ProblemKind {
             | Self::UnsupportedMediaType
             | Self::ExpectationFailed
             | Self::InvalidEvents
+            | Self::TooManyRequests
             | Self::HeadTooLarge
             | Self::Internal
             | Self::Damaged

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::guard::Method;
 use super::target::Target;
 
 crate::listed::listed! {
@@ -53,6 +54,31 @@ impl Route {
         match self {
             Self::Health | Self::Live | Self::Ready | Self::Metrics => true,
             Self::Events | Self::Event | Self::OpenApi | Self::Root | Self::Other => false,
+        }
+    }
+
+    /// Whether the route tells if the service is up. Such routes are open and not limited, so that probes never fail
+    /// because of other requests.
+    pub(super) fn is_health(self) -> bool {
+        match self {
+            Self::Health | Self::Live | Self::Ready => true,
+            Self::Events | Self::Event | Self::Metrics | Self::OpenApi | Self::Root | Self::Other => false,
+        }
+    }
+
+    /// Whether a request may have its key in the query, because browsers have interfaces for it that set no header
+    /// fields.
+    pub(super) fn takes_key_in_query(self, method: Method) -> bool {
+        match self {
+            Self::Events => method == Method::Post,
+            Self::Event
+            | Self::Health
+            | Self::Live
+            | Self::Ready
+            | Self::Metrics
+            | Self::OpenApi
+            | Self::Root
+            | Self::Other => false,
         }
     }
 

@@ -21,6 +21,7 @@ use super::problem_reply::ProblemReply;
 use super::read_step::ReadStep;
 use super::target::Target;
 use super::{Reply, RequestHead, Route};
+use crate::auth::Access;
 use crate::query::{Order, Position, Scan, encode_cursor};
 use crate::repository::{Flow, ReadError, Reader, ScanHead, ScanRun, Snapshot};
 
@@ -125,8 +126,13 @@ enum Phase {
 }
 
 impl Search {
-    pub(super) fn read(head: &RequestHead<'_>, target: &Target<'_>, head_only: bool) -> Result<Self, ProblemReply> {
-        let scan = read_scan(&target.params)?;
+    pub(super) fn read(
+        head: &RequestHead<'_>,
+        target: &Target<'_>,
+        access: &Access,
+        head_only: bool,
+    ) -> Result<Self, ProblemReply> {
+        let scan = read_scan(&target.params, access)?;
         let format = Format::negotiate(head)?;
         Ok(Self { scan, format, link_query: target.raw_query_without("cursor"), head_only })
     }

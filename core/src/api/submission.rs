@@ -13,6 +13,7 @@ use super::guard::CheckedHead;
 use super::problem_reply::ProblemReply;
 use super::text::Excerpt;
 use super::{Limits, Problem, ProblemKind, Reply, RequestHead, Route, charset, mapping};
+use crate::auth::Access;
 use crate::batch::Batch;
 use crate::event::Timestamp;
 use crate::ingest::{self, EventFault, FaultCode, Framing, Handling, IngestError, Line, ParseOptions, Parsed};
@@ -43,6 +44,7 @@ impl Submission {
         limits: &Limits,
         head: &RequestHead<'_>,
         checked: &CheckedHead<'_>,
+        access: &Access,
     ) -> Result<Self, ProblemReply> {
         let (dialect, records) = mapping::read(&checked.target.params)?;
         let framing = read_framing(head)?;
@@ -61,8 +63,18 @@ impl Submission {
             Some(_) | None => Handling::Strict,
         };
         let Limits { payload_bytes_max, depth_max, types_max, .. } = *limits;
+        let permitted = access.types().cloned();
         Ok(Self {
-            options: ParseOptions { framing, records, dialect, handling, payload_bytes_max, depth_max, types_max },
+            options: ParseOptions {
+                framing,
+                records,
+                dialect,
+                handling,
+                payload_bytes_max,
+                depth_max,
+                types_max,
+                permitted,
+            },
             coding,
             declared_bytes: checked.content_length,
             body_bytes_max: limits.body_bytes_max,

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use thiserror::Error;
 
+use super::redaction::redacted_key;
 use super::text::Excerpt;
 use crate::hex;
 
@@ -57,9 +58,7 @@ impl<'a> Target<'a> {
             .split('/')
             .map(|segment| decode("path", segment))
             .collect::<Result<_, _>>()?;
-        let params = raw_params(raw_query)
-            .map(|(name, value)| Ok(Param { name: decode_form(name)?, value: decode_form(value)? }))
-            .collect::<Result<_, _>>()?;
+        let params = raw_query.split('&').filter(|raw| !raw.is_empty()).map(param).collect::<Result<_, _>>()?;
         Ok(Self { segments, raw_query, params })
     }
 
@@ -105,9 +104,15 @@ fn origin_form(target: &str) -> Result<&str, TargetError> {
     Ok(origin)
 }
 
-/// Undecoded names and values. A parameter without `=` has an empty value. Empty parameters are skipped.
-fn raw_params(raw_query: &str) -> impl Iterator<Item = (&str, &str)> {
-    raw_query.split('&').filter(|raw| !raw.is_empty()).map(|raw| raw.split_once('=').unwrap_or((raw, "")))
+/// Decodes a parameter. One without `=` has an empty value. An error does not quote a key.
+fn param(raw: &str) -> Result<Param<'_>, TargetError> {
+    let (name, value) = raw.split_once('=').unwrap_or((raw, ""));
+    let decoded = decode_form(name).and_then(|name| Ok(Param { name, value: decode_form(value)? }));
+    decoded.map_err(|error| match (error, redacted_key(raw)) {
+        (TargetError::Percent { part, .. }, Some(shown)) => TargetError::Percent { part, text: shown.into() },
+        (TargetError::Utf8 { part, .. }, Some(shown)) => TargetError::Utf8 { part, text: shown.into() },
+        (error, _) => error,
+    })
 }
 
 /// Decodes a name or a value of `application/x-www-form-urlencoded`.
@@ -198,6 +203,10 @@ mod tests {
         }
         for target in ["/%ff", "/a?x=%C3", "/a?x=%C0%80", "/a?x=%ED%A0%80"] {
             assert!(matches!(Target::parse(target), Err(TargetError::Utf8 { .. })), "{target}");
+        }
+        for target in ["/events?key=SECRET%", "/events?k%65y=SECRET%ff", "/events?key%3DSECRET%"] {
+            let error = Target::parse(target).unwrap_err().to_string();
+            assert!(error.contains("key=[redacted]") && !error.contains("SECRET"), "{error}");
         }
         let error = Target::parse("/events?type=100%").unwrap_err().to_string();
         assert_eq!(error, "the query has '%' without two hexadecimal digits in '100%'; '%' itself is written '%25'");

@@ -5,11 +5,13 @@ mod event_type;
 mod id;
 mod payload;
 mod timestamp;
+mod type_test;
 
 pub use event_type::{EventType, EventTypeError};
 pub use id::{ClientId, ClientIdError, EventId, Uuid, UuidError};
 pub use payload::Payload;
 pub use timestamp::{Timestamp, TimestampError};
+pub use type_test::TypeTest;
 
 use alloc::vec::Vec;
 

@@ -4,12 +4,12 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::fault::{number_too_long, payload_too_deep, too_many_types};
+use super::fault::{number_too_long, payload_too_deep, too_many_types, type_not_permitted};
 use super::field::FieldFault;
 use super::place::{Place, Step};
 use super::{EventFault, FAULTS_LISTED_MAX, FaultCode, IngestError, ParseOptions, Parsed, Places};
 use crate::batch::{BatchBuilder, NewEvent};
-use crate::event::{Payload, Timestamp};
+use crate::event::{Payload, Timestamp, TypeTest};
 use crate::json::{self, Scanner, Span, SyntaxError};
 use crate::room::Room;
 
@@ -179,9 +179,13 @@ impl<'m, 'r> Collector<'m, 'r> {
         self.listed.push(EventFault { index, pointer, line, code, detail: detail() });
     }
 
-    /// Adds a valid event, or a fault if its type exceeds the limit.
+    /// Adds a valid event, or a fault if its type is not permitted or exceeds the limit.
     pub(super) fn push(&mut self, event: NewEvent<'_>) {
-        let ParseOptions { types_max, dialect, .. } = self.options;
+        let ParseOptions { types_max, dialect, permitted, .. } = self.options;
+        let matches = |test: &TypeTest| test.matches(event.event_type.as_str().as_bytes());
+        if permitted.as_ref().is_some_and(|permitted| !permitted.iter().any(matches)) {
+            return self.fault(|out| dialect.write_type_pointer(out), FaultCode::TypeNotPermitted, type_not_permitted);
+        }
         if self.batch.type_count() >= *types_max && !self.batch.has_type(event.event_type) {
             let detail = || too_many_types(*types_max as u64);
             return self.fault(|out| dialect.write_type_pointer(out), FaultCode::TooManyTypes, detail);

@@ -60,6 +60,8 @@ crate::listed::listed! {
         NumberTooLong,
         /// A type that would exceed the limit on event types.
         TooManyTypes,
+        /// A type that the caller's key may not write.
+        TypeNotPermitted,
     }
 }
 
@@ -81,6 +83,7 @@ impl FaultCode {
             Self::PayloadTooDeep => "payload_too_deep",
             Self::NumberTooLong => "number_too_long",
             Self::TooManyTypes => "too_many_types",
+            Self::TypeNotPermitted => "type_not_permitted",
         }
     }
 }
@@ -108,6 +111,11 @@ pub(crate) fn too_many_types(types_max: u64) -> String {
         "at most {types_max} different event types are stored (--max-event-types), and this would be one more; values \
          that differ between events, for example URLs and ids, belong in the payload"
     )
+}
+
+/// The detail of [`FaultCode::TypeNotPermitted`].
+pub(super) fn type_not_permitted() -> String {
+    "the key may not write events of this type; the operator's file of keys lists the types of each key".into()
 }
 
 /// The detail of [`FaultCode::PayloadTooDeep`].

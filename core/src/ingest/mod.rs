@@ -18,13 +18,14 @@ pub use mapping::{Dialect, Mapping, TimeSource, TypeSource};
 pub use place::Places;
 pub use pointer::{Pointer, PointerError};
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use thiserror::Error;
 
 pub use crate::batch::Handling;
 use crate::batch::{Batch, BatchFull};
-use crate::event::Timestamp;
+use crate::event::{Timestamp, TypeTest};
 use crate::room::{NoRoom, Room};
 
 /// Most faults listed for one body.
@@ -48,6 +49,9 @@ pub struct ParseOptions {
     pub depth_max: usize,
     /// Most event types in one body. An event of one more type is a fault.
     pub types_max: usize,
+    /// The types of which an event must match any; `None` if every type is permitted. An event of another type is a
+    /// fault.
+    pub permitted: Option<Arc<[TypeTest]>>,
 }
 
 /// How events are separated.

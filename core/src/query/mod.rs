@@ -6,17 +6,16 @@ mod cursor;
 mod filter;
 mod operand;
 mod serialization;
-mod type_test;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
+pub use crate::event::TypeTest;
 pub use conditions::{Conditions, Evaluation};
 pub use cursor::{CursorError, decode_cursor, encode_cursor};
 pub use filter::{PathError, PayloadFilter, PayloadPath, Test};
 pub use operand::Operand;
-pub use type_test::TypeTest;
 
 use serde::{Deserialize, Serialize};
 

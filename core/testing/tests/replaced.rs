@@ -65,8 +65,8 @@ struct Reading {
 impl Reading {
     fn begin(target: &str) -> Self {
         let headers = [("host", b"x".as_slice()), ("accept", b"application/jsonl".as_slice())];
-        let head = RequestHead { method: "GET", target, headers: &headers, http_10: false };
-        let Action::Read(read) = Api::new(LIMITS).handle_request(&head, &ServiceState::default()) else {
+        let head = RequestHead { method: "GET", target, headers: &headers, http_10: false, peer: None };
+        let Action::Read(read) = Api::new(LIMITS).handle_request(&head, &ServiceState::default()).0 else {
             panic!("{target} reads")
         };
         Self { run: read.begin(at(0)), body: Vec::new(), is_over: false, scans: Arc::default() }

@@ -37,8 +37,8 @@ fn read(query: &str) -> Read {
     let api = Api::new(LIMITS);
     let begin = |target: &str| {
         let headers = [("host", b"x".as_slice())];
-        let head = RequestHead { method: "GET", target, headers: &headers, http_10: false };
-        match api.handle_request(&head, &ServiceState::default()) {
+        let head = RequestHead { method: "GET", target, headers: &headers, http_10: false, peer: None };
+        match api.handle_request(&head, &ServiceState::default()).0 {
             Action::Read(read) => Some(read),
             Action::Reply(_) | Action::Submit(_) | Action::Metrics(_) => None,
         }

@@ -20,8 +20,8 @@ const STILL: Moment = Moment { wall: Timestamp::from_nanos(0), uptime: Duration:
 /// A read that was not polled yet.
 fn begin(server: &Server, target: &str) -> ReadRun {
     let headers = [("host", b"x".as_slice())];
-    let head = RequestHead { method: "GET", target, headers: &headers, http_10: false };
-    let Action::Read(read) = server.node.api.handle_request(&head, &ServiceState::default()) else {
+    let head = RequestHead { method: "GET", target, headers: &headers, http_10: false, peer: None };
+    let Action::Read(read) = server.node.api.handle_request(&head, &ServiceState::default()).0 else {
         panic!("{target} reads")
     };
     read.begin(STILL)

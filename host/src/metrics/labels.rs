@@ -46,8 +46,8 @@ pub(super) fn method_index(method: &Method) -> usize {
 }
 
 /// Statuses with a label of their own; the index after the last stands for all others.
-pub(super) const STATUSES: [u16; 20] =
-    [200, 201, 204, 307, 400, 401, 404, 405, 406, 408, 413, 415, 417, 422, 429, 431, 500, 501, 503, 505];
+pub(super) const STATUSES: [u16; 21] =
+    [200, 201, 204, 307, 400, 401, 403, 404, 405, 406, 408, 413, 415, 417, 422, 429, 431, 500, 501, 503, 505];
 
 pub(super) fn status_index(status: u16) -> usize {
     STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len())

@@ -3,6 +3,7 @@
 //! Handles are resolved when the registry is built, or once at first use, so that a request only updates atomics. Every
 //! label has a fixed set of values, so that no caller can make the registry grow.
 
+mod keys;
 mod labels;
 
 use std::sync::OnceLock;
@@ -21,6 +22,7 @@ use prometheus::{
 
 use labels::{METHODS, STATUSES, method_index, status_index, status_label};
 
+pub(crate) use keys::{KeyCounters, KeyMetrics};
 pub use labels::Incident;
 
 /// The registry and the handles to everything in it.
@@ -59,6 +61,7 @@ pub struct Metrics {
     connections_total: IntCounter,
     incidents: Box<[IntCounter]>,
     log_lines_lost: IntCounter,
+    keys: KeyMetrics,
 }
 
 /// Values that are read when the text is rendered, instead of being counted.
@@ -197,6 +200,7 @@ impl Metrics {
                 "argus_log_lines_lost_total",
                 "Log lines that standard error did not accept in time.",
             )?,
+            keys: KeyMetrics::new(&registry)?,
             registry,
         })
     }
@@ -287,6 +291,11 @@ impl Metrics {
     #[must_use]
     pub fn log_lines_lost(&self) -> IntCounter {
         self.log_lines_lost.clone()
+    }
+
+    /// The metrics by key.
+    pub(crate) fn keys(&self) -> &KeyMetrics {
+        &self.keys
     }
 
     /// The text of all metrics, in the Prometheus text format 0.0.4.

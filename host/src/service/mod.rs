@@ -26,8 +26,10 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 
 use crate::answers::Admitted;
+use crate::clock;
 use crate::connection::Connection;
-use crate::logging;
+use crate::gate::Visitor;
+use crate::logging::{self, Sender};
 use crate::metrics::InFlight;
 use crate::node::Node;
 use crate::reply_body::ReplyBody;
@@ -102,10 +104,14 @@ impl<R: Runtime> Session<R> {
         let begun = self.connection.now();
         let in_flight = self.service.node.metrics.request_begins();
         let (Parts { method, uri, version, headers, .. }, body) = request.into_parts();
-        let (request_id, action) = self.interpret(&method, &uri, version, &headers);
+        let (request_id, interpreted) = self.interpret(&method, &uri, version, &headers);
         async move {
-            let answer = match action {
-                Ok(action) => AssertUnwindSafe(pin!(self.answer(action, body, begun))).catch_unwind().await,
+            let mut visitor = Visitor::default();
+            let answer = match interpreted {
+                Ok((action, found)) => {
+                    visitor = found;
+                    AssertUnwindSafe(pin!(self.answer(action, &mut visitor, body, begun))).catch_unwind().await
+                }
                 Err(panic) => Err(panic),
             };
             let answer = answer.unwrap_or_else(|panic| {
@@ -113,20 +119,20 @@ impl<R: Runtime> Session<R> {
                 self.refusal(Route::Other, &Refusal::Internal)
             });
             let line = RequestHead { method: method.as_str(), target: &target(&uri), ..RequestHead::default() };
-            self.report(&method, &line, &answer, &request_id, self.connection.now() - begun);
-            self.respond(answer, request_id, in_flight)
+            self.report(&method, &line, &visitor, &answer, &request_id, self.connection.now() - begun);
+            self.respond(answer, &visitor, request_id, in_flight)
         }
     }
 
-    /// The id of a request, and its action, as the core decides. The action is boxed, because it is large and moved
-    /// often.
+    /// The id of a request, and its action and sender, as the core decides. The action is boxed, because it is large
+    /// and moved often.
     fn interpret(
         &self,
         method: &Method,
         uri: &Uri,
         version: Version,
         fields: &HeaderMap,
-    ) -> (String, thread::Result<Box<Action>>) {
+    ) -> (String, thread::Result<(Box<Action>, Visitor)>) {
         let node = &*self.service.node;
         // hyper removes `Content-Length` if there is also `Transfer-Encoding`. The core wants to see both.
         let raw_head = fields.contains_key(TRANSFER_ENCODING).then(|| self.raw_head()).flatten();
@@ -138,20 +144,30 @@ impl<R: Runtime> Session<R> {
             .collect();
         let target = target(uri);
         let http_10 = version == Version::HTTP_10;
-        let head = RequestHead { method: method.as_str(), target: &target, headers: &headers, http_10 };
+        let peer = Some(self.peer.ip());
+        let head = RequestHead { method: method.as_str(), target: &target, headers: &headers, http_10, peer };
+        let request_id = Api::request_id(&head, node.request_ids.next());
+        (request_id, catch_unwind(AssertUnwindSafe(|| self.decide(&head))))
+    }
+
+    /// What to do with a request, and who sent it.
+    fn decide(&self, head: &RequestHead<'_>) -> (Box<Action>, Visitor) {
+        let node = &*self.service.node;
         let warning = node.warnings.text();
         let repository = node.committer.failure();
+        let pass = node.gate.as_ref().map(|gate| gate.pass());
         let state = ServiceState {
             draining: node.lifecycle.is_draining(),
             repository: repository.as_deref(),
             failure: node.lifecycle.failure(),
             warning: warning.as_deref(),
+            gate: pass.as_ref().map(|pass| pass.gate(clock::moment())),
         };
-        let request_id = Api::request_id(&head, node.request_ids.next());
-        (request_id, catch_unwind(AssertUnwindSafe(|| Box::new(node.api.handle_request(&head, &state)))))
+        let (action, caller) = node.api.handle_request(head, &state);
+        (Box::new(action), Visitor::new(caller, pass))
     }
 
-    async fn answer<B>(&self, action: Box<Action>, body: B, begun: Instant) -> Answer
+    async fn answer<B>(&self, action: Box<Action>, visitor: &mut Visitor, body: B, begun: Instant) -> Answer
     where
         B: Body<Data = Bytes> + Send,
     {
@@ -165,7 +181,7 @@ impl<R: Runtime> Session<R> {
         let deadline = begun + self.service.node.settings.request_timeout;
         let (route, done) = match *action {
             Action::Reply(reply) => return reply.into(),
-            Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun).await),
+            Action::Submit(submission) => (Route::Events, self.submit(submission, visitor, body, begun).await),
             // Boxed, so that the futures of the many requests that store events stay small.
             Action::Read(read) => {
                 let route = read.route();
@@ -179,17 +195,34 @@ impl<R: Runtime> Session<R> {
         done.unwrap_or_else(|refusal| self.refusal(route, &refusal))
     }
 
-    fn report(&self, method: &Method, line: &RequestHead<'_>, answer: &Answer, request_id: &str, latency: Duration) {
+    fn report(
+        &self,
+        method: &Method,
+        line: &RequestHead<'_>,
+        visitor: &Visitor,
+        answer: &Answer,
+        request_id: &str,
+        latency: Duration,
+    ) {
         self.service.node.metrics.request_answered(method, &answer.reply, latency);
-        logging::log_request(line.method, line.target, &answer.reply, request_id, self.peer, latency);
+        visitor.answered(&answer.reply);
+        let sender = Sender { peer: self.peer, client: visitor.caller().client, key: visitor.key_name() };
+        logging::log_request(line.method, line.target, &answer.reply, request_id, &sender, latency);
     }
 
     fn refusal(&self, route: Route, refusal: &Refusal) -> Answer {
         self.service.node.api.refuse(route, refusal).into()
     }
 
-    fn respond(&self, answer: Answer, request_id: String, in_flight: InFlight) -> Response<ReplyBody> {
-        let Answer { reply, streamed } = answer;
+    fn respond(
+        &self,
+        answer: Answer,
+        visitor: &Visitor,
+        request_id: String,
+        in_flight: InFlight,
+    ) -> Response<ReplyBody> {
+        let Answer { mut reply, streamed } = answer;
+        visitor.caller().finish(&mut reply);
         let mut headers = HeaderMap::with_capacity(reply.headers.len() + 2);
         for (name, value) in reply.headers {
             append(&mut headers, field_name(name), value);

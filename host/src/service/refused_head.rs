@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use argus_core::api::{Action, Api, Refusal, RequestHead, Route, ServiceState};
+use argus_core::api::{Action, Api, Refusal, RequestHead, Route};
 use bytes::Bytes;
 use http::{Method, Response};
 
 use super::{Answer, Session};
 use crate::clock;
 use crate::connection::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HeadError};
+use crate::gate::Visitor;
 use crate::raw_head::RawHead;
 use crate::reply_body::ReplyBody;
 use crate::runtime::Runtime;
@@ -49,9 +50,10 @@ impl<R: Runtime> Session<R> {
         let headers: Vec<(&str, &[u8])> =
             raw_head.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let RawHead { method, target, http_10, .. } = &raw_head;
-        let head = RequestHead { method, target, headers: &headers, http_10: *http_10 };
-        match self.service.node.api.handle_request(&head, &ServiceState::default()) {
-            Action::Reply(reply) if reply.problem.is_some() => self.answer_unread(reply.into(), &head),
+        let head = RequestHead { method, target, headers: &headers, http_10: *http_10, peer: Some(self.peer.ip()) };
+        let (action, visitor) = self.decide(&head);
+        match *action {
+            Action::Reply(reply) if reply.problem.is_some() => self.answer_unread(reply.into(), &visitor, &head),
             // The core accepts a head that hyper refuses. It is refused, since hyper does not read its body. If the
             // head itself is not too large, hyper could not represent the length of the body.
             Action::Reply(_) | Action::Submit(_) | Action::Read(_) | Action::Metrics(_) => {
@@ -66,17 +68,17 @@ impl<R: Runtime> Session<R> {
     }
 
     fn refuse_unread(&self, refusal: &Refusal) -> Response<ReplyBody> {
-        self.answer_unread(self.refusal(Route::Other, refusal), &RequestHead::default())
+        self.answer_unread(self.refusal(Route::Other, refusal), &Visitor::default(), &RequestHead::default())
     }
 
     /// Answers, counts and logs a head that never became a request.
-    fn answer_unread(&self, answer: Answer, head: &RequestHead<'_>) -> Response<ReplyBody> {
+    fn answer_unread(&self, answer: Answer, visitor: &Visitor, head: &RequestHead<'_>) -> Response<ReplyBody> {
         let node = &*self.service.node;
         let request_id = Api::request_id(head, node.request_ids.next());
         let in_flight = node.metrics.request_begins();
         let method = Method::from_bytes(head.method.as_bytes()).unwrap_or_default();
-        self.report(&method, head, &answer, &request_id, Duration::ZERO);
-        self.respond(answer, request_id, in_flight)
+        self.report(&method, head, visitor, &answer, &request_id, Duration::ZERO);
+        self.respond(answer, visitor, request_id, in_flight)
     }
 
     /// Logs an internal error, and returns the answer to its request.

@@ -17,6 +17,7 @@ use crate::body::Reading;
 use crate::budget::Reservation;
 use crate::clock;
 use crate::committer::SubmitError;
+use crate::gate::Visitor;
 use crate::pace::Pace;
 use crate::runtime::Runtime;
 use crate::working_memory::WorkingReservation;
@@ -33,12 +34,18 @@ const PLAIN_WORK_GROWTH: usize = 2;
 const COMPRESSED_WORK_GROWTH: usize = 16;
 
 impl<R: Runtime> Session<R> {
-    pub(super) async fn submit<B>(&self, submission: Submission, body: B, begun: Instant) -> Result<Answer, Refusal>
+    pub(super) async fn submit<B>(
+        &self,
+        submission: Submission,
+        visitor: &mut Visitor,
+        body: B,
+        begun: Instant,
+    ) -> Result<Answer, Refusal>
     where
         B: Body<Data = Bytes> + Send,
     {
         let node = &*self.service.node;
-        let (bytes, reservation) = self.read(&submission, body, begun).await?;
+        let (bytes, reservation) = self.read(&submission, visitor, body, begun).await?;
         let arrival = clock::now();
         node.metrics.body_arrived(bytes.len());
         // Starts only now, since the client decides how long the body takes.
@@ -67,11 +74,20 @@ impl<R: Runtime> Session<R> {
             Err(SubmitError::Stopped) => return Err(Refusal::Draining),
             Err(SubmitError::Failure(failure)) => Err(failure.into()),
         };
+        if let Ok(receipt) = &outcome {
+            visitor.committed(receipt);
+        }
         Ok(acknowledgement.reply(&outcome).into())
     }
 
     /// Reads a submission's body to its end, as long as it keeps arriving.
-    async fn read<B>(&self, submission: &Submission, body: B, begun: Instant) -> Result<(Bytes, Reservation), Refusal>
+    async fn read<B>(
+        &self,
+        submission: &Submission,
+        visitor: &mut Visitor,
+        body: B,
+        begun: Instant,
+    ) -> Result<(Bytes, Reservation), Refusal>
     where
         B: Body<Data = Bytes> + Send,
     {
@@ -80,6 +96,7 @@ impl<R: Runtime> Session<R> {
         let mut body = pin!(body);
         let mut reading = Reading::new(body.as_mut(), submission.wire_bytes_max(), pace, &node.clock, &node.budget)?;
         let read = poll_fn(|cx| self.poll_reading(cx, &mut reading)).await;
+        visitor.body_arrived(reading.arrived());
         // hyper reports the end of a chunked body only when polled again, but the body was read completely.
         let mut connection = self.connection.state();
         connection.set_body_unread(read.is_err());

@@ -20,6 +20,7 @@ use crate::budget::Budget;
 use crate::committer::{Committer, QueueLimits};
 use crate::descriptors::Descriptors;
 use crate::exchange::Exchange;
+use crate::gate::Gate;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -93,6 +94,7 @@ impl Server {
             budget: Budget::new(settings.max_inflight_bytes),
             answers: Answers::new(settings.max_answer_bytes, time.clock()),
             admission: Admission::new(Descriptors::raise_limit()),
+            gate: Gate::new(&settings.access, None, 7),
             request_ids: 7.into(),
             settings,
             committer: committer.expect("the system can start a thread"),

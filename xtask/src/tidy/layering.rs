@@ -88,6 +88,9 @@ const CORE_LAYERS: &[&str] = &[
     "query",
     "repository",
     "engine",
+    // Who may do what, and how often.
+    "limit",
+    "auth",
     // HTTP.
     "api",
 ];

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod gate;
 mod reading;
 mod writing;
 
@@ -29,8 +30,8 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 fn act_when(state: &ServiceState<'_>, method: &str, target: &str, fields: &[(&str, &str)]) -> Action {
     let mut headers: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
     headers.push(("host", b"localhost"));
-    let head = RequestHead { method, target, headers: &headers, http_10: false };
-    Api::new(LIMITS).handle_request(&head, state)
+    let head = RequestHead { method, target, headers: &headers, http_10: false, peer: None };
+    Api::new(LIMITS).handle_request(&head, state).0
 }
 
 fn act(method: &str, target: &str, fields: &[(&str, &str)]) -> Action {

@@ -27,6 +27,7 @@ pub(super) fn native(framing: Framing, handling: Handling) -> ParseOptions {
         payload_bytes_max: 64,
         depth_max: 3,
         types_max: 3,
+        permitted: None,
     }
 }
 

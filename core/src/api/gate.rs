@@ -1,0 +1,281 @@
+//! The checks between the head and the route: who calls, how often, and with which key.
+//!
+//! Their order is part of the wire contract: the rate limit by address, the key, the rate limit by key. So wrong keys
+//! count towards the limit by address.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use core::fmt::{self, Write as _};
+use core::net::IpAddr;
+use core::time::Duration;
+
+use super::fields::values;
+use super::guard::{CheckedHead, Method};
+use super::problem_reply::ProblemReply;
+use super::redaction::KEY_PARAMETER;
+use super::{ProblemKind, Proxies, Reply, RequestHead, Route};
+use crate::auth::{Access, Keys, Scope};
+use crate::clock::Moment;
+use crate::limit::{ClientNetwork, Refused, Unit, Verdict};
+
+/// What the checks need, and the meters that they change. A host passes it in
+/// [`ServiceState`](super::ServiceState::gate) if there are keys, limits or trusted proxies.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate<'a> {
+    /// The time now.
+    pub now: Moment,
+    /// The proxies whose fields name the client.
+    pub proxies: &'a Proxies,
+    /// The meters, which the host keeps behind a lock.
+    pub meters: &'a dyn Meters,
+    /// The keys; `None` if everything is open.
+    pub keys: Option<&'a Keys>,
+}
+
+/// The meters of a host. `None` means that there is no limit.
+pub trait Meters: fmt::Debug + Sync {
+    /// [`AddressTable::admit`](crate::limit::AddressTable::admit).
+    fn admit_client(&self, client: ClientNetwork, has_body: bool, now: Duration) -> Option<Verdict>;
+    /// [`AddressTable::charge`](crate::limit::AddressTable::charge).
+    fn charge_client(&self, client: ClientNetwork, bytes: u64, now: Duration);
+    /// [`Meter::admit`](crate::limit::Meter::admit) of the key at this index of [`Keys::as_slice`].
+    fn admit_key(&self, key: usize, has_body: bool, now: Duration) -> Option<Verdict>;
+    /// [`Meter::charge`](crate::limit::Meter::charge) of that key.
+    fn charge_key(&self, key: usize, bytes: u64, now: Duration);
+}
+
+/// Who sent a request, as far as the checks have found out.
+///
+/// The host keeps it until the reply. When the body has arrived, it calls [`charge`](Self::charge), and before it sends
+/// a reply, [`finish`](Self::finish).
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// The address of the client: that of the peer, unless a trusted proxy names another.
+    pub client: Option<IpAddr>,
+    /// The index of the key in [`Keys::as_slice`], if it is valid. The reply may be 403 or 429 nevertheless.
+    pub key: Option<usize>,
+    /// The limits that apply; `None` without any.
+    counted: Option<Box<Counted>>,
+}
+
+/// The verdicts of the limits that apply.
+#[derive(Clone, Debug, Default)]
+struct Counted {
+    by_address: Option<Verdict>,
+    by_key: Option<Verdict>,
+}
+
+/// Whose limit it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Payer {
+    Address,
+    Key,
+}
+
+/// What a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// No key.
+    Nothing,
+    /// Any key: there is nothing at the path, or not with this method, and only a caller with a key is told so.
+    AnyKey,
+    /// A key with this scope.
+    Scope(Scope),
+}
+
+impl Caller {
+    /// The caller before any check.
+    pub(super) fn of(head: &RequestHead<'_>, gate: Option<&Gate<'_>>) -> Self {
+        let client = match (head.peer, gate) {
+            (Some(peer), Some(gate)) => Some(gate.proxies.client(peer, head)),
+            (peer, _) => peer.map(|peer| peer.to_canonical()),
+        };
+        Self { client, key: None, counted: None }
+    }
+
+    /// Counts the bytes of a body, as they came over the wire, whether it was whole or not.
+    pub fn charge(&mut self, gate: &Gate<'_>, bytes: u64) {
+        let Some(counted) = self.counted.as_deref_mut().filter(|_| bytes > 0) else { return };
+        let now = gate.now.uptime;
+        if let (Some(client), Some(verdict)) = (self.client, &mut counted.by_address) {
+            gate.meters.charge_client(client.into(), bytes, now);
+            verdict.charged(bytes);
+        }
+        if let (Some(key), Some(verdict)) = (self.key, &mut counted.by_key) {
+            gate.meters.charge_key(key, bytes, now);
+            verdict.charged(bytes);
+        }
+    }
+
+    /// Adds to a reply what its caller should know: how much of its limits is left.
+    pub fn finish(&self, reply: &mut Reply) {
+        let Some(counted) = &self.counted else { return };
+        let (mut policies, mut standings) = (String::new(), String::new());
+        for (name, verdict) in [("default", counted.by_address), ("key", counted.by_key)] {
+            let Some(verdict) = verdict else { continue };
+            write_fields(name, &verdict, &mut policies, &mut standings)
+                .expect("a String takes whatever is written to it");
+        }
+        if !policies.is_empty() {
+            reply.headers.push(("ratelimit-policy", policies.into()));
+            reply.headers.push(("ratelimit", standings.into()));
+        }
+    }
+
+    /// Remembers a verdict.
+    fn count(&mut self, payer: Payer, verdict: Option<Verdict>) -> Result<(), ProblemReply> {
+        let Some(verdict) = verdict else { return Ok(()) };
+        let counted = self.counted.get_or_insert_default();
+        match payer {
+            Payer::Address => counted.by_address = Some(verdict),
+            Payer::Key => counted.by_key = Some(verdict),
+        }
+        verdict.refused.map_or(Ok(()), |refused| Err(too_many_requests(payer, &refused)))
+    }
+}
+
+impl Gate<'_> {
+    /// Checks the limits and the key. Returns what the caller may see and write.
+    pub(super) fn check(
+        &self,
+        head: &RequestHead<'_>,
+        checked: &CheckedHead<'_>,
+        route: Route,
+        caller: &mut Caller,
+    ) -> Result<Access, ProblemReply> {
+        let (has_body, now) = (checked.has_body(head), self.now.uptime);
+        if let Some(client) = caller.client.filter(|_| !route.is_health()) {
+            caller.count(Payer::Address, self.meters.admit_client(client.into(), has_body, now))?;
+        }
+        let (Some(keys), need) = (self.keys, Need::of(checked.method, route)) else { return Ok(Access::default()) };
+        if need == Need::Nothing {
+            return Ok(Access::default());
+        }
+        let sent = sent_key(head, checked, route)?;
+        let found = keys.find(sent, self.now.wall).and_then(|index| Some((index, keys.as_slice().get(index)?)));
+        let Some((index, key)) = found else { return Err(invalid_key()) };
+        caller.key = Some(index);
+        match need {
+            Need::Scope(scope) if !key.scopes.contains(scope) => return Err(forbidden(scope)),
+            Need::Scope(_) | Need::AnyKey | Need::Nothing => {}
+        }
+        caller.count(Payer::Key, self.meters.admit_key(index, has_body, now))?;
+        Ok(key.access.clone())
+    }
+}
+
+impl Need {
+    fn of(method: Method, route: Route) -> Self {
+        match (route, method) {
+            (Route::Health | Route::Live | Route::Ready | Route::OpenApi | Route::Root, _) => Self::Nothing,
+            (Route::Events, Method::Post) => Self::Scope(Scope::Write),
+            (Route::Events | Route::Event, Method::Get | Method::Head) => Self::Scope(Scope::Read),
+            (Route::Metrics, Method::Get | Method::Head) => Self::Scope(Scope::Metrics),
+            (Route::Event, Method::Post)
+            | (Route::Metrics, Method::Post)
+            | (Route::Events | Route::Event | Route::Metrics, Method::Other)
+            | (Route::Other, _) => Self::AnyKey,
+        }
+    }
+}
+
+/// The key of a request: from `Authorization: Bearer` (RFC 6750, section 2.1), or from the query where that is taken.
+fn sent_key<'a>(head: &RequestHead<'a>, checked: &'a CheckedHead<'_>, route: Route) -> Result<&'a str, ProblemReply> {
+    let takes_query = route.takes_key_in_query(checked.method);
+    let mut fields = values(head, "authorization");
+    let params = checked.target.params.iter().filter(|param| takes_query && param.name == KEY_PARAMETER);
+    let mut params = params.map(|param| &*param.value);
+    match (fields.next(), fields.next(), params.next(), params.next()) {
+        (None, None, None, None) => Err(no_key(takes_query)),
+        (Some(field), None, None, None) => match bearer(field) {
+            Some(Ok(key)) => Ok(key),
+            Some(Err(())) => Err(invalid_key()),
+            None => Err(no_key(takes_query)),
+        },
+        (None, None, Some(key), None) => Ok(key),
+        // RFC 6750, section 2: clients must not use more than one method.
+        (_, _, _, _) => {
+            let detail = "the request has more than one key; send it once, in the Authorization field";
+            Err(ProblemReply::new(ProblemKind::BadRequest, detail)
+                .with_header("www-authenticate", "Bearer error=\"invalid_request\""))
+        }
+    }
+}
+
+/// The token of a `Bearer` credential; `None` for another scheme. The scheme is not case-sensitive (RFC 9110, section
+/// 11.1).
+fn bearer(field: &[u8]) -> Option<Result<&str, ()>> {
+    let Ok(field) = core::str::from_utf8(field) else { return Some(Err(())) };
+    let (scheme, token) = field.trim_matches([' ', '\t']).split_once(' ').unwrap_or((field, ""));
+    scheme.trim().eq_ignore_ascii_case("bearer").then(|| Ok(token.trim_matches(' ')))
+}
+
+/// 401, without a key.
+fn no_key(takes_query: bool) -> ProblemReply {
+    let or_query = if takes_query { ", or add ?key=KEY" } else { "" };
+    let detail = format!("this needs a key; send the field 'authorization: Bearer KEY'{or_query}");
+    ProblemReply::new(ProblemKind::Unauthorized, detail).with_header("www-authenticate", "Bearer")
+}
+
+/// 401: the key is unknown, malformed or expired. Which of them is not said, since that would help to guess.
+fn invalid_key() -> ProblemReply {
+    ProblemReply::new(ProblemKind::Unauthorized, "the key is not valid")
+        .with_header("www-authenticate", "Bearer error=\"invalid_token\"")
+}
+
+/// 403
+fn forbidden(scope: Scope) -> ProblemReply {
+    let scope = scope.as_str();
+    ProblemReply::new(ProblemKind::Forbidden, format!("the key does not have the scope '{scope}', which this needs"))
+        .with_header("www-authenticate", format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""))
+}
+
+/// 429
+fn too_many_requests(payer: Payer, refused: &Refused) -> ProblemReply {
+    let Refused { unit, quota, wait } = refused;
+    let what = match unit {
+        Unit::Requests => "requests",
+        Unit::Bytes => "bytes of request bodies",
+    };
+    let (whose, setting) = match (payer, unit) {
+        (Payer::Address, Unit::Requests) => ("from this address", " (--rate-limit)"),
+        (Payer::Address, Unit::Bytes) => ("from this address", " (--rate-limit-bytes)"),
+        (Payer::Key, Unit::Requests | Unit::Bytes) => ("with this key", ""),
+    };
+    let (seconds, rate) = (seconds(*wait).max(1), quota.rate());
+    let detail = format!("more {what} {whose} than {rate}{setting}; nothing was stored. Try again in {seconds} s");
+    ProblemReply::new(ProblemKind::TooManyRequests, detail).with_header("retry-after", seconds.to_string())
+}
+
+/// Appends the members of `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10) for the quotas of
+/// one client. `q` is the burst and `w` the seconds in which it is granted anew, so that `r`, what is left, is never
+/// more than `q`. `t` is the time until all of it can be used.
+fn write_fields(name: &str, verdict: &Verdict, policies: &mut String, standings: &mut String) -> fmt::Result {
+    for (unit, standing) in [(Unit::Requests, verdict.requests), (Unit::Bytes, verdict.bytes)] {
+        let Some((quota, standing)) = standing else { continue };
+        if !policies.is_empty() {
+            policies.push_str(", ");
+            standings.push_str(", ");
+        }
+        let (name_suffix, parameter) = match unit {
+            Unit::Requests => ("", ""),
+            Unit::Bytes => ("-bytes", ";qu=\"content-bytes\""),
+        };
+        let (burst, window) = (integer(quota.burst().get()), integer(quota.window_seconds()));
+        write!(policies, "\"{name}{name_suffix}\";q={burst};w={window}{parameter}")?;
+        let (left, full) = (integer(standing.left), integer(seconds(standing.full_in)));
+        write!(standings, "\"{name}{name_suffix}\";r={left};t={full}")?;
+    }
+    Ok(())
+}
+
+/// A number as far as an Integer of structured fields goes (RFC 9651, section 3.3.1).
+fn integer(number: u64) -> u64 {
+    number.min(999_999_999_999_999)
+}
+
+/// Whole seconds, rounded up.
+fn seconds(time: Duration) -> u64 {
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
+}

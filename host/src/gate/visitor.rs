@@ -1,0 +1,59 @@
+//! Who sent a request, from its head to its answer.
+
+use argus_core::api::{Caller, Reply};
+use argus_core::repository::Receipt;
+
+use super::Pass;
+use crate::clock;
+use crate::metrics::KeyCounters;
+
+/// The caller of a request, and the gate that it came through. Without a gate, all of this does nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Visitor {
+    caller: Caller,
+    pass: Option<Pass>,
+}
+
+impl Visitor {
+    pub(crate) fn new(caller: Caller, pass: Option<Pass>) -> Self {
+        Self { caller, pass }
+    }
+
+    /// What the core has found out.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The name of the key.
+    pub(crate) fn key_name(&self) -> Option<&str> {
+        self.pass.as_ref()?.keys()?.name(self.caller.key?)
+    }
+
+    /// Counts what has arrived of a body.
+    pub(crate) fn body_arrived(&mut self, bytes: usize) {
+        if let Some(counters) = self.counters() {
+            counters.body_arrived(bytes);
+        }
+        if let Some(pass) = &self.pass {
+            self.caller.charge(&pass.gate(clock::moment()), bytes as u64);
+        }
+    }
+
+    /// Counts events that were stored.
+    pub(crate) fn committed(&self, receipt: &Receipt) {
+        if let Some(counters) = self.counters() {
+            counters.events_written(receipt.stored);
+        }
+    }
+
+    /// Counts the answer.
+    pub(crate) fn answered(&self, reply: &Reply) {
+        if let Some(counters) = self.counters() {
+            counters.answered(reply.problem);
+        }
+    }
+
+    fn counters(&self) -> Option<&KeyCounters> {
+        self.pass.as_ref()?.keys()?.counters(self.caller.key?)
+    }
+}
