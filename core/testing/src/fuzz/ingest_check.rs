@@ -102,6 +102,7 @@ fn options(framing: Framing, handling: Handling) -> ParseOptions {
         payload_bytes_max: PAYLOAD_BYTES_MAX,
         depth_max: DEPTH_MAX,
         types_max: TYPES_MAX,
+        permitted: None,
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn request(method: &str, target: &str, fields: &[(&str, &[u8])]) -> A
 
 /// What the interface does with a request.
 pub(super) fn act(head: &RequestHead<'_>, state: &ServiceState<'_>) -> Action {
-    api().handle_request(head, state)
+    api().handle_request(head, state).0
 }
 
 /// Checks what holds for every reply.

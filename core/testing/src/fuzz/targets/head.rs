@@ -68,7 +68,7 @@ fn head(data: &[u8]) {
     let (target, http_10) = rest.strip_suffix(" HTTP/1.0").map_or((rest, false), |target| (target, true));
     let fields: Vec<(String, &[u8])> = fields.split(|byte| *byte == b'\n').map(field).collect();
     let headers: Vec<(&str, &[u8])> = fields.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-    let head = RequestHead { method, target, headers: &headers, http_10 };
+    let head = RequestHead { method, target, headers: &headers, http_10, peer: None };
     let failure = Failure::Failed("EIO".into());
     let state = ServiceState { draining, repository: failed.then_some(&failure), ..ServiceState::default() };
 
