@@ -121,8 +121,10 @@ fn seeds() -> Vec<Vec<u8>> {
     let by_hand = [
         format!("[[key]]\nname = 'a'\nsha256 = '{hash}'\nscopes = ['read', 'write']\ntypes = ['web.*', 'x']\n"),
         format!(
-            "# comment\n[[key]]\nname = \"b\"\nsha256 = \"{hash}\"\nscopes = [\"stream\"]\nexpires = 2027-01-31T00:00:00Z\n\
-             rate = '100/s'\nburst = '5'\nrate_bytes = '1MiB/m'\n\n[[key]]\nname = 'c'\nsha256 = '{other}'\nscopes = ['metrics']\n"
+            "# comment\n[[key]]\nname = \"b\"\nsha256 = \"{hash}\"\nscopes = [\"stream\"]\n\
+             expires = 2027-01-31T00:00:00Z\n\
+             rate = '100/s'\nburst = '5'\nrate_bytes = '1MiB/m'\n\n\
+             [[key]]\nname = 'c'\nsha256 = '{other}'\nscopes = ['metrics']\n"
         ),
         format!("[[key]]\nname = '{SECRET}'\nsha256 = '{hash}'\nscopes = ['read']\nrole = 1\n"),
         format!("[[key]]\nname = 'a'\nsha256 = '{SECRET}'\nscopes = ['read']\n"),
