@@ -90,13 +90,15 @@ struct Entry<'a> {
     lines: &'a Lines<'a>,
     table: &'a DeTable<'a>,
     span: Range<usize>,
-    /// The name, if it is valid.
+    /// The name, if it is valid and not a key.
     name: Option<KeyName>,
 }
 
 impl<'a> Entry<'a> {
     fn new(lines: &'a Lines<'a>, table: &'a DeTable<'a>, span: Range<usize>) -> Self {
         let name = table.get("name").and_then(|name| KeyName::parse(name.get_ref().as_str()?).ok());
+        // Errors of other fields repeat the name.
+        let name = name.filter(|name| !looks_like_key(name.as_str()));
         Self { lines, table, span, name }
     }
 

@@ -113,6 +113,7 @@ fn a_key_in_the_wrong_place_is_not_repeated() {
         format!("[[key]]\nname = 'a'\nsha256 = '{HASH}'\nscopes = ['{secret}']"),
         format!("[[key]]\nname = 'a'\nsha256 = '{HASH}'\nscopes = ['read']\nexpires = '{secret}'"),
         format!("[[key]]\nname = 'a'\nsha256 = '{HASH}'\nscopes = ['read']\nrate = '{secret}'"),
+        format!("[[key]]\nname = '{secret}'\nsha256 = '{HASH}'\nscopes = ['read']\nrole = 1"),
     ] {
         let error = parse(&text).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("0123456789abcdef"), "{error:?}");

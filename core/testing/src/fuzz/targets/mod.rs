@@ -4,11 +4,14 @@ mod blob;
 mod coding;
 mod cursor;
 mod document;
+mod forwarded;
 mod head;
+mod keys;
 mod lines;
 mod log;
 mod mapping;
 mod query;
+mod quota;
 mod steps;
 mod time;
 
@@ -20,11 +23,14 @@ pub const TARGETS: &[Target] = &[
     coding::TARGET,
     cursor::TARGET,
     document::TARGET,
+    forwarded::TARGET,
     head::TARGET,
+    keys::TARGET,
     lines::TARGET,
     log::TARGET,
     mapping::TARGET,
     query::TARGET,
+    quota::TARGET,
     steps::TARGET,
     time::TARGET,
 ];
