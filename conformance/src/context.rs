@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use crate::check_eq;
-use crate::client::{Connection, Request, Response, Transcript};
+use crate::client::{Connection, EventStream, Request, Response, Transcript};
 use crate::description::Description;
 use crate::description_cache;
 use crate::failure::{Failure, Outcome};
@@ -200,6 +200,28 @@ impl Server {
     /// [`Failure`] if there is no complete response.
     pub fn get(&self, target: &str) -> Result<Response, Failure> {
         self.send(&Request::get(target))
+    }
+
+    /// Opens a stream with this query string, which may be empty, on a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the answer is not a stream.
+    pub fn stream(&self, query: &str) -> Result<EventStream, Failure> {
+        let separator = if query.is_empty() { "" } else { "?" };
+        EventStream::open(self.connect()?, &Request::get(&format!("/events/stream{separator}{query}")))
+    }
+
+    /// As [`stream`](Self::stream), as a browser that has seen the event with this sequence number.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the answer is not a stream.
+    pub fn resume_stream(&self, query: &str, last_id: Option<u64>) -> Result<EventStream, Failure> {
+        let Some(last_id) = last_id else { return self.stream(query) };
+        let separator = if query.is_empty() { "" } else { "?" };
+        let request = Request::get(&format!("/events/stream{separator}{query}"));
+        EventStream::open(self.connect()?, &request.header("last-event-id", &last_id.to_string()))
     }
 
     /// `POST /events` of JSON.

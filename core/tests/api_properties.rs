@@ -239,6 +239,10 @@ proptest! {
                 Action::Read(_) => {
                     prop_assert!(!draining && (method == "GET" || method == "HEAD"));
                 }
+                Action::Stream(stream) => {
+                    prop_assert!(!draining && (method == "GET" || method == "HEAD"));
+                    check_reply(&stream.head(7));
+                }
                 Action::Metrics(metrics) => check_reply(&metrics.reply(String::new())),
             }
         }

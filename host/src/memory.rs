@@ -68,6 +68,7 @@ impl Plan {
             // One group waits, and one is being committed, which then becomes a fresh segment.
             term("commits", 2, group),
             term("answers", 1, settings.max_answer_bytes),
+            term("streams", 1, settings.stream_buffer_bytes),
         ];
         Self([server.as_slice(), &repository].concat())
     }
@@ -114,7 +115,7 @@ mod tests {
         assert_eq!(plan.bytes(), plan.terms().iter().map(|term| term.bytes).sum::<usize>());
         assert_eq!(
             plan.to_string(),
-            "2275 MiB (base 64, workers 8, connections 633, bodies 256, working 256, commits 256, answers 256, \
+            "2339 MiB (base 64, workers 8, connections 633, bodies 256, working 256, commits 256, answers 256, streams 64, \
              fresh 96, compaction 288, types 98, filters 64)"
         );
     }

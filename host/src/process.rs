@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::settings::Settings;
 use crate::signals;
+use crate::streams::{self, Streams};
 use crate::trim;
 use crate::warnings::Warnings;
 
@@ -238,6 +239,7 @@ fn start<E>(
         api: Api::new(settings.limits()),
         budget: Budget::new(settings.max_inflight_bytes),
         answers,
+        streams: Streams::new(settings.stream_limits()),
         admission: Admission::new(descriptors),
         request_ids: u64::from_ne_bytes(seed).into(),
         settings,
@@ -247,6 +249,7 @@ fn start<E>(
         warnings,
         lifecycle: Arc::clone(lifecycle),
     });
+    streams::start(&node).map_err(StartError::Thread)?;
     serve(&executor, Arc::clone(&node), listener).map_err(StartError::Serve)?;
     announce(program, address);
     Ok((node, executor))

@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::answers::Admitted;
 use crate::metrics::InFlight;
+use crate::streams::EventBody;
 
 /// The body of an answer. It is `Send`, `Sync` and `Unpin`, and holds at most one chunk of a streamed answer.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ enum Content {
     Whole(Bytes),
     // Frameworks require `Sync`, though nobody shares the body. The mutex provides it, and is never locked.
     Streamed(Box<Mutex<Streamed>>),
+    Events(EventBody),
 }
 
 struct Streamed {
@@ -70,6 +72,11 @@ impl ReplyBody {
         Self { content: Content::Streamed(Box::new(Mutex::new(streamed))), _in_flight: Some(in_flight) }
     }
 
+    /// The body of a live stream.
+    pub(crate) fn events(events: EventBody, in_flight: InFlight) -> Self {
+        Self { content: Content::Events(events), _in_flight: Some(in_flight) }
+    }
+
     /// The bytes, if the answer is complete and none of it was sent.
     ///
     /// # Errors
@@ -78,7 +85,7 @@ impl ReplyBody {
     pub fn into_whole(self) -> Result<Bytes, Self> {
         match self.content {
             Content::Whole(bytes) => Ok(bytes),
-            content @ Content::Streamed(_) => Err(Self { content, _in_flight: self._in_flight }),
+            content @ (Content::Streamed(_) | Content::Events(_)) => Err(Self { content, _in_flight: self._in_flight }),
         }
     }
 }
@@ -96,20 +103,21 @@ impl Body for ReplyBody {
                 .unwrap_or_else(PoisonError::into_inner)
                 .poll_chunk(cx)
                 .map(|chunk| Some(chunk?.map(Frame::data))),
+            Content::Events(events) => events.poll_chunk(cx).map(|chunk| Some(chunk?.map(Frame::data))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole(bytes) => bytes.is_empty(),
-            Content::Streamed(_) => false,
+            Content::Streamed(_) | Content::Events(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Streamed(_) => SizeHint::default(),
+            Content::Streamed(_) | Content::Events(_) => SizeHint::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use argus_core::api::Limits;
+use argus_core::subscribe::StreamLimits;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
@@ -106,6 +107,23 @@ pub struct Settings {
     #[arg(value_parser = parse_count, help_heading = "Limits")]
     pub commit_queue_batches: NonZeroUsize,
 
+    /// Most events that a live stream may be behind; a client that is further behind for a second is told where to
+    /// resume, and disconnected
+    #[arg(long, env = "ARGUS_STREAM_QUEUE_EVENTS", value_name = "COUNT", default_value = "10000")]
+    #[arg(value_parser = parse_count, help_heading = "Limits")]
+    pub stream_queue_events: NonZeroUsize,
+
+    /// Most bytes that a live stream may be behind, likewise
+    #[arg(long, env = "ARGUS_STREAM_QUEUE_BYTES", value_name = "SIZE", default_value = "8MiB")]
+    #[arg(value_parser = parse_size, help_heading = "Limits")]
+    pub stream_queue_bytes: usize,
+
+    /// Memory for the newest events that all live streams share. A stream whose next event is not among them any more
+    /// reads it from the repository
+    #[arg(long, env = "ARGUS_STREAM_BUFFER_BYTES", value_name = "SIZE", default_value = "64MiB")]
+    #[arg(value_parser = parse_size, help_heading = "Limits")]
+    pub stream_buffer_bytes: usize,
+
     // Here, so that `--help` lists the backends' options between the other limits and `--threads`.
     /// The options of each kind of repository.
     #[command(flatten)]
@@ -146,6 +164,11 @@ pub struct Settings {
     #[arg(long, env = "ARGUS_WRITE_TIMEOUT", value_name = "DURATION", default_value = "30s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub write_timeout: Duration,
+
+    /// Time without an event after which a live stream sends a sign of life
+    #[arg(long, env = "ARGUS_STREAM_HEARTBEAT", value_name = "DURATION", default_value = "15s")]
+    #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
+    pub stream_heartbeat: Duration,
 
     /// Time for running requests to finish after a signal; then their connections are cut off
     #[arg(long, env = "ARGUS_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s")]
@@ -254,6 +277,16 @@ impl Settings {
             depth_max: self.max_depth.get(),
             types_max: self.backend.engine.max_event_types.get(),
             read_time: self.request_timeout,
+        }
+    }
+
+    /// The limits of live streams.
+    #[must_use]
+    pub fn stream_limits(&self) -> StreamLimits {
+        StreamLimits {
+            queue_events: self.stream_queue_events.get() as u64,
+            queue_bytes: self.stream_queue_bytes as u64,
+            buffer_bytes: self.stream_buffer_bytes,
         }
     }
 

@@ -31,6 +31,9 @@ use crate::timer::Timer;
 use crate::wire_body::{AnswerBody, BoxError, WireBody};
 use crate::wire_io::{WireIo, lock};
 
+/// What hyper holds for a connection that is not large. Its head has at most 12 KiB.
+const SMALL_BUFFER_BYTES_MAX: usize = 16 * 1024;
+
 /// Drives connections. Cheap to clone.
 #[derive(Debug)]
 pub struct Wire<R> {
@@ -95,7 +98,8 @@ impl<R: Runtime> Wire<R> {
             .header_read_timeout(None)
             .max_header_size(HEAD_BYTES_MAX)
             // Limits the input that was read and not processed yet; hyper's default is several times as much.
-            .max_buf_size(HEAD_BYTES_MAX)
+            // It also limits the output that waits for the client, as of a live stream.
+            .max_buf_size(if is_large { HEAD_BYTES_MAX } else { SMALL_BUFFER_BYTES_MAX })
             .serve_connection(io, service);
         let registration = permit.register(&connection);
         let outcome = self.clone().run(&socket, http, Arc::clone(&connection), registration).await;

@@ -94,7 +94,7 @@ fn head_of_an_event(ctx: &Context<'_>) -> Outcome {
 
 fn planned_routes_are_not_found(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
-    for target in ["/events/aggregate", "/events/stream", "/events/aggregate?interval=1h"] {
+    for target in ["/events/aggregate", "/events/aggregate?interval=1h"] {
         server.get(target)?.problem(404).map_err(|failure| failure.within(&target))?;
     }
     Ok(())

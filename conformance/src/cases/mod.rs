@@ -31,6 +31,9 @@ mod readme;
 mod real_data;
 mod sequence;
 mod settings;
+mod stream;
+mod stream_clients;
+mod stream_readers;
 mod submit;
 mod submit_faults;
 mod threads;
@@ -65,6 +68,9 @@ const GROUPS: &[&[Case]] = &[
     filter::CASES,
     cursor::CASES,
     sequence::CASES,
+    stream::CASES,
+    stream_readers::CASES,
+    stream_clients::CASES,
     fetch::CASES,
     health::CASES,
     metrics::CASES,

@@ -107,6 +107,23 @@ impl Connection {
         self.response_to(&request.method)
     }
 
+    /// Sends a request and reads only the head of its response, which has to match the document.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if there is none.
+    pub fn begin(&mut self, request: &Request) -> Result<Head, Failure> {
+        let host = self.host.clone();
+        self.write(&request.to_bytes(&host))?;
+        let head = self.read_head(&request.method)?;
+        if let Some(description) = &self.description {
+            let (status, content_type) = (head.status, head.header("content-type"));
+            description
+                .check(Some((&request.method, &request.target)), Answer { status, content_type, body: Some(b"") })?;
+        }
+        Ok(head)
+    }
+
     /// Sends bytes as they are. A subject that has already answered may have closed the connection; the next read
     /// reports that.
     ///
@@ -320,19 +337,32 @@ impl Connection {
 
     fn read_chunks(&mut self) -> Result<Vec<u8>, Failure> {
         let mut body = Vec::new();
-        loop {
-            let line = self.take_line()?;
-            let digits = line.split(';').next().unwrap_or_default().trim();
-            let size = usize::from_str_radix(digits, 16)
-                .map_err(|_| Failure::unmet(format!("a chunk size, not {line:?}, after {} bytes", body.len())))?;
-            if size == 0 {
-                while !self.take_line()?.is_empty() {}
-                return Ok(body);
-            }
-            body.extend_from_slice(&self.take(size)?);
-            let end = self.take_line()?;
-            check!(end.is_empty(), "the end of a chunk, not {end:?}");
+        while let Some(chunk) =
+            self.read_chunk().map_err(|failure| failure.within(&format!("after {} bytes", body.len())))?
+        {
+            body.extend_from_slice(&chunk);
         }
+        Ok(body)
+    }
+
+    /// Reads the next chunk of a chunked body; `None` at its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the body ends early or is malformed.
+    pub fn read_chunk(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let line = self.take_line()?;
+        let digits = line.split(';').next().unwrap_or_default().trim();
+        let size =
+            usize::from_str_radix(digits, 16).map_err(|_| Failure::unmet(format!("a chunk size, not {line:?}")))?;
+        if size == 0 {
+            while !self.take_line()?.is_empty() {}
+            return Ok(None);
+        }
+        let chunk = self.take(size)?;
+        let end = self.take_line()?;
+        check!(end.is_empty(), "the end of a chunk, not {end:?}");
+        Ok(Some(chunk))
     }
 
     fn take_line(&mut self) -> Result<String, Failure> {

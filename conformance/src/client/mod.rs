@@ -4,10 +4,12 @@
 //! whether the connection stays open.
 
 mod connection;
+mod events;
 mod request;
 mod response;
 
 pub use connection::{Connection, End, PATIENCE};
+pub use events::{EventStream, Sent};
 pub use request::Request;
 pub use response::{Framing, Head, Response};
 

@@ -1,7 +1,7 @@
 //! The commit thread: commits what is queued, publishes the reader, then answers.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,9 @@ struct Published {
     reader: Mutex<Reader>,
     failure: Mutex<Option<Failure>>,
     warning: Mutex<Option<String>>,
+    /// How often the state was published.
+    times: Mutex<u64>,
+    shown: Condvar,
 }
 
 impl Committer {
@@ -54,6 +57,8 @@ impl Committer {
             reader: Mutex::new(repository.reader()),
             failure: Mutex::new(repository.failure().cloned()),
             warning: Mutex::default(),
+            times: Mutex::default(),
+            shown: Condvar::new(),
         });
         let (queue, jobs) = sync_channel(queue_batches_max);
         let [shared, failed] = [(); 2].map(|()| Arc::clone(&published));
@@ -70,6 +75,13 @@ impl Committer {
     /// The reader that was published last.
     pub(crate) fn reader(&self) -> Reader {
         self.published.reader.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until the state was published more often than this, for `patience` at most. Returns how often it was.
+    pub(crate) fn wait_for_commit(&self, seen: u64, patience: Duration) -> u64 {
+        let times = self.published.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.published.shown.wait_timeout_while(times, patience, |times| *times <= seen);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Why commits are refused at present, if so.
@@ -116,6 +128,8 @@ impl Published {
         self.fail(repository.failure().cloned());
         let doubt = repository.maintenance().and_then(|maintenance| maintenance.clock_doubt());
         *self.warning.lock().unwrap_or_else(PoisonError::into_inner) = doubt.map(|doubt| doubt.to_string());
+        *self.times.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.shown.notify_all();
     }
 
     fn fail(&self, failure: Option<Failure>) {

@@ -8,8 +8,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use argus_core::api::{
-    Action, Api, Read, ReadRun, ReadStep, Refusal, Reply, Route, ServiceState, Submission, Submitted,
+    Action, Api, Read, ReadRun, ReadStep, Refusal, Reply, Route, ServiceState, Submission, Submitted, Transport,
 };
+use argus_core::query::Filter;
 use httpdate::HttpDate;
 
 use crate::answers::AnswerMemory;
@@ -17,6 +18,7 @@ use crate::body::Body;
 use crate::budget::Pace;
 use crate::clock::{moment, now};
 use crate::head::{Framing, HeadError, ReceivedHead};
+use crate::live;
 use crate::presence::{Next, Presence};
 use crate::server::Server;
 use crate::slots::{Phase, Slot};
@@ -107,6 +109,8 @@ fn wait_for_head(server: &Server, stream: &mut Stream) -> io::Result<bool> {
 enum Answer {
     Whole(Reply),
     Streamed(Box<(Reply, ReadRun, AnswerMemory)>),
+    /// A live stream: its head, which events, and the last sequence number when it began.
+    Live(Box<(Reply, Filter, u64)>),
 }
 
 /// Why an answer was abandoned.
@@ -144,6 +148,7 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
     let reply = match &answer {
         Answer::Whole(reply) => reply,
         Answer::Streamed(streamed) => &streamed.0,
+        Answer::Live(stream) => &stream.0,
     };
     server.metrics.answered(&head.method, reply);
     if server.log.has_requests() {
@@ -160,6 +165,10 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
         Answer::Streamed(streamed) => {
             let (reply, run, memory) = *streamed;
             write_streamed(server, stream, &reply, (run, memory), &request_id, head, keep)
+        }
+        Answer::Live(live) => {
+            let (reply, filter, last_seq) = *live;
+            write_live(server, stream, &reply, (filter, last_seq), &request_id, head)
         }
     }
 }
@@ -179,6 +188,15 @@ fn decide(server: &Server, stream: &mut Stream, head: &ReceivedHead, body_is_rea
             .map(Answer::Whole)
             .map_err(|refusal| Stop::Refused(Route::Events, refusal)),
         Action::Read(read) => begin_read(server, stream, read),
+        Action::Stream(live) => {
+            let snapshot = server.committer.reader().take();
+            let snapshot = snapshot.map_err(|error| Stop::Refused(Route::Stream, Refusal::Unreadable(error)))?;
+            let (last_seq, reply) = (snapshot.last_seq(), live.head(snapshot.last_seq()));
+            Ok(match (live.is_head_only(), live.transport()) {
+                (true, _) => Answer::Whole(reply),
+                (false, Transport::ServerSentEvents) => Answer::Live(Box::new((reply, live.into_filter(), last_seq))),
+            })
+        }
         Action::Metrics(metrics) => {
             let stats = server.committer.reader().take().and_then(|snapshot| snapshot.stats());
             let stats = stats.map_err(|error| Stop::Refused(Route::Metrics, Refusal::Unreadable(error)))?;
@@ -186,6 +204,7 @@ fn decide(server: &Server, stream: &mut Stream, head: &ReceivedHead, body_is_rea
             Ok(Answer::Whole(metrics.reply(server.metrics.render(
                 &stats,
                 server.answers.held(),
+                &server.streams,
                 idle_closed,
                 log_lines_lost,
             ))))
@@ -291,6 +310,37 @@ fn write_streamed(
             }
         }
     }
+}
+
+/// Writes a live stream: in chunks, or to HTTP/1.0 up to the end of the connection. The connection is not used again.
+fn write_live(
+    server: &Server,
+    stream: &mut Stream,
+    reply: &Reply,
+    (filter, last_seq): (Filter, u64),
+    request_id: &str,
+    head: &ReceivedHead,
+) -> io::Result<bool> {
+    let chunked = !head.http_10;
+    let mut bytes = head_bytes(reply, request_id, head.http_10, false);
+    bytes.extend_from_slice(if chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
+    stream.set_reset_on_close(true)?;
+    stream.write(&bytes)?;
+    let next = if chunked { Next::ChunkSize } else { Next::Content };
+    live::serve(server, stream, (filter, last_seq), next, |stream, piece| {
+        if !chunked {
+            return stream.write(piece);
+        }
+        let mut framed = format!("{:x}\r\n", piece.len()).into_bytes();
+        framed.extend_from_slice(piece);
+        framed.extend_from_slice(b"\r\n");
+        stream.write(&framed)
+    })?;
+    if chunked {
+        stream.write(b"0\r\n\r\n")?;
+    }
+    stream.set_reset_on_close(false)?;
+    Ok(false)
 }
 
 /// Writes a piece of an answer. If it does not fit into the socket's buffer, the read is suspended first, so that it

@@ -13,6 +13,7 @@ mod commit;
 mod connection;
 mod ending;
 mod head;
+mod live;
 mod log;
 mod metrics;
 mod presence;
@@ -87,6 +88,10 @@ fn serve(settings: Settings) -> Result<u8, String> {
         }
     };
     watch::spawn("signals", listen, || false, move |reason| failing.fail(reason))
+        .map_err(|error| format!("a thread: {error}"))?;
+    let [feeding, failing] = [(); 2].map(|()| Arc::clone(&server));
+    let feed = move || feeding.streams.feed(&feeding.committer);
+    watch::spawn("streams", feed, || false, move |reason| failing.ending.fail(reason))
         .map_err(|error| format!("a thread: {error}"))?;
     let code = accept::run(&server);
     server.log.finish();

@@ -8,6 +8,7 @@ use argus_core::api::Reply;
 use argus_core::repository::{Receipt, Stats};
 
 use crate::answers::Held;
+use crate::live::Streams;
 
 /// The counters of a server.
 #[derive(Debug, Default)]
@@ -47,7 +48,14 @@ impl Metrics {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).broken += 1;
     }
 
-    pub(crate) fn render(&self, stats: &Stats, held: Held, idle_closed: u64, log_lines_lost: u64) -> String {
+    pub(crate) fn render(
+        &self,
+        stats: &Stats,
+        held: Held,
+        streams: &Streams,
+        idle_closed: u64,
+        log_lines_lost: u64,
+    ) -> String {
         let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page(String::new());
         page.family("argus_build_info", "gauge", "Always 1; the labels have the version and the runtime.");
@@ -73,6 +81,14 @@ impl Metrics {
         page.single("argus_log_lines_lost_total", "counter", "Log lines that could not be written.", log_lines_lost);
         page.single("argus_answer_bytes_held", "gauge", "Bytes that answers hold.", held.bytes as u64);
         page.single("argus_answers_in_flight", "gauge", "Running answers.", held.answers as u64);
+        let (buffer_bytes, open, ended) = streams.counts();
+        page.family("argus_streams", "gauge", "Live streams that are open.");
+        page.sample("argus_streams", "{transport=\"sse\"}", open);
+        page.family("argus_streams_ended_total", "counter", "Live streams that have ended, by reason.");
+        for (reason, count) in ended {
+            page.sample("argus_streams_ended_total", &format!("{{reason=\"{reason}\"}}"), count);
+        }
+        page.single("argus_stream_buffer_bytes", "gauge", "Bytes that live streams share.", buffer_bytes);
         page.single("argus_stored_events", "gauge", "Events in the repository.", stats.events);
         page.single("argus_stored_bytes", "gauge", "Bytes of these events, with their indexes.", stats.bytes);
         page.single("argus_stored_event_types", "gauge", "Different event types of these events.", stats.event_types);

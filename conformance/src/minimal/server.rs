@@ -14,6 +14,7 @@ use crate::answers::Answers;
 use crate::budget::Budget;
 use crate::commit::Committer;
 use crate::ending::Ending;
+use crate::live::Streams;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -28,6 +29,7 @@ pub(crate) struct Server {
     pub(crate) api: Api,
     pub(crate) budget: Arc<Budget>,
     pub(crate) answers: Arc<Answers>,
+    pub(crate) streams: Arc<Streams>,
     pub(crate) metrics: Metrics,
     pub(crate) committer: Committer,
     pub(crate) log: Log,
@@ -60,6 +62,7 @@ impl Server {
             api: Api::new(settings.limits),
             budget: Budget::new(settings.inflight_bytes_max),
             answers: Answers::new(settings.answer_bytes_max),
+            streams: Streams::new(settings.stream_limits),
             metrics: Metrics::default(),
             committer: committer.map_err(no_thread)?,
             log,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use argus_core::api::Limits;
 use argus_core::engine::TYPES_MAX_DEFAULT;
 use argus_core::event::PAYLOAD_DEPTH_DEFAULT;
+use argus_core::subscribe::StreamLimits;
 use lexopt::{Arg, Parser};
 
 pub(crate) const HELP: &str = "\
@@ -25,6 +26,10 @@ Usage: argus-minimal [OPTIONS]
       --max-answer-bytes BYTES       Memory for all running answers; new ones wait for it
       --max-connections COUNT        Open connections; then the one idle longest is closed
       --commit-queue-batches COUNT   Batches waiting to be committed
+      --stream-queue-events COUNT    Events that a live stream may be behind
+      --stream-queue-bytes BYTES     Bytes that a live stream may be behind
+      --stream-buffer-bytes BYTES    Memory for events that live streams share
+      --stream-heartbeat DURATION    Silence before a live stream sends a sign of life
       --header-timeout DURATION      Time for a request's head to arrive
       --body-timeout DURATION        Time that a body may stall
       --min-body-rate BYTES          Least bytes of a body per second
@@ -59,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) answer_bytes_max: usize,
     pub(crate) connections_max: usize,
     pub(crate) queue_batches_max: usize,
+    pub(crate) stream_limits: StreamLimits,
+    pub(crate) stream_heartbeat: Duration,
     pub(crate) header_timeout: Duration,
     pub(crate) body_timeout: Duration,
     pub(crate) body_bytes_per_second: usize,
@@ -87,6 +94,8 @@ impl Default for Settings {
             answer_bytes_max: 256 << 20,
             connections_max: 1000,
             queue_batches_max: 1024,
+            stream_limits: StreamLimits { queue_events: 10_000, queue_bytes: 8 << 20, buffer_bytes: 64 << 20 },
+            stream_heartbeat: Duration::from_secs(15),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             body_bytes_per_second: 1024,
@@ -130,6 +139,14 @@ impl Settings {
                 "max-answer-bytes" => parse_count(&value()?).map(|read| settings.answer_bytes_max = read),
                 "max-connections" => parse_count(&value()?).map(|read| settings.connections_max = read),
                 "commit-queue-batches" => parse_count(&value()?).map(|read| settings.queue_batches_max = read),
+                "stream-queue-events" => {
+                    parse_count(&value()?).map(|read| settings.stream_limits.queue_events = read as u64)
+                }
+                "stream-queue-bytes" => {
+                    parse_count(&value()?).map(|read| settings.stream_limits.queue_bytes = read as u64)
+                }
+                "stream-buffer-bytes" => parse_count(&value()?).map(|read| settings.stream_limits.buffer_bytes = read),
+                "stream-heartbeat" => parse_duration(&value()?).map(|read| settings.stream_heartbeat = read),
                 "header-timeout" => parse_duration(&value()?).map(|read| settings.header_timeout = read),
                 "body-timeout" => parse_duration(&value()?).map(|read| settings.body_timeout = read),
                 "min-body-rate" => parse_count(&value()?).map(|read| settings.body_bytes_per_second = read),

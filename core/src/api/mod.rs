@@ -23,6 +23,8 @@ mod refusal;
 mod reply;
 mod route;
 mod search;
+mod sse;
+mod stream;
 mod submission;
 mod target;
 mod text;
@@ -36,6 +38,8 @@ pub use read_step::ReadStep;
 pub use refusal::Refusal;
 pub use reply::Reply;
 pub use route::Route;
+pub use sse::{Notice, SSE_HEARTBEAT, SSE_OPENING, write_sse_messages, write_sse_notice};
+pub use stream::{Stream, Transport};
 pub use submission::{Submission, Submitted};
 
 use alloc::boxed::Box;
@@ -114,6 +118,8 @@ pub enum Action {
     Submit(Submission),
     /// Call [`Read::begin`] on a thread that may block.
     Read(Read),
+    /// Send the [head](Stream::head), and then the events, as long as the client reads them.
+    Stream(Stream),
     /// Render the metrics and send them with [`Metrics::reply`].
     Metrics(Metrics),
 }
@@ -197,6 +203,7 @@ impl Api {
             Resource::Fixed(Route::Events) => {
                 Ok(self.read(Question::Search(Box::new(Search::read(head, target, head_only)?))))
             }
+            Resource::Fixed(Route::Stream) => Stream::read(head, target, head_only).map(Action::Stream),
             Resource::Fixed(Route::Metrics) => Ok(Action::Metrics(Metrics { head_only })),
             Resource::Fixed(Route::Ready) => Ok(Action::Reply(health::ready(state))),
             Resource::Fixed(Route::OpenApi) => Ok(Action::Reply(health::openapi())),

@@ -20,6 +20,10 @@ use crate::query::{
 const PARAMETERS: &str = "type and type[prefix] (the event_type), start and end (the timestamp), id, payload.<path>, \
     after_seq, limit, order, cursor";
 
+/// The same for `GET /events/stream`.
+const STREAM_PARAMETERS: &str =
+    "type and type[prefix] (the event_type), start and end (the timestamp), id, payload.<path>, after_seq";
+
 /// Parses the parameters of `GET /events`. An unknown or invalid one is an error, never ignored.
 pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, ProblemReply> {
     let mut scan = Scan::default();
@@ -29,7 +33,7 @@ pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, ProblemReply> {
             "limit" => once(&mut scan.limit, name, parse_limit(name, value)?)?,
             "order" => once(&mut order, name, parse_order(name, value)?)?,
             "cursor" => once(&mut cursor, name, value.as_ref())?,
-            _ => read_filter_param(&mut scan.filter, name, value)?,
+            _ => read_filter_param(&mut scan.filter, name, value, PARAMETERS)?,
         }
     }
     check_filter(&scan.filter)?;
@@ -41,8 +45,18 @@ pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, ProblemReply> {
     Ok(scan)
 }
 
-/// Parses one parameter of the filter.
-fn read_filter_param(filter: &mut Filter, name: &str, value: &str) -> Result<(), ProblemReply> {
+/// Parses the parameters of `GET /events/stream`: the filter, and nothing else.
+pub(super) fn read_stream_filter(params: &[Param<'_>]) -> Result<Filter, ProblemReply> {
+    let mut filter = Filter::default();
+    for Param { name, value } in params {
+        read_filter_param(&mut filter, name, value, STREAM_PARAMETERS)?;
+    }
+    check_filter(&filter)?;
+    Ok(filter)
+}
+
+/// Parses one parameter of the filter. `known` lists all parameters of the route.
+fn read_filter_param(filter: &mut Filter, name: &str, value: &str, known: &str) -> Result<(), ProblemReply> {
     match name {
         "type" => filter.types.get_or_insert_with(Vec::new).push(TypeTest::Eq(value.into())),
         "type[prefix]" => filter.types.get_or_insert_with(Vec::new).push(TypeTest::Prefix(value.into())),
@@ -56,7 +70,7 @@ fn read_filter_param(filter: &mut Filter, name: &str, value: &str) -> Result<(),
                 return Err(invalid(format!("{}: {detail}", Excerpt(name))));
             }
             Some(rest) => filter.payload.push(parse_payload_filter(name, rest, value)?),
-            None => return Err(unknown(name, PARAMETERS)),
+            None => return Err(unknown(name, known)),
         },
     }
     Ok(())

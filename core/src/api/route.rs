@@ -14,6 +14,8 @@ crate::listed::listed! {
         Events,
         /// `/events/{id}`
         Event,
+        /// `/events/stream`
+        Stream,
         /// `/health`
         Health,
         /// `/health/live`
@@ -38,6 +40,7 @@ impl Route {
         match self {
             Self::Events => "/events",
             Self::Event => "/events/{id}",
+            Self::Stream => "/events/stream",
             Self::Health => "/health",
             Self::Live => "/health/live",
             Self::Ready => "/health/ready",
@@ -52,7 +55,7 @@ impl Route {
     pub(super) fn is_served_while_draining(self) -> bool {
         match self {
             Self::Health | Self::Live | Self::Ready | Self::Metrics => true,
-            Self::Events | Self::Event | Self::OpenApi | Self::Root | Self::Other => false,
+            Self::Events | Self::Event | Self::Stream | Self::OpenApi | Self::Root | Self::Other => false,
         }
     }
 
@@ -61,6 +64,7 @@ impl Route {
         match self {
             Self::Events => "GET, HEAD, POST",
             Self::Event
+            | Self::Stream
             | Self::Health
             | Self::Live
             | Self::Ready
@@ -101,7 +105,8 @@ impl Resource {
             (Some(""), None, _) => Route::Root,
             (Some("events"), None, _) => Route::Events,
             // Reserved for routes of later versions, so that these paths never change their meaning.
-            (Some("events"), Some("aggregate" | "stream" | ""), None) => Route::Other,
+            (Some("events"), Some("aggregate" | ""), None) => Route::Other,
+            (Some("events"), Some("stream"), None) => Route::Stream,
             (Some("events"), Some(id), None) => return Self::Event(id.into()),
             (Some("health"), None, _) => Route::Health,
             (Some("health"), Some("live"), None) => Route::Live,
@@ -136,6 +141,7 @@ mod tests {
         for route in Route::ALL {
             match route {
                 Route::Events
+                | Route::Stream
                 | Route::Health
                 | Route::Live
                 | Route::Ready
@@ -161,8 +167,8 @@ mod tests {
     fn the_list_has_every_route() {
         assert_eq!(
             Route::list(),
-            "GET/POST /events, GET /events/{id}, GET /health, GET /health/live, GET /health/ready, GET /metrics, \
-             GET /openapi.json, GET /"
+            "GET/POST /events, GET /events/{id}, GET /events/stream, GET /health, GET /health/live, GET /health/ready, \
+             GET /metrics, GET /openapi.json, GET /"
         );
     }
 
@@ -170,8 +176,7 @@ mod tests {
     fn ids_are_decoded_and_reserved_paths_are_not_ids() {
         assert_eq!(of("/events/a%2Fb%20c+d"), Resource::Event("a/b c+d".into()));
         assert_eq!(of("/events/streams"), Resource::Event("streams".into()));
-        for other in ["/events/stream", "/events/aggregate", "/events/%73tream"] {
-            assert_eq!(of(other), Resource::Fixed(Route::Other), "{other}");
-        }
+        assert_eq!(of("/events/aggregate"), Resource::Fixed(Route::Other));
+        assert_eq!(of("/events/%73tream"), Resource::Fixed(Route::Stream));
     }
 }

@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use argus_core::api::ReadRun;
+use argus_core::repository::ScanRun;
+use argus_core::subscribe::Subscription;
 use event_listener::{Event, Listener as _};
 
 use crate::clock::Clock;
@@ -62,7 +64,76 @@ struct Entry {
     /// The last two chunks of the body: hyper asks for the next one while it still has a part of the previous one.
     chunk_bytes: [usize; 2],
     /// The read, while it is parked, and since when.
-    parked: Option<(Instant, ReadRun)>,
+    parked: Option<(Instant, Parked)>,
+}
+
+/// A read that waits for its client.
+#[derive(Debug)]
+pub(crate) enum Parked {
+    Read(ReadRun),
+    /// The history of a live stream.
+    Stream(Box<Subscription>),
+}
+
+/// A read that can give up its memory, and continue later.
+pub(crate) trait Suspend {
+    /// Releases the snapshot and everything read from it, and returns it.
+    fn suspend(&mut self) -> Option<Box<dyn ScanRun>>;
+
+    /// The memory of the read in bytes.
+    fn held_bytes(&self) -> usize;
+
+    /// Whether to suspend it now would lose all of its work.
+    fn is_starting(&self) -> bool;
+}
+
+impl Suspend for ReadRun {
+    fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
+        self.suspend()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held_bytes()
+    }
+
+    fn is_starting(&self) -> bool {
+        self.is_starting()
+    }
+}
+
+impl Suspend for Subscription {
+    fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
+        self.suspend()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held_bytes()
+    }
+
+    fn is_starting(&self) -> bool {
+        self.is_starting()
+    }
+}
+
+impl Parked {
+    fn run(&mut self) -> &mut dyn Suspend {
+        match self {
+            Self::Read(run) => run,
+            Self::Stream(subscription) => &mut **subscription,
+        }
+    }
+}
+
+impl From<ReadRun> for Parked {
+    fn from(run: ReadRun) -> Self {
+        Self::Read(run)
+    }
+}
+
+impl From<Box<Subscription>> for Parked {
+    fn from(subscription: Box<Subscription>) -> Self {
+        Self::Stream(subscription)
+    }
 }
 
 impl Answers {
@@ -105,7 +176,7 @@ impl Answers {
             }
             state.parked.remove(&(since, number));
             let scan = state.change(number, |entry| {
-                let (_, run) = entry.parked.as_mut()?;
+                let run = entry.parked.as_mut()?.1.run();
                 let scan = run.suspend();
                 entry.run_bytes = run.held_bytes();
                 scan
@@ -150,7 +221,7 @@ impl Answers {
 impl Admitted {
     /// Accounts for a read that has computed for a while, and for the chunk that it made, if it did. Suspends the read
     /// if the budget is exceeded. For the thread that computed it, because dropping a scan may take time.
-    pub(crate) fn account(&self, run: &mut ReadRun, chunk_bytes: usize) {
+    pub(crate) fn account(&self, run: &mut dyn Suspend, chunk_bytes: usize) {
         let mut state = self.answers.lock();
         state.change(self.number, |entry| {
             entry.run_bytes = run.held_bytes();
@@ -168,16 +239,31 @@ impl Admitted {
     }
 
     /// Parks the read until the client has read the chunk.
-    pub(crate) fn park(&self, run: ReadRun) {
+    pub(crate) fn park(&self, run: impl Into<Parked>) {
         let since = self.answers.clock.now();
         let mut state = self.answers.lock();
-        state.entry(self.number).parked = Some((since, run));
+        state.entry(self.number).parked = Some((since, run.into()));
         state.parked.insert((since, self.number));
         self.answers.unlock(state);
     }
 
     /// Takes the parked read back to continue it; `None` if there is none.
     pub(crate) fn take(&self) -> Option<ReadRun> {
+        match self.take_parked()? {
+            Parked::Read(run) => Some(run),
+            Parked::Stream(_) => None,
+        }
+    }
+
+    /// Takes the parked history of a stream back to continue it; `None` if there is none.
+    pub(crate) fn take_stream(&self) -> Option<Box<Subscription>> {
+        match self.take_parked()? {
+            Parked::Read(_) => None,
+            Parked::Stream(subscription) => Some(subscription),
+        }
+    }
+
+    fn take_parked(&self) -> Option<Parked> {
         let mut state = self.answers.lock();
         let (since, run) = state.entry(self.number).parked.take()?;
         state.parked.remove(&(since, self.number));
@@ -187,7 +273,7 @@ impl Admitted {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        let run = self.take();
+        let run = self.take_parked();
         let mut state = self.answers.lock();
         if let Some(entry) = state.answers.remove(&self.number) {
             state.bytes -= entry.bytes();

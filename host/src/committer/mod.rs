@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use argus_core::batch::Batch;
 use argus_core::repository::{CommitError, Failure, Reader, Receipt, Repository};
+use event_listener::{Event, EventListener};
 
 use crate::clock;
 use crate::lifecycle::Lifecycle;
@@ -69,6 +70,8 @@ struct Shared {
     /// Locked during a commit.
     repository: Mutex<Box<dyn Repository>>,
     reader: Mutex<Reader>,
+    /// Notified when a new reader was published.
+    published: Event,
     availability: Availability,
     maintenance: MaintenanceThread,
     types_watch: TypesWatch,
@@ -100,6 +103,7 @@ impl Committer {
             queue: Queue::new(limits),
             immediate: repository.is_immediate(),
             reader: Mutex::new(repository.reader()),
+            published: Event::new(),
             repository: Mutex::new(repository),
             availability: Availability::default(),
             maintenance: MaintenanceThread::default(),
@@ -163,6 +167,11 @@ impl Committer {
     #[must_use]
     pub fn reader(&self) -> Reader {
         lock(&self.shared.reader).clone()
+    }
+
+    /// Resolves when another [`reader`](Self::reader) is published. Listen before you look.
+    pub(crate) fn published(&self) -> EventListener {
+        self.shared.published.listen()
     }
 
     /// Why commits are refused, if they are.
@@ -340,6 +349,8 @@ impl Shared {
         self.check_types(&reader);
         // Drop the old one without the lock: it may hold the last reference to much memory.
         let _old = std::mem::replace(&mut *lock(&self.reader), reader);
+        // Costs next to nothing while nobody listens.
+        self.published.notify(usize::MAX);
     }
 
     /// Warns if there are nearly too many event types. Skipped for repositories whose snapshots have to be requested.

@@ -3,6 +3,7 @@
 mod head_bytes;
 mod idleness;
 mod presence;
+mod stall;
 mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::head_bytes::HeadBytes;
 use super::idleness::{IdleSince, Idleness};
 use super::presence::{ANSWER_START, Next, Presence};
+use super::stall::WriteStall;
 use super::{CloseReason, HeadError, Writing};
 use crate::settings::Settings;
 use crate::socket::TcpState;
@@ -45,6 +46,8 @@ pub(crate) struct ConnectionState {
     presence: Presence,
     output: Output,
     streaming: Streaming,
+    /// The answer is a live stream.
+    live: bool,
     /// A request has begun since everything was last written.
     answering: bool,
     /// The last request's body was not read to its end.
@@ -89,14 +92,6 @@ enum Output {
     Complete,
 }
 
-/// The client's socket takes no more bytes.
-#[derive(Debug)]
-struct WriteStall {
-    since: Instant,
-    /// Bytes that the client's system had acknowledged when the stall began.
-    acknowledged: Option<u64>,
-}
-
 impl ConnectionState {
     /// A connection opened at `now`.
     pub(crate) fn new(settings: &Settings, now: Instant) -> Self {
@@ -113,6 +108,7 @@ impl ConnectionState {
             presence: Presence::default(),
             output: Output::Nothing,
             streaming: Streaming::Nothing,
+            live: false,
             answering: false,
             body_unread: false,
             body_broken: false,
@@ -156,6 +152,7 @@ impl ConnectionState {
         self.phase = Phase::Busy;
         self.has_unread_head = false;
         self.answering = true;
+        self.live = false;
         self.output = Output::Nothing;
     }
 
@@ -180,6 +177,11 @@ impl ConnectionState {
     /// An answer of unknown length begins: in chunks, or up to the end of the connection.
     pub(crate) fn streaming_begins(&mut self, chunked: bool) {
         self.streaming = Streaming::UnderWay { chunked };
+    }
+
+    /// The answer to the current request is a live stream, which ends when the server drains.
+    pub(crate) fn live_begins(&mut self) {
+        self.live = true;
     }
 
     /// The end of such an answer was handed to hyper. Must not be called for one that breaks off.
@@ -259,17 +261,13 @@ impl ConnectionState {
     /// The socket takes no more bytes. `acknowledged` is called only at the beginning of a stall; it is
     /// [`Socket::acknowledged`](crate::socket::Socket::acknowledged).
     pub(crate) fn write_stalls(&mut self, now: Instant, acknowledged: impl FnOnce() -> Option<u64>) {
-        self.stall.get_or_insert_with(|| WriteStall { since: now, acknowledged: acknowledged() });
+        self.stall.get_or_insert_with(|| WriteStall::new(now, acknowledged()));
     }
 
     /// Restarts the write timeout if the client has taken something since the last check. The system may report a full
     /// buffer for a long time, because it waits until a large part of it is free.
     pub(crate) fn check_stall(&mut self, now: Instant, acknowledged: Option<u64>) {
-        if let Some(stall) = &mut self.stall
-            && acknowledged > stall.acknowledged
-        {
-            *stall = WriteStall { since: now, acknowledged };
-        }
+        self.stall.iter_mut().for_each(|stall| stall.check(now, acknowledged));
     }
 
     /// The start of the next answer that was already sent to the client as probes. It must not be sent again.
@@ -331,7 +329,9 @@ impl ConnectionState {
     /// When the connection has to be closed, and why. Before closing it for [`CloseReason::WriteStalled`],
     /// [`CloseReason::Evicted`] or [`CloseReason::ClientGone`], check the socket, which may postpone the deadline.
     pub(crate) fn deadline(&self) -> Option<(Instant, CloseReason)> {
-        let write = self.stall.as_ref().map(|stall| (stall.since + self.write_timeout, CloseReason::WriteStalled));
+        let live_drain = self.draining.filter(|_| self.live);
+        let write = self.stall.as_ref().map(|stall| stall.deadline(self.write_timeout, live_drain));
+        let write = write.map(|at| (at, CloseReason::WriteStalled));
         let eviction = self.eviction.filter(|_| self.idle_since().is_some()).map(|at| (at, CloseReason::Evicted));
         let check = self.presence.next_check().map(|at| (at, CloseReason::ClientGone));
         [self.phase_deadline(), write, eviction, check].into_iter().flatten().min_by_key(|(at, _)| *at)

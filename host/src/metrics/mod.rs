@@ -4,6 +4,7 @@
 //! label has a fixed set of values, so that no caller can make the registry grow.
 
 mod labels;
+mod streams;
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use prometheus::{
 use labels::{METHODS, STATUSES, method_index, status_index, status_label};
 
 pub use labels::Incident;
+pub use streams::{OpenStream, StreamEnd, StreamMetrics};
 
 /// The registry and the handles to everything in it.
 #[derive(Debug)]
@@ -59,6 +61,7 @@ pub struct Metrics {
     connections_total: IntCounter,
     incidents: Box<[IntCounter]>,
     log_lines_lost: IntCounter,
+    streams: StreamMetrics,
 }
 
 /// Values that are read when the text is rendered, instead of being counted.
@@ -76,6 +79,10 @@ pub struct Gauges {
     pub answer_bytes_held: usize,
     /// Answers in flight.
     pub answers_in_flight: usize,
+    /// Bytes that live streams share.
+    pub stream_buffer_bytes: usize,
+    /// Events that live streams were not given yet.
+    pub stream_lag_events: u64,
 }
 
 /// Counts a request as in flight until dropped.
@@ -197,6 +204,7 @@ impl Metrics {
                 "argus_log_lines_lost_total",
                 "Log lines that standard error did not accept in time.",
             )?,
+            streams: StreamMetrics::new(&registry)?,
             registry,
         })
     }
@@ -289,6 +297,12 @@ impl Metrics {
         self.log_lines_lost.clone()
     }
 
+    /// The metrics of live streams.
+    #[must_use]
+    pub fn streams(&self) -> &StreamMetrics {
+        &self.streams
+    }
+
     /// The text of all metrics, in the Prometheus text format 0.0.4.
     ///
     /// # Errors
@@ -300,6 +314,8 @@ impl Metrics {
         self.body_bytes_reserved.set(saturate(gauges.body_bytes_reserved as u64));
         self.answer_bytes_held.set(saturate(gauges.answer_bytes_held as u64));
         self.answers_in_flight.set(saturate(gauges.answers_in_flight as u64));
+        self.streams.buffer_bytes.set(saturate(gauges.stream_buffer_bytes as u64));
+        self.streams.lag_events.set(saturate(gauges.stream_lag_events));
         if let Some(stored) = &gauges.stored {
             self.stored_events.set(saturate(stored.events));
             self.stored_bytes.set(saturate(stored.bytes));

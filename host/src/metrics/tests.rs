@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use argus_core::api::Transport;
 use bytes::Bytes;
 
 use super::*;
@@ -37,6 +38,9 @@ fn every_metric_is_in_the_text() {
     metrics.memory_planned(1 << 30);
     metrics.events_expired(4);
     metrics.damage_found();
+    let stream = metrics.streams().opens(Transport::ServerSentEvents);
+    metrics.streams().sent(5);
+    metrics.streams().ended(StreamEnd::Slow);
     let receipt = Receipt {
         first_seq: 1,
         stored: 5,
@@ -57,6 +61,8 @@ fn every_metric_is_in_the_text() {
             body_bytes_reserved: 7,
             answer_bytes_held: 9,
             answers_in_flight: 3,
+            stream_buffer_bytes: 11,
+            stream_lag_events: 12,
         })
         .unwrap();
     for line in [
@@ -78,6 +84,11 @@ fn every_metric_is_in_the_text() {
         "argus_body_in_flight_bytes 7",
         "argus_answer_bytes_held 9",
         "argus_answers_in_flight 3",
+        "argus_streams{transport=\"sse\"} 1",
+        "argus_stream_events_sent_total 5",
+        "argus_streams_ended_total{reason=\"slow\"} 1",
+        "argus_stream_buffer_bytes 11",
+        "argus_stream_lag_events 12",
         "argus_memory_planned_bytes 1073741824",
         "argus_stored_events 10",
         "argus_stored_bytes 1000",
@@ -91,7 +102,7 @@ fn every_metric_is_in_the_text() {
         assert!(text.lines().any(|found| found == line), "{line} not in\n{text}");
     }
     assert!(text.contains("argus_build_info{") && text.contains("process_open_fds"), "{text}");
-    drop((open, in_flight));
+    drop((open, in_flight, stream));
     let text = metrics.render(&Gauges::default()).unwrap();
     assert!(text.contains("argus_connections 0\n") && text.contains("argus_http_requests_in_flight 0\n"), "{text}");
 }

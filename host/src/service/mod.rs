@@ -2,6 +2,7 @@
 
 mod read;
 mod refused_head;
+mod stream;
 mod submit;
 
 use std::borrow::Cow;
@@ -32,6 +33,7 @@ use crate::metrics::InFlight;
 use crate::node::Node;
 use crate::reply_body::ReplyBody;
 use crate::runtime::Runtime;
+use crate::streams::EventBody;
 use crate::timer::Timer;
 use crate::watch::panic_message;
 use crate::working_memory::WorkingMemory;
@@ -63,8 +65,16 @@ pub(crate) struct Session<R> {
 /// An answer before it is turned into a response.
 struct Answer {
     reply: Reply,
-    /// Has the read that produces the body, if that is streamed.
-    streamed: Option<Arc<Admitted>>,
+    /// What produces the body, if that is streamed.
+    streamed: Option<Streamed>,
+}
+
+/// A body that is made while it is sent.
+enum Streamed {
+    /// Has the read that produces it.
+    Read(Arc<Admitted>),
+    /// A live stream.
+    Events(EventBody),
 }
 
 /// The deadline has passed.
@@ -158,7 +168,7 @@ impl<R: Runtime> Session<R> {
         self.connection.state().set_body_unread(!body.is_end_stream());
         match &*action {
             // Only the client needs the result of a query: if the client is gone, the query is dropped.
-            Action::Read(_) | Action::Metrics(_) => self.connection.state().watch_client(begun),
+            Action::Read(_) | Action::Stream(_) | Action::Metrics(_) => self.connection.state().watch_client(begun),
             // Events are stored even if the client is gone.
             Action::Submit(_) | Action::Reply(_) => {}
         }
@@ -171,6 +181,7 @@ impl<R: Runtime> Session<R> {
                 let route = read.route();
                 (route, Box::pin(self.read_by(deadline, read)).await)
             }
+            Action::Stream(stream) => (Route::Stream, Box::pin(self.stream(deadline, stream)).await),
             Action::Metrics(metrics) => {
                 let done = self.within(deadline, Box::pin(self.render(metrics))).await;
                 (Route::Metrics, done.unwrap_or(Err(Refusal::ReadTimeout)))
@@ -200,7 +211,8 @@ impl<R: Runtime> Session<R> {
         }
         let body = match streamed {
             None => ReplyBody::whole(reply.body, Some(in_flight)),
-            Some(admitted) => {
+            Some(Streamed::Events(events)) => ReplyBody::events(events, in_flight),
+            Some(Streamed::Read(admitted)) => {
                 let advance = self.advancer(Some(Arc::clone(&admitted)));
                 ReplyBody::streamed(admitted, advance, in_flight)
             }

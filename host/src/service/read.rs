@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use argus_core::api::{Metrics as MetricsAction, READ_BUDGET, Read, ReadRun, ReadStep, Refusal};
 
-use super::{Answer, Elapsed, Session};
+use super::{Answer, Elapsed, Session, Streamed};
 use crate::answers::Admitted;
 use crate::clock;
 use crate::metrics::Gauges;
@@ -59,7 +59,7 @@ impl<R: Runtime> Session<R> {
                         return Err(Refusal::Internal);
                     };
                     admitted.park(run);
-                    return Ok(Answer { reply, streamed: Some(admitted) });
+                    return Ok(Answer { reply, streamed: Some(Streamed::Read(admitted)) });
                 }
                 Ok(Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done)) => {
                     tracing::error!("a read gave a body before its head");
@@ -79,6 +79,8 @@ impl<R: Runtime> Session<R> {
             let stored = node.committer.reader().take().and_then(|snapshot| snapshot.stats());
             let stored = stored.map_err(|error| node.warnings.unreadable(&error)).ok();
             let (answer_bytes_held, answers_in_flight) = node.answers.held();
+            let last_seq = stored.map_or(0, |stats| stats.last_seq);
+            let (stream_buffer_bytes, stream_lag_events) = node.streams.held(last_seq);
             let body_bytes_reserved = node.budget.reserved();
             let gauges = Gauges {
                 stored,
@@ -87,6 +89,8 @@ impl<R: Runtime> Session<R> {
                 body_bytes_reserved,
                 answer_bytes_held,
                 answers_in_flight,
+                stream_buffer_bytes,
+                stream_lag_events,
             };
             node.metrics.render(&gauges)
         };

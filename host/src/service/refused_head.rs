@@ -54,7 +54,7 @@ impl<R: Runtime> Session<R> {
             Action::Reply(reply) if reply.problem.is_some() => self.answer_unread(reply.into(), &head),
             // The core accepts a head that hyper refuses. It is refused, since hyper does not read its body. If the
             // head itself is not too large, hyper could not represent the length of the body.
-            Action::Reply(_) | Action::Submit(_) | Action::Read(_) | Action::Metrics(_) => {
+            Action::Reply(_) | Action::Submit(_) | Action::Read(_) | Action::Stream(_) | Action::Metrics(_) => {
                 let too_large = error == HeadError::TooLarge;
                 self.refuse_unread(if too_large { &Refusal::BodyTooLarge } else { &Refusal::HeadBroken })
             }

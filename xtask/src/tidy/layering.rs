@@ -84,10 +84,11 @@ const CORE_LAYERS: &[&str] = &[
     "batch",
     "log",
     "ingest",
-    // Queries, the repository trait, and its implementation.
+    // Queries, the repository trait, its implementation, and live streams over any.
     "query",
     "repository",
     "engine",
+    "subscribe",
     // HTTP.
     "api",
 ];

@@ -60,7 +60,7 @@ fn unknown_paths_give_404_and_unsupported_methods_405() {
         ("GET", "/event", 404, None),
         ("BREW", "/nothing", 404, None),
         ("GET", "/events/aggregate", 404, None),
-        ("GET", "/events/stream", 404, None),
+        ("POST", "/events/stream", 405, Some("GET, HEAD")),
         ("DELETE", "/events", 405, Some("GET, HEAD, POST")),
         ("OPTIONS", "/events", 405, Some("GET, HEAD, POST")),
         ("BREW", "/events", 405, Some("GET, HEAD, POST")),

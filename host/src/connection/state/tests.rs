@@ -61,6 +61,22 @@ fn the_write_timeout_starts_with_the_first_stall() {
 }
 
 #[test]
+fn a_stalled_live_stream_does_not_hold_up_a_drain() {
+    let (mut state, opened) = open();
+    state.request_begins();
+    state.live_begins();
+    state.write_stalls(opened, || None);
+    assert_eq!(state.deadline(), Some((opened + WRITE_TIMEOUT, CloseReason::WriteStalled)));
+    state.drain_begins(opened + SECOND);
+    assert_eq!(state.deadline(), Some((opened + 6 * SECOND, CloseReason::WriteStalled)));
+    state.write_progresses();
+    state.write_stalls(opened + 3 * SECOND, || None);
+    assert_eq!(state.deadline(), Some((opened + 8 * SECOND, CloseReason::WriteStalled)));
+    state.request_begins();
+    assert_eq!(state.deadline(), Some((opened + 3 * SECOND + WRITE_TIMEOUT, CloseReason::WriteStalled)));
+}
+
+#[test]
 fn only_a_client_that_takes_something_gets_more_time() {
     let (mut state, opened) = open();
     state.request_begins();

@@ -1,0 +1,129 @@
+//! `GET /events/stream`: a client that we did not write.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use serde_json::json;
+
+use crate::case::{Case, cases};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::{check, check_eq};
+
+pub(super) const CASES: &[Case] = cases!["stream_clients";
+    "GET /events/stream": [eventsource_reconnects_and_misses_nothing],
+];
+
+/// The npm package, an implementation of `EventSource` for Node.
+const PACKAGE: &str = "eventsource@4.0.0";
+
+/// Prints the last event id of each event, and ends after the last one.
+const SCRIPT: &str = r#"
+const { EventSource } = require("eventsource");
+const source = new EventSource(process.argv[2]);
+source.onmessage = (event) => {
+  console.log(event.lastEventId);
+  if (JSON.parse(event.data).event_type === "end") {
+    source.close();
+    process.exit(0);
+  }
+};
+source.addEventListener("gap", () => { console.log("gap"); });
+setTimeout(() => { console.log("late"); process.exit(1); }, 30000).unref();
+"#;
+
+/// A folder with the package, which is installed once.
+fn package() -> Result<PathBuf, Failure> {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let program = std::env::current_exe().map_err(|error| Failure::unmet(format!("a program: {error}")))?;
+    let parent = program.parent().ok_or_else(|| Failure::unmet("a program in a folder"))?;
+    let folder = parent.join("npm-eventsource");
+    if folder.join("node_modules/eventsource/package.json").exists() {
+        return Ok(folder);
+    }
+    std::fs::create_dir_all(&folder).map_err(|error| Failure::unmet(format!("a folder for a package: {error}")))?;
+    let installed = Command::new("npm")
+        .args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"])
+        .args([folder.as_os_str(), PACKAGE.as_ref()])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|_| Failure::skipped("needs npm (Debian: apt-get install npm)"))?;
+    if installed.status.success() {
+        return Ok(folder);
+    }
+    let why = String::from_utf8_lossy(&installed.stderr).into_owned();
+    Err(Failure::skipped(format!("needs the npm package {PACKAGE}, which could not be installed: {why}")))
+}
+
+/// Passes connections on, and cuts each one after some bytes, except the last.
+fn cut(listener: &TcpListener, upstream: SocketAddr, cuts: usize) -> std::io::Result<()> {
+    for connection in 0..=cuts {
+        let (mut client, _) = listener.accept()?;
+        let server = TcpStream::connect(upstream)?;
+        let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+        let forward = thread::spawn(move || std::io::copy(&mut from_client, &mut to_server));
+        let mut from_server = server.try_clone()?;
+        let mut left = if connection == cuts { usize::MAX } else { 700 + connection * 321 };
+        let mut buffer = [0; 256];
+        while left > 0 {
+            let count = from_server.read(&mut buffer)?.min(left);
+            if count == 0 {
+                break;
+            }
+            // The client may have left.
+            if client.write_all(buffer.get(..count).unwrap_or_default()).is_err() {
+                break;
+            }
+            left -= count;
+        }
+        // Both fail only if the other side has closed.
+        let _ = client.shutdown(Shutdown::Both);
+        let _ = server.shutdown(Shutdown::Both);
+        drop(forward.join());
+    }
+    Ok(())
+}
+
+fn eventsource_reconnects_and_misses_nothing(ctx: &Context<'_>) -> Outcome {
+    const CUTS: usize = 4;
+    const EVENTS: u64 = 60;
+    let node = Command::new("node").arg("--version").stdin(Stdio::null()).output();
+    check_eq!(
+        node.map_err(|_| Failure::skipped("needs Node (Debian: apt-get install nodejs)"))?.status.code(),
+        Some(0),
+        "node"
+    );
+    let folder = package()?;
+    let script = folder.join("client.cjs");
+    std::fs::write(&script, SCRIPT).map_err(|error| Failure::unmet(format!("a script: {error}")))?;
+    let server = ctx.empty()?;
+    let unmet = |error: std::io::Error| Failure::unmet(format!("a proxy: {error}"));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(unmet)?;
+    let url = format!("http://{}/events/stream?after_seq=0", listener.local_addr().map_err(unmet)?);
+    let upstream: SocketAddr = server.host().parse().map_err(|_| Failure::unmet("an address"))?;
+    thread::spawn(move || cut(&listener, upstream, CUTS));
+    let client = Command::new("node")
+        .arg(&script)
+        .arg(&url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(unmet)?;
+    for n in 1..EVENTS {
+        server.store(&json!({"event_type": "a", "timestamp": n, "payload": "x".repeat(40)}))?;
+    }
+    server.store(&json!({"event_type": "end", "timestamp": 0, "payload": null}))?;
+    let output = client.wait_with_output().map_err(unmet)?;
+    let (seen, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let seen: Vec<&str> = seen.lines().collect();
+    let expected: Vec<String> = (1..=EVENTS).map(|seq| seq.to_string()).collect();
+    check!(output.status.success(), "a client that sees the last event, not {seen:?} and {errors}");
+    check_eq!(seen, expected, "the ids of the events");
+    Ok(())
+}

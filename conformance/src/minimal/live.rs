@@ -1,0 +1,195 @@
+//! Live streams: the readers and the hub that they share.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use argus_core::api::{Notice, SSE_HEARTBEAT, SSE_OPENING, write_sse_messages, write_sse_notice};
+use argus_core::query::Filter;
+use argus_core::subscribe::{Begun, Feed, Found, Hub, Live, StreamLimits, Subscription};
+
+use crate::clock::moment;
+use crate::commit::Committer;
+use crate::presence::{Next, Presence};
+use crate::server::Server;
+use crate::stream::Stream;
+
+/// Events to examine at a time.
+const BUDGET: u32 = 1024;
+/// About how many bytes of events are written at a time.
+const BATCH_BYTES: usize = 64 * 1024;
+/// How often a stream without events checks for a drain, and whether its client is still there.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The hub of all streams, and how many streams there are.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    shared: Mutex<Shared>,
+    /// Notified when the hub has new messages.
+    fed: Condvar,
+}
+
+#[derive(Debug)]
+struct Shared {
+    hub: Hub,
+    open: u64,
+    /// The ended ones, by reason.
+    ended: [(&'static str, u64); 4],
+}
+
+/// One stream, counted until it is dropped.
+struct Open<'s> {
+    streams: &'s Streams,
+    subscription: Subscription,
+    /// The sequence number of the last event sent, or where the stream began.
+    sent: u64,
+    reason: &'static str,
+}
+
+impl Streams {
+    pub(crate) fn new(limits: StreamLimits) -> Arc<Self> {
+        let ended = ["client", "slow", "drain", "error"].map(|reason| (reason, 0));
+        Arc::new(Self { shared: Mutex::new(Shared { hub: Hub::new(limits), open: 0, ended }), fed: Condvar::new() })
+    }
+
+    /// The bytes of shared messages, the number of streams, and that of ended ones by reason.
+    pub(crate) fn counts(&self) -> (u64, u64, [(&'static str, u64); 4]) {
+        let shared = self.lock();
+        (shared.hub.buffer_bytes() as u64, shared.open, shared.ended)
+    }
+
+    /// Hands new events to readers, for ever.
+    pub(crate) fn feed(&self, committer: &Committer) {
+        let (mut feed, mut seen) = (Feed::default(), 0);
+        loop {
+            seen = committer.wait_for_commit(seen, LOOK_INTERVAL);
+            // Readers are not looked at in between, so one pass may take all that is new.
+            while self.pass(&mut feed, committer) {}
+        }
+    }
+
+    /// Does a pass; returns whether there was one to do.
+    fn pass(&self, feed: &mut Feed, committer: &Committer) -> bool {
+        // Every waiting thread is woken, and looks for itself.
+        let mut woken = Vec::new();
+        let Ok(snapshot) = committer.reader().take() else { return false };
+        let Some(assignment) = self.lock().hub.begin(snapshot.last_seq()) else { return false };
+        let complete = feed.begin(assignment, &snapshot).and_then(|begun| {
+            if begun == Begun::Gap {
+                return Ok(false);
+            }
+            while let Some(piece) = feed.poll(BUDGET)? {
+                self.lock().hub.apply(piece, moment().uptime, &mut woken);
+                self.fed.notify_all();
+            }
+            Ok(true)
+        });
+        // The readers find out by themselves what is wrong.
+        if !matches!(complete, Ok(true)) {
+            self.lock().hub.reset(snapshot.last_seq(), &mut woken);
+            self.fed.notify_all();
+        }
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        let mut shared = self.streams.lock();
+        shared.hub.close(self.subscription.reader());
+        shared.open -= 1;
+        shared.ended.iter_mut().filter(|(reason, _)| *reason == self.reason).for_each(|(_, count)| *count += 1);
+    }
+}
+
+/// Writes the events of a stream until the client leaves or the stream ends. `write` frames a piece of the body.
+pub(crate) fn serve(
+    server: &Server,
+    stream: &mut Stream,
+    (filter, last_seq): (Filter, u64),
+    next: Next,
+    write: impl Fn(&mut Stream, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    write(stream, SSE_OPENING)?;
+    let streams = &*server.streams;
+    let subscription = {
+        let mut shared = streams.lock();
+        shared.open += 1;
+        Subscription::new(shared.hub.open(), filter, last_seq)
+    };
+    let mut open = Open { streams, sent: subscription.position(), subscription, reason: "client" };
+    let (mut presence, mut sent_at) = (Presence::new(), Instant::now());
+    loop {
+        let (mut batch, mut bytes) = (Vec::new(), Vec::new());
+        let notice = if server.is_draining() {
+            open.reason = "drain";
+            Some(Notice::Drain { after_seq: open.sent })
+        } else {
+            open.advance(server, &mut batch)?
+        };
+        if let Some(last) = batch.last() {
+            open.sent = last.seq;
+        }
+        write_sse_messages(&batch, &mut bytes);
+        notice.into_iter().for_each(|notice| write_sse_notice(notice, &mut bytes));
+        if bytes.is_empty() && sent_at.elapsed() >= server.settings.stream_heartbeat {
+            bytes.extend_from_slice(SSE_HEARTBEAT);
+        }
+        if bytes.is_empty() {
+            presence.look(stream, next)?;
+        } else {
+            write(stream, &bytes)?;
+            (presence, sent_at) = (Presence::new(), Instant::now());
+        }
+        match notice {
+            Some(Notice::Slow { .. } | Notice::Drain { .. }) => return Ok(()),
+            Some(Notice::Gap { .. }) | None => {}
+        }
+    }
+}
+
+impl Open<'_> {
+    /// Takes the next events; waits a moment if there are none.
+    fn advance(
+        &mut self,
+        server: &Server,
+        batch: &mut Vec<argus_core::subscribe::Message>,
+    ) -> io::Result<Option<Notice>> {
+        let Self { streams, subscription, sent, reason } = self;
+        if subscription.is_in_history() {
+            let found = subscription.poll_history(&server.committer.reader(), BUDGET, BATCH_BYTES, batch);
+            // Holds nothing while the client is busy with the events.
+            if !batch.is_empty() {
+                drop(subscription.suspend());
+            }
+            return match found {
+                Ok(Poll::Ready(Found::Gap { first_seq })) => {
+                    *sent = first_seq.saturating_sub(1);
+                    Ok(Some(Notice::Gap { first_seq }))
+                }
+                Ok(Poll::Ready(Found::Messages | Found::End) | Poll::Pending) => Ok(None),
+                Err(error) => {
+                    *reason = "error";
+                    Err(io::Error::other(error))
+                }
+            };
+        }
+        let mut shared = streams.lock();
+        match subscription.poll_live(&mut shared.hub, moment().uptime, BATCH_BYTES, batch) {
+            Live::Messages | Live::History => Ok(None),
+            Live::Wait => {
+                drop(streams.fed.wait_timeout(shared, LOOK_INTERVAL).unwrap_or_else(PoisonError::into_inner));
+                Ok(None)
+            }
+            Live::Slow => {
+                *reason = "slow";
+                Ok(Some(Notice::Slow { after_seq: *sent }))
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Reads what was committed, for the hub.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::Bytes;
+
+use super::matcher::Matcher;
+use super::{GroupId, Message};
+use crate::query::{Filter, Order, Scan};
+use crate::repository::{Flow, ReadError, ScanRun, Snapshot};
+
+/// A piece has about this many bytes of JSON at most, plus one event.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// Reads new events for a [`Hub`](super::Hub). A hub has one feed.
+#[derive(Default)]
+pub struct Feed {
+    matcher: Matcher,
+    pass: Option<Pass>,
+    /// A buffer for one event.
+    json: Vec<u8>,
+    /// A buffer for the groups that want it.
+    wanted: Vec<GroupId>,
+}
+
+struct Pass {
+    run: Box<dyn ScanRun>,
+    /// All events up to here were examined.
+    position: u64,
+    target: u64,
+}
+
+/// What a pass has to do, from [`Hub::begin`](super::Hub::begin).
+#[derive(Debug)]
+pub struct Assignment {
+    /// The pass begins after this event,
+    pub(super) after: u64,
+    /// and ends with this one.
+    pub(super) target: u64,
+    /// Groups that are new since the last pass.
+    pub(super) added: Vec<(GroupId, Arc<Filter>)>,
+    /// Groups that have ended since.
+    pub(super) removed: Vec<GroupId>,
+}
+
+/// A part of a pass, for [`Hub::apply`](super::Hub::apply).
+#[derive(Debug)]
+pub struct Piece {
+    /// The messages, and the groups that want them.
+    pub(super) found: Vec<(Message, Box<[GroupId]>)>,
+    /// All events up to here were examined.
+    pub(super) reached: u64,
+}
+
+/// Whether [`Feed::begin`] began a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It did.
+    Pass,
+    /// The events right after the hub's position are not stored any more, so readers may miss some of them. Call
+    /// [`Hub::reset`](super::Hub::reset): it sends the readers to history, which tells them.
+    Gap,
+}
+
+impl Feed {
+    /// Begins a pass over a snapshot: the one whose last sequence number [`Hub::begin`](super::Hub::begin) was given, or
+    /// a newer one. May wait for the storage.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]: the pass did not begin. Call [`Hub::reset`](super::Hub::reset).
+    pub fn begin(&mut self, assignment: Assignment, snapshot: &Arc<dyn Snapshot>) -> Result<Begun, ReadError> {
+        let Assignment { after, target, added, removed } = assignment;
+        self.pass = None;
+        for group in removed {
+            self.matcher.remove(group);
+        }
+        for (group, filter) in added {
+            self.matcher.add(group, filter);
+        }
+        if first_after(snapshot, after)? != Some(after + 1) {
+            return Ok(Begun::Gap);
+        }
+        let filter = Filter { types: self.matcher.types(), after_seq: Some(after), ..Filter::default() };
+        let scan = Scan { filter, order: Order::Sequence, up_to_seq: Some(target), ..Scan::default() };
+        let run = Arc::clone(snapshot).scan(&scan)?;
+        self.pass = Some(Pass { run, position: after, target });
+        Ok(Begun::Pass)
+    }
+
+    /// Reads on: examines about `budget` events at most. `None` once the pass is complete. May wait for the storage.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]: the pass is over. Call [`Hub::reset`](super::Hub::reset).
+    pub fn poll(&mut self, budget: u32) -> Result<Option<Piece>, ReadError> {
+        let Self { matcher, pass, json, wanted } = self;
+        let Some(Pass { mut run, position, target }) = pass.take() else { return Ok(None) };
+        let (mut found, mut bytes, mut left) = (Vec::new(), 0_usize, budget);
+        let mut last = position;
+        let step = run.poll_events(budget, &mut |event| {
+            last = event.seq;
+            wanted.clear();
+            left = left.saturating_sub(matcher.find(&event, wanted));
+            if !wanted.is_empty() {
+                json.clear();
+                event.write_json(json);
+                bytes += json.len();
+                let message = Message { seq: event.seq, json: Bytes::copy_from_slice(json) };
+                found.push((message, wanted.as_slice().into()));
+            }
+            if bytes < PIECE_BYTES && left > 0 { Flow::More } else { Flow::Stop }
+        })?;
+        let reached = match (step.is_ready(), run.reached()) {
+            (true, _) => target,
+            (false, Some(reached)) => reached.seq.max(last),
+            (false, None) => last,
+        };
+        if !step.is_ready() {
+            *pass = Some(Pass { run, position: reached, target });
+        }
+        Ok(Some(Piece { found, reached }))
+    }
+}
+
+/// The first sequence number after this one of which there is an event; `None` if there is none.
+pub(super) fn first_after(snapshot: &Arc<dyn Snapshot>, after: u64) -> Result<Option<u64>, ReadError> {
+    let filter = Filter { after_seq: Some(after), ..Filter::default() };
+    let mut run = Arc::clone(snapshot).scan(&Scan { filter, order: Order::Sequence, ..Scan::default() })?;
+    let mut first = None;
+    // The first event of such a scan takes a few steps at most: those of one block.
+    while first.is_none()
+        && run
+            .poll_events(FIRST_BUDGET, &mut |event| {
+                first = Some(event.seq);
+                Flow::Stop
+            })?
+            .is_pending()
+    {}
+    Ok(first)
+}
+
+/// The budget of one call when the first event is looked for.
+const FIRST_BUDGET: u32 = 4096;
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let position = self.pass.as_ref().map(|pass| pass.position);
+        f.debug_struct("Feed").field("matcher", &self.matcher).field("position", &position).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+//! The newest messages, shared by all readers.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use super::{GroupId, Message};
+
+/// Memory of a message besides its JSON and its groups: its entry, and the allocation of the JSON.
+const MESSAGE_BYTES: usize = 144;
+/// Memory for each group that wants a message: its number here, and the message's slot and bytes there.
+const GROUP_BYTES: usize = 24;
+
+/// The newest messages in order, each in a numbered slot.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    /// The slot of the first entry.
+    first: u64,
+    entries: VecDeque<Entry>,
+    bytes: usize,
+}
+
+/// A message, and who wants it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) message: Message,
+    /// The groups that want it. Some may have ended.
+    pub(super) groups: Box<[GroupId]>,
+    /// The uptime since when readers could take it.
+    pub(super) since: Duration,
+}
+
+impl Ring {
+    /// Adds an entry; returns its slot.
+    pub(super) fn push(&mut self, entry: Entry) -> u64 {
+        self.bytes += entry.bytes();
+        self.entries.push_back(entry);
+        self.first + self.entries.len() as u64 - 1
+    }
+
+    /// Removes the oldest entry if the ring has more bytes than this; returns its slot too.
+    pub(super) fn evict(&mut self, bytes_max: usize) -> Option<(u64, Entry)> {
+        if self.bytes <= bytes_max {
+            return None;
+        }
+        let entry = self.entries.pop_front()?;
+        self.bytes -= entry.bytes();
+        self.first += 1;
+        Some((self.first - 1, entry))
+    }
+
+    /// The entry in a slot.
+    pub(super) fn get(&self, slot: u64) -> Option<&Entry> {
+        let index = usize::try_from(slot.checked_sub(self.first)?).ok()?;
+        self.entries.get(index)
+    }
+
+    /// Removes all entries.
+    pub(super) fn clear(&mut self) {
+        self.first += self.entries.len() as u64;
+        self.entries = VecDeque::new();
+        self.bytes = 0;
+    }
+
+    /// Its memory in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        MESSAGE_BYTES + self.message.json.len() + self.groups.len() * GROUP_BYTES
+    }
+}

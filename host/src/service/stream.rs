@@ -1,0 +1,41 @@
+//! Requests for a live stream.
+
+use std::time::Instant;
+
+use argus_core::api::{Refusal, Stream, Transport};
+use argus_core::repository::Reader;
+
+use super::{Answer, Elapsed, Session, Streamed};
+use crate::runtime::Runtime;
+use crate::streams::{EventBody, StreamReader};
+
+impl<R: Runtime> Session<R> {
+    /// Begins a stream before the deadline, which does not apply to the stream itself.
+    pub(super) async fn stream(&self, deadline: Instant, stream: Stream) -> Result<Answer, Refusal> {
+        let node = &self.service.node;
+        let snapshot = match node.committer.reader() {
+            Reader::Current(snapshot) => snapshot,
+            shared @ Reader::Shared(_) => {
+                let taking = Box::pin(self.service.runtime.unblock(move || shared.take()));
+                let taken = self.within(deadline, taking).await.map_err(|Elapsed| Refusal::ReadTimeout)?;
+                taken.map_err(Refusal::Unreadable)?
+            }
+        };
+        let last_seq = snapshot.last_seq();
+        drop(snapshot);
+        let reply = stream.head(last_seq);
+        if stream.is_head_only() {
+            return Ok(reply.into());
+        }
+        self.connection.state().live_begins();
+        let events = match stream.transport() {
+            Transport::ServerSentEvents => {
+                let runtime = self.service.runtime.clone();
+                let reader = StreamReader::open(node, runtime.clone(), stream, last_seq, self.peer);
+                let heartbeat = node.settings.stream_heartbeat;
+                EventBody::server_sent_events(reader, runtime, node.clock.clone(), heartbeat)
+            }
+        };
+        Ok(Answer { reply, streamed: Some(Streamed::Events(events)) })
+    }
+}

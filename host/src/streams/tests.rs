@@ -1,0 +1,173 @@
+//! Streams over whole connections, with a manual clock. The tests do the work of the thread.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::*;
+use crate::testing::{Connected, End, Server};
+
+/// HTTP/1.0, so that the body ends with the connection and has no chunk headers.
+fn stream(server: &Server, query: &str) -> Connected {
+    let mut client = server.connect();
+    client.send(format!("GET /events/stream{query} HTTP/1.0\r\nhost: x\r\n\r\n").as_bytes());
+    client
+}
+
+/// Stores an event of this type.
+fn store(server: &Server, event_type: &str) {
+    let body = format!(r#"{{"event_type":"{event_type}","timestamp":0,"payload":1}}"#);
+    let head = "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    let answer = server.connect().ask(&request, "}\n");
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+}
+
+/// Hands the stored events to the readers; returns what was done first.
+fn feed(server: &Server, feed: &mut Feed) -> Looked {
+    server.node.streams.look(feed, &server.node.committer.reader()).unwrap()
+}
+
+/// What a client has received, without the ids of the events.
+fn seen(client: &mut Connected) -> String {
+    let received = client.received();
+    let lines = received.split('\n').map(|line| match line.strip_prefix("data: {\"id\":") {
+        Some(data) => format!("data: {}", data.split_once(",\"seq\"").unwrap().1),
+        None => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn metric(server: &Server, line: &str) -> bool {
+    server.metrics().lines().any(|found| found == line)
+}
+
+#[test]
+fn a_stream_begins_at_once_and_goes_on_for_ever() {
+    let server = Server::start("");
+    let mut pass = Feed::default();
+    store(&server, "a");
+    let mut client = stream(&server, "?type=a");
+    let begun = client.received();
+    let (head, body) = begun.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.0 200") && !head.contains("content-length"), "{head}");
+    for field in [
+        "content-type: text/event-stream",
+        "cache-control: no-store",
+        "argus-last-seq: 1",
+        "x-accel-buffering: no",
+        "vary: accept",
+    ] {
+        assert!(head.lines().any(|line| line == field), "{field} in {head}");
+    }
+    assert_eq!(body, "retry: 1000\n\n");
+    store(&server, "b");
+    assert_eq!(feed(&server, &mut pass), Looked::Woke(0), "nobody wants it");
+    assert_eq!(seen(&mut client), "");
+    store(&server, "a");
+    assert_eq!(feed(&server, &mut pass), Looked::Woke(1));
+    let event = |seq| {
+        format!(
+            "id: {seq}\ndata: :{seq},\"event_type\":\"a\",\"timestamp\":\"1970-01-01T00:00:00Z\",\"payload\":1}}\n\n"
+        )
+    };
+    assert_eq!(seen(&mut client), event(3));
+    // Neither the time limit for requests nor the one for idle connections applies.
+    for _ in 0..20 {
+        server.time.advance(Duration::from_secs(15));
+        assert_eq!(seen(&mut client), ":\n\n");
+    }
+    store(&server, "a");
+    assert_eq!(feed(&server, &mut pass), Looked::Woke(1));
+    assert_eq!(seen(&mut client), event(4));
+    assert_eq!(feed(&server, &mut pass), Looked::UpToDate);
+    assert!(metric(&server, "argus_streams{transport=\"sse\"} 1"));
+    assert!(metric(&server, "argus_stream_events_sent_total 2"));
+    client.client.leave();
+    server.time.advance(Duration::from_secs(15));
+    client.run_until_idle();
+    server.time.advance(Duration::from_secs(15));
+    client.run_until_idle();
+    assert!(client.is_over());
+    assert_eq!(feed(&server, &mut pass), Looked::NoReaders);
+    assert!(metric(&server, "argus_streams{transport=\"sse\"} 0"));
+    assert!(metric(&server, "argus_streams_ended_total{reason=\"client\"} 1"));
+}
+
+#[test]
+fn history_needs_memory_for_answers_and_live_readers_do_not() {
+    let server = Server::start("--max-answer-bytes 262144");
+    store(&server, "a");
+    store(&server, "a");
+    server.runtime.hold();
+    let mut client = stream(&server, "?after_seq=1");
+    assert!(client.received().ends_with("retry: 1000\n\n"));
+    assert_eq!(server.node.answers.held().1, 1);
+    server.time.advance(Duration::from_secs(15));
+    assert_eq!(seen(&mut client), ":\n\n", "a long scan is no silence");
+    server.runtime.release();
+    assert!(seen(&mut client).starts_with("id: 2\n"));
+    assert_eq!(server.node.answers.held(), (0, 0));
+    assert_eq!(server.node.streams.lock().hub.live_readers(), 1);
+}
+
+#[test]
+fn a_drain_tells_every_reader_where_to_resume() {
+    let server = Server::start("");
+    store(&server, "a");
+    store(&server, "a");
+    let mut live = stream(&server, "");
+    let mut resumed = stream(&server, "?after_seq=0");
+    server.runtime.hold();
+    let mut reading = stream(&server, "?after_seq=1");
+    for client in [&mut live, &mut resumed, &mut reading] {
+        drop(client.received());
+    }
+    server.node.lifecycle.drain();
+    for (client, after) in [(live, 2), (resumed, 2), (reading, 1)] {
+        let mut client = client;
+        let told = client.expect_end(End::Close);
+        assert_eq!(told, format!("event: drain\ndata: {{\"after_seq\":{after}}}\n\n"));
+    }
+    server.runtime.release();
+    assert!(metric(&server, "argus_streams_ended_total{reason=\"drain\"} 3"));
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_closed_and_holds_little() {
+    let server = Server::start("");
+    let mut pass = Feed::default();
+    let mut client = server.connect_with_room(1024);
+    client.send(b"GET /events/stream HTTP/1.0\r\nhost: x\r\n\r\n");
+    for _ in 0..50 {
+        store(&server, "a");
+        feed(&server, &mut pass);
+        client.run_until_idle();
+    }
+    server.time.advance(Duration::from_secs(31));
+    client.run_until_idle();
+    server.time.advance(Duration::from_secs(31));
+    client.run_until_idle();
+    assert!(client.is_over(), "after the write timeout");
+    assert_eq!(client.client.end(), Some(End::Reset));
+    assert_eq!(server.node.streams.held(50), (0, 0), "the buffer is empty without readers");
+}
+
+#[test]
+fn a_gap_is_told_first() {
+    let server = Server::start("");
+    store(&server, "a");
+    let mut client = stream(&server, "?after_seq=9");
+    let begun = client.received();
+    assert!(begun.ends_with("retry: 1000\n\nid: 1\nevent: gap\ndata: {\"first_seq\":2}\n\n"), "{begun}");
+}
+
+#[test]
+fn the_head_alone_is_an_answer() {
+    let server = Server::start("");
+    let mut client = server.connect();
+    let head = client.ask("HEAD /events/stream HTTP/1.1\r\nhost: x\r\n\r\n", "\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("content-type: text/event-stream"), "{head}");
+    assert!(!head.contains("content-length"), "{head}");
+    let next = client.ask("HEAD /health HTTP/1.1\r\nhost: x\r\n\r\n", "\r\n\r\n");
+    assert!(next.starts_with("HTTP/1.1 200"), "{next}");
+    assert!(metric(&server, "argus_streams{transport=\"sse\"} 0"));
+}
