@@ -92,6 +92,10 @@ fn head(data: &[u8]) {
             let answer = answer(read, &store().reader, 1_000, None);
             assert!(method != "HEAD" || answer.body.is_empty(), "an answer to HEAD with a body");
         }
+        Action::Stream(stream) => {
+            assert!(!draining && matches!(method, "GET" | "HEAD"), "{method} {target} is streamed");
+            check_reply(&stream.head(7));
+        }
         Action::Metrics(metrics) => check_reply(&metrics.reply("argus_up 1\n".to_owned())),
     }
 }
@@ -116,6 +120,7 @@ fn seeds() -> Vec<Vec<u8>> {
         "GET http://a:80/health/ready\nhost: a:80\nx-request-id: 0-a_b",
         "!GET /health\nhost: a",
         "!POST /events\nhost: a",
+        "GET /events/stream?type=a&after_seq=3\nhost: a\naccept: text/event-stream\nlast-event-id: 5",
         "~POST /events\nhost: a\ncontent-type: application/json",
         "GET /metrics\nhost: a\nhost: b",
         "OPTIONS *\nhost: a",

@@ -10,6 +10,7 @@ mod log;
 mod mapping;
 mod query;
 mod steps;
+mod streams;
 mod time;
 
 use super::Target;
@@ -26,5 +27,6 @@ pub const TARGETS: &[Target] = &[
     mapping::TARGET,
     query::TARGET,
     steps::TARGET,
+    streams::TARGET,
     time::TARGET,
 ];
