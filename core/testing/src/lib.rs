@@ -29,6 +29,7 @@ mod script;
 mod simulation;
 mod stored;
 mod tree;
+mod tuning;
 
 pub use compare::{Difference, check_answer, check_id, check_query, check_same};
 pub use contents::{Contents, blob, flipped, segments, with_blob, with_log};
@@ -43,11 +44,11 @@ pub use run::{Answer, Pace, Run, all_events, collect};
 pub use script::{Planned, Step};
 pub use simulation::{Canary, Failure, Options, Summary, simulate, trace};
 pub use stored::{StoredEvent, StoredId, get};
+pub use tuning::{SMALL, UNCOMPACTED};
 
 use core::time::Duration;
 
 use argus_core::api::Limits;
-use argus_core::engine::{TYPES_MAX_DEFAULT, Tuning};
 
 /// Limits that no request of a test reaches.
 pub const LIMITS: Limits = Limits {
@@ -56,28 +57,4 @@ pub const LIMITS: Limits = Limits {
     depth_max: 1 << 20,
     types_max: 1_000,
     read_time: Duration::from_secs(1 << 20),
-};
-
-/// Limits so small that a handful of events is merged, sealed and compacted. A short test then covers all of it.
-pub const SMALL: Tuning = Tuning {
-    seal_events: 12,
-    seal_bytes: 4096,
-    fan_in: 2,
-    block_bytes: 256,
-    segment_events_max: 200,
-    fresh_segments_max: 1024,
-    filter_bytes_max: 100,
-    types_max: TYPES_MAX_DEFAULT,
-};
-
-/// A segment has eight events in several blocks, and segments are not compacted.
-pub const UNCOMPACTED: Tuning = Tuning {
-    seal_events: 8,
-    seal_bytes: 1 << 20,
-    fan_in: 99,
-    block_bytes: 26,
-    segment_events_max: 99,
-    fresh_segments_max: 1024,
-    filter_bytes_max: 1 << 20,
-    types_max: 1000,
 };

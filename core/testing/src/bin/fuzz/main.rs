@@ -15,7 +15,7 @@ use hunt::Hunter;
 use plan::{Plan, Task};
 
 fn main() -> ExitCode {
-    let task = match Task::parse(std::env::args().skip(1)) {
+    let task = match Task::from_env() {
         Ok(task) => task,
         Err(error) => {
             eprintln!("fuzz: {error}\nTry --help.");

@@ -61,7 +61,12 @@ pub(crate) struct Work {
 }
 
 impl Task {
-    pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+    /// Parses the command line of this process.
+    pub(crate) fn from_env() -> Result<Self, String> {
+        Self::parse(std::env::args().skip(1))
+    }
+
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut targets = Vec::new();
         let mut seconds = 60;
         let mut processes = thread::available_parallelism().map_or(1, NonZero::get);

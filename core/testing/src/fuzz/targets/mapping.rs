@@ -118,12 +118,16 @@ fn submit(query: &str, media_type: &str, lenient: bool, body: &[u8]) -> Result<V
 fn seeds() -> Vec<Vec<u8>> {
     let by_hand = [
         "type=a&time=now\n{}\n{\"a\":[1,2]}",
-        "type_from=/a&time_from=/b/c&id_from=/d\n{\"a\":\"x\",\"b\":{\"c\":1700000000},\"d\":7}\n{\"a\":1,\"b\":{\"c\":\"1\"}}",
-        "type_from=/a~1b&time_from=/x&time_from=/y&time=now&id_from=/0&id_from=/1\n{\"a/b\":\"t\",\"y\":1,\"0\":\"p\",\"1\":2}",
-        "type_from=/t&time=now&records_from=/Records\n{\"Records\":[{\"t\":\"a\"},{\"t\":\"b\"}]}\n{\"Records\":[]}\n{}",
+        "type_from=/a&time_from=/b/c&id_from=/d\n\
+         {\"a\":\"x\",\"b\":{\"c\":1700000000},\"d\":7}\n{\"a\":1,\"b\":{\"c\":\"1\"}}",
+        "type_from=/a~1b&time_from=/x&time_from=/y&time=now&id_from=/0&id_from=/1\n\
+         {\"a/b\":\"t\",\"y\":1,\"0\":\"p\",\"1\":2}",
+        "type_from=/t&time=now&records_from=/Records\n\
+         {\"Records\":[{\"t\":\"a\"},{\"t\":\"b\"}]}\n{\"Records\":[]}\n{}",
         "type=a&time=now&records_from=/a/b\n{\"a\":[{\"b\":[{},1]},{\"b\":null},2]}\n[{\"a\":{\"b\":[{}]}}]",
         "type=a&time=now&payload_from=/p/0\n{\"p\":[[1.0, 2]]}\n{\"p\":{\"0\":null}}\n{\"p\":1,\"p\":2}",
-        "type_from=/a/b&time_from=/a/0&time=now\n{\"a\":{\"b\":1,\"b\":\"2\"}}\n{\"a\":{\"b\":\"x\",\"0\":5,\"0\":null}}",
+        "type_from=/a/b&time_from=/a/0&time=now\n\
+         {\"a\":{\"b\":1,\"b\":\"2\"}}\n{\"a\":{\"b\":\"x\",\"0\":5,\"0\":null}}",
     ];
     let native = ingest_check::seeds("\n", "", "\n").into_iter().step_by(3);
     let native = native.map(|body| [NATIVE.as_bytes(), b"\n", &body].concat());
