@@ -102,10 +102,7 @@ impl World {
             }
             _ => {
                 // As a healthy server does: everything as soon as it is possible.
-                self.begin_pass();
-                while self.in_pass {
-                    self.feed(1_000);
-                }
+                let _passed = self.pass();
                 for index in 0..self.readers.len() {
                     self.drain(index);
                 }
@@ -193,6 +190,16 @@ impl World {
         panic!("a reader finds no end");
     }
 
+    /// Completes the pass under way, or a new one; returns whether there was one.
+    fn pass(&mut self) -> bool {
+        self.begin_pass();
+        let was_in_pass = self.in_pass;
+        while self.in_pass {
+            self.feed(1_000);
+        }
+        was_in_pass
+    }
+
     fn begin_pass(&mut self) {
         if self.in_pass {
             return;
@@ -264,22 +271,20 @@ impl World {
     }
 
     fn finish(mut self) {
-        loop {
-            self.begin_pass();
-            if !self.in_pass {
-                break;
-            }
-            while self.in_pass {
-                self.feed(1_000);
-            }
-        }
+        while self.pass() {}
         let last_seq = self.last_seq();
         for reader in self.readers.iter().filter(|reader| reader.waits) {
             // Nobody has woken it, so nothing has come for it.
             self.check(reader, last_seq);
         }
-        for index in (0..self.readers.len()).rev() {
-            self.drain(index);
+        // A reader that joins when there is no other starts the feed, which has not looked until then.
+        loop {
+            for index in (0..self.readers.len()).rev() {
+                self.drain(index);
+            }
+            if !self.pass() {
+                break;
+            }
         }
         for reader in &self.readers {
             self.check(reader, last_seq);
