@@ -122,6 +122,7 @@ fn seeds() -> Vec<Vec<u8>> {
         "GET http://a:80/health/ready\nhost: a:80\nx-request-id: 0-a_b",
         "!GET /health\nhost: a",
         "!POST /events\nhost: a",
+        "GET /events/stream?type=a&after_seq=3\nhost: a\naccept: text/event-stream\nlast-event-id: 5",
         "~POST /events\nhost: a\ncontent-type: application/json",
         "GET /metrics\nhost: a\nhost: b",
         "OPTIONS *\nhost: a",

@@ -13,6 +13,7 @@ mod mapping;
 mod query;
 mod quota;
 mod steps;
+mod streams;
 mod time;
 
 use super::Target;
@@ -32,5 +33,6 @@ pub const TARGETS: &[Target] = &[
     query::TARGET,
     quota::TARGET,
     steps::TARGET,
+    streams::TARGET,
     time::TARGET,
 ];
