@@ -34,9 +34,9 @@ const REQUEST_FIELDS: [&str; 10] = [
 ];
 
 /// Fields of answers that pages may read, besides the safelisted ones.
-pub(super) const EXPOSED_FIELDS: &str = "accept, accept-encoding, accept-post, allow, argus-last-seq, argus-scanned-to, \
-    argus-warning, content-encoding, date, etag, link, location, preference-applied, ratelimit, ratelimit-policy, \
-    retry-after, traceparent, vary, www-authenticate, x-request-id";
+pub(super) const EXPOSED_FIELDS: &str = "accept, accept-encoding, accept-post, allow, argus-last-seq, \
+    argus-scanned-to, argus-warning, content-encoding, date, etag, link, location, preference-applied, ratelimit, \
+    ratelimit-policy, retry-after, traceparent, vary, www-authenticate, x-request-id";
 
 /// How long a browser may keep the answer to a preflight, in seconds. No browser keeps it for longer than a day, and
 /// Chromium only for this long.

@@ -1,8 +1,9 @@
 //! The meaning of the HTTP interface, without HTTP.
 //!
 //! A host parses the head of a request and calls [`Api::handle_request`], which returns an [`Action`]. The
-//! documentation of each action says which function to call next, until there is a [`Draft`], of which [`Caller::finish`] makes a
-//! [`Reply`]. This module has the whole wire contract; a host adds sockets, waiting and the clock.
+//! documentation of each action says which function to call next, until there is a [`Draft`], of which
+//! [`Caller::finish`] makes a [`Reply`]. This module has the whole wire contract; a host adds sockets, waiting and the
+//! clock.
 
 mod acknowledgement;
 mod acknowledgement_body;

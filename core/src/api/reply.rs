@@ -9,8 +9,8 @@ use super::{ProblemKind, Route};
 use crate::ingest::FaultCode;
 
 /// A complete reply. The host adds `X-Request-Id` and `Date`, and `Content-Length` (or chunked coding) unless it is
-/// among the [`headers`](Self::headers), or the status is 204 or 304. It adds `Connection: close` if [`close`](Self::close) is set, or if it has not
-/// read the request body to its end.
+/// among the [`headers`](Self::headers), or the status is 204 or 304. It adds `Connection: close` if
+/// [`close`](Self::close) is set, or if it has not read the request body to its end.
 ///
 /// The reply to `HEAD` has an empty body. `content-length` is among the headers if the length of the body for `GET` is
 /// known. Otherwise the host sends none, since a `Content-Length` of 0 would be wrong (RFC 9110, section 8.6).

@@ -279,8 +279,8 @@ fn read_framing(head: &RequestHead<'_>, cors: &Cors) -> Result<Framing, ProblemR
             Ok(Framing::Document)
         }
         None if media_type.essence == BEACON_TYPE => unsupported(format!(
-            "Content-Type must be one of {}; {BEACON_TYPE}, which navigator.sendBeacon sends, is read as JSON only with \
-             the setting --cors-origin",
+            "Content-Type must be one of {}; {BEACON_TYPE}, which navigator.sendBeacon sends, is read as JSON only \
+             with the setting --cors-origin",
             Format::media_types()
         )),
         None => unsupported(format!(

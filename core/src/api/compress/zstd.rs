@@ -14,8 +14,8 @@ const INFALLIBLE: &str = "a Vec takes everything, settings come before the first
 pub(in super::super) struct ZstdEncoder {
     /// Whether the last frame still lacks its end.
     ///
-    /// It is sent with the next piece. The decoders of some clients (httpx 0.28, urllib3 2.5) begin another frame only if
-    /// it follows in the same bytes, and take bytes that come later for an error.
+    /// It is sent with the next piece. The decoders of some clients (httpx 0.28, urllib3 2.5) begin another frame only
+    /// if it follows in the same bytes, and take bytes that come later for an error.
     is_open: bool,
 }
 
