@@ -1,16 +1,16 @@
-//! Live streams: the readers and the hub that they share.
+//! One live stream: its reader, and what is written to its client.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use argus_core::api::{Notice, SSE_HEARTBEAT, SSE_OPENING, write_sse_messages, write_sse_notice};
 use argus_core::query::Filter;
-use argus_core::subscribe::{Begun, Feed, Found, Hub, Live, StreamLimits, Subscription};
+use argus_core::subscribe::{Found, Live, Message, Subscription};
 
 use crate::clock::moment;
-use crate::commit::Committer;
+use crate::hub::Streams;
 use crate::presence::{Next, Presence};
 use crate::server::Server;
 use crate::stream::Stream;
@@ -22,22 +22,6 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// How often a stream without events checks for a drain, and whether its client is still there.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The hub of all streams, and how many streams there are.
-#[derive(Debug)]
-pub(crate) struct Streams {
-    shared: Mutex<Shared>,
-    /// Notified when the hub has new messages.
-    fed: Condvar,
-}
-
-#[derive(Debug)]
-struct Shared {
-    hub: Hub,
-    open: u64,
-    /// The ended ones, by reason.
-    ended: [(&'static str, u64); 4],
-}
-
 /// One stream, counted until it is dropped.
 struct Open<'s> {
     streams: &'s Streams,
@@ -45,57 +29,6 @@ struct Open<'s> {
     /// The sequence number of the last event sent, or where the stream began.
     sent: u64,
     reason: &'static str,
-}
-
-impl Streams {
-    pub(crate) fn new(limits: StreamLimits) -> Arc<Self> {
-        let ended = ["client", "slow", "drain", "error"].map(|reason| (reason, 0));
-        Arc::new(Self { shared: Mutex::new(Shared { hub: Hub::new(limits), open: 0, ended }), fed: Condvar::new() })
-    }
-
-    /// The bytes of shared messages, the number of streams, and that of ended ones by reason.
-    pub(crate) fn counts(&self) -> (u64, u64, [(&'static str, u64); 4]) {
-        let shared = self.lock();
-        (shared.hub.buffer_bytes() as u64, shared.open, shared.ended)
-    }
-
-    /// Hands new events to readers, for ever.
-    pub(crate) fn feed(&self, committer: &Committer) {
-        let (mut feed, mut seen) = (Feed::default(), 0);
-        loop {
-            seen = committer.wait_for_commit(seen, LOOK_INTERVAL);
-            // Readers are not looked at in between, so one pass may take all that is new.
-            while self.pass(&mut feed, committer) {}
-        }
-    }
-
-    /// Does a pass; returns whether there was one to do.
-    fn pass(&self, feed: &mut Feed, committer: &Committer) -> bool {
-        // Every waiting thread is woken, and looks for itself.
-        let mut woken = Vec::new();
-        let Ok(snapshot) = committer.reader().take() else { return false };
-        let Some(assignment) = self.lock().hub.begin(snapshot.last_seq()) else { return false };
-        let complete = feed.begin(assignment, &snapshot).and_then(|begun| {
-            if begun == Begun::Gap {
-                return Ok(false);
-            }
-            while let Some(piece) = feed.poll(BUDGET)? {
-                self.lock().hub.apply(piece, moment().uptime, &mut woken);
-                self.fed.notify_all();
-            }
-            Ok(true)
-        });
-        // The readers find out by themselves what is wrong.
-        if !matches!(complete, Ok(true)) {
-            self.lock().hub.reset(snapshot.last_seq(), &mut woken);
-            self.fed.notify_all();
-        }
-        true
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Open<'_> {
@@ -155,11 +88,7 @@ pub(crate) fn serve(
 
 impl Open<'_> {
     /// Takes the next events; waits a moment if there are none.
-    fn advance(
-        &mut self,
-        server: &Server,
-        batch: &mut Vec<argus_core::subscribe::Message>,
-    ) -> io::Result<Option<Notice>> {
+    fn advance(&mut self, server: &Server, batch: &mut Vec<Message>) -> io::Result<Option<Notice>> {
         let Self { streams, subscription, sent, reason } = self;
         if subscription.is_in_history() {
             let found = subscription.poll_history(&server.committer.reader(), BUDGET, BATCH_BYTES, batch);

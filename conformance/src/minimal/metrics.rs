@@ -8,7 +8,7 @@ use argus_core::api::Reply;
 use argus_core::repository::{Receipt, Stats};
 
 use crate::answers::Held;
-use crate::live::Streams;
+use crate::hub::Streams;
 
 /// The counters of a server.
 #[derive(Debug, Default)]

@@ -74,13 +74,16 @@ impl Stream {
     /// The head of the answer. `last_seq` is the highest sequence number at this moment.
     #[must_use]
     pub fn head(&self, last_seq: u64) -> Reply {
-        match self.transport {
+        let mut reply = match self.transport {
             Transport::ServerSentEvents => Reply::new(Route::Stream, 200, sse::MEDIA_TYPE, Bytes::new())
                 .with_header("vary", "accept")
                 // nginx would hold events back until a buffer is full.
                 .with_header("x-accel-buffering", "no")
                 .with_header("argus-last-seq", last_seq.to_string()),
-        }
+        };
+        // The client is disconnected at the end of its stream, whatever the reason.
+        reply.close = !self.head_only;
+        reply
     }
 
     /// Which events, and where to begin.

@@ -7,7 +7,7 @@ use argus_core::repository::Reader;
 
 use super::{Answer, Elapsed, Session, Streamed};
 use crate::runtime::Runtime;
-use crate::streams::{EventBody, StreamReader};
+use crate::streams::{StreamReader, server_sent_events};
 
 impl<R: Runtime> Session<R> {
     /// Begins a stream before the deadline, which does not apply to the stream itself.
@@ -33,7 +33,7 @@ impl<R: Runtime> Session<R> {
                 let runtime = self.service.runtime.clone();
                 let reader = StreamReader::open(node, runtime.clone(), stream, last_seq, self.peer);
                 let heartbeat = node.settings.stream_heartbeat;
-                EventBody::server_sent_events(reader, runtime, node.clock.clone(), heartbeat)
+                server_sent_events(reader, runtime, node.clock.clone(), heartbeat)
             }
         };
         Ok(Answer { reply, streamed: Some(Streamed::Events(events)) })
