@@ -45,6 +45,7 @@ pub mod runtime;
 pub mod settings;
 pub mod snapshot;
 pub mod socket;
+pub mod stream_hub;
 pub mod streams;
 pub mod timer;
 pub mod units;

@@ -15,7 +15,7 @@ use crate::lifecycle::{ConnectionPermit, Lifecycle};
 use crate::metrics::{Incident, Metrics};
 use crate::runtime::Runtime;
 use crate::settings::Settings;
-use crate::streams::Streams;
+use crate::stream_hub::StreamHub;
 use crate::warnings::Warnings;
 
 /// One running server, without its executor and its framework.
@@ -31,8 +31,8 @@ pub struct Node {
     pub budget: Arc<Budget>,
     /// The answers in flight, and the memory that they may hold.
     pub answers: Arc<Answers>,
-    /// The live readers.
-    pub streams: Streams,
+    /// What live streams share.
+    pub streams: StreamHub,
     /// The clock of all timeouts.
     pub clock: Clock,
     /// The metrics.

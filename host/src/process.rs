@@ -30,7 +30,8 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::settings::Settings;
 use crate::signals;
-use crate::streams::{self, Streams};
+use crate::stream_hub::StreamHub;
+use crate::streams;
 use crate::trim;
 use crate::warnings::Warnings;
 
@@ -239,7 +240,7 @@ fn start<E>(
         api: Api::new(settings.limits()),
         budget: Budget::new(settings.max_inflight_bytes),
         answers,
-        streams: Streams::new(settings.stream_limits()),
+        streams: StreamHub::new(settings.stream_limits()),
         admission: Admission::new(descriptors),
         request_ids: u64::from_ne_bytes(seed).into(),
         settings,

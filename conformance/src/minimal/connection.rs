@@ -170,7 +170,7 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
         Answer::Live(live) => {
             let (reply, transport, filter, last_seq) = *live;
             // Counted before the client knows of it.
-            let open = server.streams.open(transport, filter, last_seq);
+            let open = Open::new(&server.streams, transport, filter, last_seq);
             match transport {
                 Transport::ServerSentEvents => write_live(server, stream, &reply, open, &request_id, head)?,
                 Transport::WebSocket => {

@@ -13,6 +13,7 @@ mod commit;
 mod connection;
 mod ending;
 mod head;
+mod hub;
 mod live;
 mod log;
 mod metrics;

@@ -8,7 +8,7 @@ use argus_core::api::{Reply, Transport};
 use argus_core::repository::{Receipt, Stats};
 
 use crate::answers::Held;
-use crate::live::{Counts, Streams};
+use crate::hub::{Counts, Streams};
 
 /// The counters of a server.
 #[derive(Debug, Default)]

@@ -14,7 +14,7 @@ use crate::answers::Answers;
 use crate::budget::Budget;
 use crate::commit::Committer;
 use crate::ending::Ending;
-use crate::live::Streams;
+use crate::hub::Streams;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::settings::Settings;

@@ -47,6 +47,7 @@ const SLEEPERS: &[Exemption] = &[
         reason: "no event tells when another program listens, so it is polled",
     },
     Exemption { path: "xtask/src/bench/server.rs", reason: "no event tells when an allocator has returned memory" },
+    Exemption { path: "xtask/src/bench/streams.rs", reason: "events are sent at a steady rate" },
 ];
 
 // The words are concatenated, so that this file does not break its own rules.
