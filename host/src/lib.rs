@@ -50,6 +50,7 @@ pub mod settings;
 pub mod shell_options;
 pub mod snapshot;
 pub mod socket;
+pub mod stream_hub;
 pub mod streams;
 pub mod timer;
 pub mod tls;

@@ -24,7 +24,7 @@ use crate::raw_answer;
 use crate::request_log::RequestLog;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
-use crate::streams::Streams;
+use crate::stream_hub::StreamHub;
 use crate::tls::Tls;
 use crate::warnings::Warnings;
 
@@ -44,8 +44,8 @@ pub struct Node {
     pub budget: Arc<Budget>,
     /// The answers in flight, and the memory that they may hold.
     pub answers: Arc<Answers>,
-    /// The live readers.
-    pub streams: Streams,
+    /// What live streams share.
+    pub streams: StreamHub,
     /// The clock of all timeouts.
     pub clock: Clock,
     /// The metrics.

@@ -32,7 +32,8 @@ use crate::node::Node;
 use crate::request_log::RequestLog;
 use crate::settings::Settings;
 use crate::signals::{self, OnHangup};
-use crate::streams::{self, Streams};
+use crate::stream_hub::StreamHub;
+use crate::streams;
 use crate::tls::{Tls, TlsError};
 use crate::trim;
 use crate::warnings::Warnings;
@@ -336,7 +337,7 @@ fn start<E>(
         api: settings.api(),
         budget: Budget::new(settings.max_inflight_bytes),
         answers,
-        streams: Streams::new(settings.stream_limits()),
+        streams: StreamHub::new(settings.stream_limits()),
         admission: Admission::new(descriptors, settings.shell.max_connections_per_address),
         tls,
         request_log,

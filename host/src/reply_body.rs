@@ -14,7 +14,6 @@ use thiserror::Error;
 use crate::answers::Admitted;
 use crate::metrics::InFlight;
 use crate::request_log::Record;
-use crate::streams::EventBody;
 
 /// The body of an answer. It is `Send`, `Sync` and `Unpin`, and holds at most one chunk of a streamed answer.
 #[derive(Debug)]
@@ -57,6 +56,15 @@ enum Content {
     Streamed(Box<Mutex<Streamed>>),
     Events(EventBody),
 }
+
+/// A body that does not know its end. A trait, so that bodies do not depend on the executor.
+pub(crate) trait PollChunk: Send {
+    /// The next piece of the body; `None` at its end.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>>;
+}
+
+/// The body of a live stream. The mutex is for `Sync`, as above.
+pub(crate) struct EventBody(Box<Mutex<dyn PollChunk>>);
 
 struct Streamed {
     /// Has the read while it is parked.
@@ -125,7 +133,9 @@ impl Body for ReplyBody {
             Content::Streamed(streamed) => {
                 ready!(streamed.get_mut().unwrap_or_else(PoisonError::into_inner).poll_chunk(cx))
             }
-            Content::Events(events) => ready!(events.poll_chunk(cx)),
+            Content::Events(EventBody(events)) => {
+                ready!(events.get_mut().unwrap_or_else(PoisonError::into_inner).poll_chunk(cx))
+            }
         };
         if let Some(record) = record {
             match &piece {
@@ -189,6 +199,18 @@ impl Streamed {
                 State::Over => return Poll::Ready(None),
             }
         }
+    }
+}
+
+impl EventBody {
+    pub(crate) fn new(body: impl PollChunk + 'static) -> Self {
+        Self(Box::new(Mutex::new(body)))
+    }
+}
+
+impl fmt::Debug for EventBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventBody").finish_non_exhaustive()
     }
 }
 

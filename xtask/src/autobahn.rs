@@ -31,8 +31,8 @@ const EXCLUDED: [&str; 2] = ["12.*", "13.*"];
 /// The text on standard output when a host accepts connections.
 const READY: &str = "listening on http://";
 
-/// Verdicts that are no failures. `NON-STRICT`: correct, but not in the order that Autobahn prefers. `INFORMATIONAL`: the
-/// RFC leaves it open.
+/// Verdicts that are no failures. `NON-STRICT`: correct, but not in the order that Autobahn prefers. `INFORMATIONAL`:
+/// the RFC leaves it open.
 const PASSED: [&str; 3] = ["OK", "NON-STRICT", "INFORMATIONAL"];
 
 /// Runs the fuzzing client. Returns whether it found no failure, or could not run.
@@ -62,8 +62,8 @@ pub(crate) fn run() -> Result<bool> {
     fs::write(&path, specification.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
     // Namespace packages of Python 2 work only in a folder of sites.
     let script = format!(
-        "import site, sys; site.addsitedir({packages:?}); sys.argv = ['wstest', '-m', 'fuzzingclient', '-s', {path:?}]; \
-         from autobahntestsuite.wstest import run; run()"
+        "import site, sys; site.addsitedir({packages:?}); \
+         sys.argv = ['wstest', '-m', 'fuzzingclient', '-s', {path:?}]; from autobahntestsuite.wstest import run; run()"
     );
     let log = fs::File::create(folder.join("fuzzingclient.log")).context("cannot create a log")?;
     let mut client = Command::new(python);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 
@@ -23,8 +23,9 @@ pub(super) const CASES: &[Case] = cases!["stream_readers";
     ],
 ];
 
-/// How long a queue must be too long before its reader counts as slow, and a little more.
-const SLOW_AFTER: Duration = Duration::from_millis(1_200);
+/// A heartbeat after this much silence shows that a queue has been too long for as long as makes its reader slow, which
+/// is a second.
+const SLOW_AFTER: &str = "1200ms";
 
 /// The number of open streams.
 const OPEN: &str = "argus_streams{transport=\"sse\"}";
@@ -38,7 +39,6 @@ fn wait_for_metric(server: &Server, series: &str, value: f64) -> Outcome {
             return Ok(());
         }
         check!(Instant::now() < deadline, "{series} to become {value}, not {found}");
-        thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -129,19 +129,14 @@ fn a_burst_makes_nobody_slow(ctx: &Context<'_>) -> Outcome {
 }
 
 fn a_slow_reader_is_told_where_to_resume(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.start(&[("--stream-queue-events", "50"), ("--write-timeout", "5m")])?;
-    for buffer in ["small", "bytes"] {
-        let server = if buffer == "small" {
-            &server
-        } else {
-            &ctx.start(&[("--stream-queue-bytes", "100000"), ("--write-timeout", "5m")])?
-        };
+    for limit in [("--stream-queue-events", "50"), ("--stream-queue-bytes", "100000")] {
+        let server = ctx.start(&[limit, ("--write-timeout", "5m"), ("--stream-heartbeat", SLOW_AFTER)])?;
         let mut stream = EventStream::open(server.connect_with_small_buffer()?, &Request::get("/events/stream"))?;
         // More than all buffers on the way hold.
         for _ in 0..16 {
             server.submit_lines(line("a", 10_000).repeat(100))?.expect(201)?;
         }
-        thread::sleep(SLOW_AFTER);
+        check_eq!(server.stream("type=none")?.next_block()?.as_deref(), Some(":"), "silence");
         let mut last = 0;
         let told = loop {
             let sent = stream.next_sent()?.ok_or_else(|| Failure::unmet("a notice before the end"))?;
@@ -154,6 +149,7 @@ fn a_slow_reader_is_told_where_to_resume(ctx: &Context<'_>) -> Outcome {
         check_eq!((&*told.name, told.data), ("slow", format!("{{\"after_seq\":{last}}}")), "the notice");
         check!(last < 1_600, "a reader that is told before it has everything");
         stream.expect_end()?;
+        stream.into_connection().expect_close()?;
         let mut resumed = server.resume_stream("", Some(last))?;
         let rest: Vec<u64> = (last + 1..=1_600).collect();
         check!(resumed.seqs(rest.len())? == rest, "the rest of the events");

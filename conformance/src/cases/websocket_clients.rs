@@ -24,8 +24,8 @@ const WEBSOCKETS: &str = "websockets==15.0.1";
 /// The npm package, which offers compression as well.
 const WS: &str = "ws@8.18.3";
 
-/// Prints what it sees: the events to the last one, the answer to a message, to a ping and to a close frame, and how the
-/// server closes. `argv[1]` is the URL of the stream.
+/// Prints what it sees: the events to the last one, the answer to a message, to a ping and to a close frame, and how
+/// the server closes. `argv[1]` is the URL of the stream.
 const PYTHON_SCRIPT: &str = r#"
 import asyncio, json, sys
 from websockets.asyncio.client import connect

@@ -1,16 +1,16 @@
-//! Live streams: the readers and the hub that they share.
+//! One live stream: its reader, and what is written to its client.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use argus_core::api::{Notice, SSE_HEARTBEAT, SSE_OPENING, Transport, write_sse_messages, write_sse_notice};
 use argus_core::query::Filter;
-use argus_core::subscribe::{Begun, Feed, Found, Hub, Live, Message, StreamLimits, Subscription};
+use argus_core::subscribe::{Found, Live, Message, Subscription};
 
 use crate::clock::moment;
-use crate::commit::Committer;
+use crate::hub::Streams;
 use crate::presence::{Next, Presence};
 use crate::server::Server;
 use crate::stream::Stream;
@@ -22,33 +22,6 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// How often a stream without events checks for a drain, and whether its client is still there.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The hub of all streams, and how many streams there are.
-#[derive(Debug)]
-pub(crate) struct Streams {
-    shared: Mutex<Shared>,
-    /// Notified when the hub has new messages.
-    fed: Condvar,
-}
-
-#[derive(Debug)]
-struct Shared {
-    hub: Hub,
-    counts: Counts,
-}
-
-/// What is counted of streams.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    /// The bytes of shared messages.
-    pub(crate) buffer_bytes: u64,
-    /// The open ones, in the order of [`Transport::ALL`].
-    pub(crate) open: [u64; 2],
-    /// The ended ones, by reason.
-    pub(crate) ended: [(&'static str, u64); 4],
-    /// Events sent.
-    pub(crate) sent: u64,
-}
-
 /// One stream, counted until it is dropped.
 pub(crate) struct Open<'s> {
     streams: &'s Streams,
@@ -59,79 +32,11 @@ pub(crate) struct Open<'s> {
     reason: &'static str,
 }
 
-impl Streams {
-    pub(crate) fn new(limits: StreamLimits) -> Arc<Self> {
-        let ended = ["client", "slow", "drain", "error"].map(|reason| (reason, 0));
-        let shared = Shared { hub: Hub::new(limits), counts: Counts { ended, ..Counts::default() } };
-        Arc::new(Self { shared: Mutex::new(shared), fed: Condvar::new() })
-    }
-
-    pub(crate) fn counts(&self) -> Counts {
-        let shared = self.lock();
-        Counts { buffer_bytes: shared.hub.buffer_bytes() as u64, ..shared.counts }
-    }
-
-    /// Begins a stream. `last_seq` is the number in the head of the answer.
-    pub(crate) fn open(&self, transport: Transport, filter: Filter, last_seq: u64) -> Open<'_> {
-        let mut shared = self.lock();
-        shared.counts.count(transport, |count| count + 1);
-        let subscription = Subscription::new(shared.hub.open(), filter, last_seq);
-        Open { streams: self, transport, sent: subscription.position(), subscription, reason: "client" }
-    }
-
-    /// Hands new events to readers, for ever.
-    pub(crate) fn feed(&self, committer: &Committer) {
-        let (mut feed, mut seen) = (Feed::default(), 0);
-        loop {
-            seen = committer.wait_for_commit(seen, LOOK_INTERVAL);
-            // Readers are not looked at in between, so one pass may take all that is new.
-            while self.pass(&mut feed, committer) {}
-        }
-    }
-
-    /// Does a pass; returns whether there was one to do.
-    fn pass(&self, feed: &mut Feed, committer: &Committer) -> bool {
-        // Every waiting thread is woken, and looks for itself.
-        let mut woken = Vec::new();
-        let Ok(snapshot) = committer.reader().take() else { return false };
-        let Some(assignment) = self.lock().hub.begin(snapshot.last_seq()) else { return false };
-        let complete = feed.begin(assignment, &snapshot).and_then(|begun| {
-            if begun == Begun::Gap {
-                return Ok(false);
-            }
-            while let Some(piece) = feed.poll(BUDGET)? {
-                self.lock().hub.apply(piece, moment().uptime, &mut woken);
-                self.fed.notify_all();
-            }
-            Ok(true)
-        });
-        // The readers find out by themselves what is wrong.
-        if !matches!(complete, Ok(true)) {
-            self.lock().hub.reset(snapshot.last_seq(), &mut woken);
-            self.fed.notify_all();
-        }
-        true
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         let mut shared = self.streams.lock();
         shared.hub.close(self.subscription.reader());
-        let counts = &mut shared.counts;
-        counts.count(self.transport, |count| count - 1);
-        counts.ended.iter_mut().filter(|(reason, _)| *reason == self.reason).for_each(|(_, count)| *count += 1);
-    }
-}
-
-impl Counts {
-    fn count(&mut self, transport: Transport, change: impl Fn(u64) -> u64) {
-        let known = Transport::ALL.iter().zip(&mut self.open).filter(|(known, _)| **known == transport);
-        known.for_each(|(_, count)| *count = change(*count));
+        shared.counts.closed(self.transport, self.reason);
     }
 }
 
@@ -166,7 +71,15 @@ pub(crate) fn serve(
     }
 }
 
-impl Open<'_> {
+impl<'s> Open<'s> {
+    /// Begins a stream. `last_seq` is the number in the head of the answer.
+    pub(crate) fn new(streams: &'s Streams, transport: Transport, filter: Filter, last_seq: u64) -> Self {
+        let mut shared = streams.lock();
+        shared.counts.opened(transport);
+        let subscription = Subscription::new(shared.hub.open(), filter, last_seq);
+        Self { streams, transport, sent: subscription.position(), subscription, reason: "client" }
+    }
+
     /// The sequence number of the last event sent, or where the stream began.
     pub(crate) fn sent(&self) -> u64 {
         self.sent

@@ -14,6 +14,7 @@ mod connection;
 mod ending;
 mod gate;
 mod head;
+mod hub;
 mod live;
 mod log;
 mod metrics;

@@ -9,7 +9,7 @@ use argus_core::repository::{Receipt, Stats};
 
 use crate::answers::Held;
 use crate::gate::KeyCounters;
-use crate::live::Counts;
+use crate::hub::Counts;
 
 /// The counters of a server.
 #[derive(Debug, Default)]

@@ -15,7 +15,7 @@ use crate::budget::Budget;
 use crate::commit::Committer;
 use crate::ending::Ending;
 use crate::gate::Gate;
-use crate::live::Streams;
+use crate::hub::Streams;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::request_log::RequestLog;

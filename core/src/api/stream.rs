@@ -92,10 +92,14 @@ impl Stream {
     pub fn head(&self, last_seq: u64) -> Draft {
         let reply = match &self.handshake {
             Some(handshake) => handshake.switching(Route::Stream),
-            None => Reply::new(Route::Stream, 200, sse::MEDIA_TYPE, Bytes::new())
-                .with_header("vary", "accept")
-                // nginx would hold events back until a buffer is full.
-                .with_header("x-accel-buffering", "no"),
+            None => {
+                let reply = Reply::new(Route::Stream, 200, sse::MEDIA_TYPE, Bytes::new())
+                    .with_header("vary", "accept")
+                    // nginx would hold events back until a buffer is full.
+                    .with_header("x-accel-buffering", "no");
+                // The client is disconnected at the end of its stream, whatever the reason.
+                Reply { close: !self.head_only, ..reply }
+            }
         };
         reply.with_header("argus-last-seq", last_seq.to_string()).into()
     }

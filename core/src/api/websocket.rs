@@ -1,4 +1,5 @@
-//! WebSocket (RFC 6455), as far as it is decided without a connection: the opening handshake, and how the server closes.
+//! WebSocket (RFC 6455), as far as it is decided without a connection: the opening handshake, and how the server
+//! closes.
 
 use alloc::format;
 use alloc::string::String;
@@ -6,7 +7,7 @@ use alloc::vec::Vec;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sha1::{Digest as _, Sha1};
+use sha1_smol::Sha1;
 
 use super::fields::{members, trim, values};
 use super::problem_reply::ProblemReply;
@@ -61,8 +62,8 @@ impl Handshake {
         }
         if !upgrades {
             return Err(upgrade_required(
-                "there is a Sec-WebSocket-Key, but no 'Upgrade: websocket'; a proxy in between has to pass it on (nginx: \
-                 `proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade`)",
+                "there is a Sec-WebSocket-Key, but no 'Upgrade: websocket'; a proxy in between has to pass it on \
+                 (nginx: `proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade`)",
             ));
         }
         if !members(head, "connection").any(|option| option.eq_ignore_ascii_case("upgrade")) {
@@ -86,8 +87,10 @@ impl Handshake {
         if has_length || values(head, "transfer-encoding").next().is_some() {
             return Err(bad("a request for a WebSocket has no body").closing());
         }
-        let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
-        Ok(Some(Self { accept: STANDARD.encode(digest) }))
+        let mut hash = Sha1::new();
+        hash.update(key);
+        hash.update(GUID);
+        Ok(Some(Self { accept: STANDARD.encode(hash.digest().bytes()) }))
     }
 
     /// The reply: 101. After its head, the connection is a WebSocket.

@@ -66,8 +66,8 @@ pub enum Begun {
 }
 
 impl Feed {
-    /// Begins a pass over a snapshot: the one whose last sequence number [`Hub::begin`](super::Hub::begin) was given, or
-    /// a newer one. May wait for the storage.
+    /// Begins a pass over a snapshot: the one whose last sequence number [`Hub::begin`](super::Hub::begin) was given,
+    /// or a newer one. May wait for the storage.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@ use argus_core::repository::Reader;
 
 use super::{Answer, Elapsed, Session, Streamed};
 use crate::runtime::Runtime;
-use crate::streams::{EventBody, StreamReader};
+use crate::streams::{StreamReader, server_sent_events};
 use crate::websocket::Subscriber;
 
 impl<R: Runtime> Session<R> {
@@ -34,7 +34,7 @@ impl<R: Runtime> Session<R> {
                 let runtime = self.service.runtime.clone();
                 let reader = StreamReader::open(node, runtime.clone(), stream, last_seq, self.peer);
                 let heartbeat = node.settings.stream_heartbeat;
-                EventBody::server_sent_events(reader, runtime, node.clock.clone(), heartbeat)
+                server_sent_events(reader, runtime, node.clock.clone(), heartbeat)
             }
             Transport::WebSocket => {
                 let runtime = self.service.runtime.clone();

@@ -1,7 +1,5 @@
 //! Server-Sent Events as the body of an answer.
 
-use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -10,19 +8,9 @@ use bytes::Bytes;
 
 use super::{StreamItem, StreamReader};
 use crate::clock::Clock;
-use crate::reply_body::BrokenOff;
+use crate::reply_body::{BrokenOff, EventBody, PollChunk};
 use crate::runtime::Runtime;
 use crate::timer::Timer;
-
-/// A body that does not know its end. A trait, so that bodies do not depend on the executor.
-trait PollChunk: Send {
-    /// The next piece of the body; `None` at its end.
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>>;
-}
-
-/// The body of a stream. Frameworks require bodies to be `Sync`, though nobody shares them. The mutex provides it, and
-/// is never locked.
-pub(crate) struct EventBody(Box<Mutex<dyn PollChunk>>);
 
 /// Writes what a reader hands out, and a heartbeat when that is nothing for a while.
 struct ServerSentEvents<R> {
@@ -34,21 +22,15 @@ struct ServerSentEvents<R> {
     sent_at: Option<Instant>,
 }
 
-impl EventBody {
-    /// The events of a reader as Server-Sent Events, with a heartbeat after so much silence.
-    pub(crate) fn server_sent_events<R: Runtime>(
-        reader: StreamReader<R>,
-        runtime: R,
-        clock: Clock,
-        heartbeat: Duration,
-    ) -> Self {
-        let timer = Timer::new(runtime, clock.clone());
-        Self(Box::new(Mutex::new(ServerSentEvents { reader, timer, clock, heartbeat, sent_at: None })))
-    }
-
-    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).poll_chunk(cx)
-    }
+/// The events of a reader as Server-Sent Events, with a heartbeat after so much silence.
+pub(crate) fn server_sent_events<R: Runtime>(
+    reader: StreamReader<R>,
+    runtime: R,
+    clock: Clock,
+    heartbeat: Duration,
+) -> EventBody {
+    let timer = Timer::new(runtime, clock.clone());
+    EventBody::new(ServerSentEvents { reader, timer, clock, heartbeat, sent_at: None })
 }
 
 impl<R: Runtime> PollChunk for ServerSentEvents<R> {
@@ -73,11 +55,5 @@ impl<R: Runtime> PollChunk for ServerSentEvents<R> {
             }
         }
         Poll::Ready(Some(Ok(chunk.into())))
-    }
-}
-
-impl fmt::Debug for EventBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventBody").finish_non_exhaustive()
     }
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use argus_core::subscribe::Feed;
+
 use super::*;
 use crate::testing::{Connected, End, Server};
 
@@ -106,7 +108,7 @@ fn history_needs_memory_for_answers_and_live_readers_do_not() {
     server.runtime.release();
     assert!(seen(&mut client).starts_with("id: 2\n"));
     assert_eq!(server.node.answers.held(), (0, 0));
-    assert_eq!(server.node.streams.lock().hub.live_readers(), 1);
+    assert_eq!(server.node.streams.live_readers(), 1);
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::reply_body::ReplyBody;
 use crate::settings::Settings;
-use crate::streams::Streams;
+use crate::stream_hub::StreamHub;
 use crate::tls::Tls;
 use crate::warnings::Warnings;
 use crate::wire::Wire;
@@ -106,7 +106,7 @@ impl Server {
             api: settings.api(),
             budget: Budget::new(settings.max_inflight_bytes),
             answers: Answers::new(settings.max_answer_bytes, time.clock()),
-            streams: Streams::new(settings.stream_limits()),
+            streams: StreamHub::new(settings.stream_limits()),
             admission: Admission::new(Descriptors::raise_limit(), settings.shell.max_connections_per_address),
             tls,
             request_log: None,

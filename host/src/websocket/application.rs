@@ -7,6 +7,7 @@ use argus_core::api::SocketClose;
 use bytes::Bytes;
 
 use super::codec::Codec;
+use super::message::Message;
 
 /// What runs on a WebSocket. Pings, pongs, closing handshakes and protocol errors are handled for it. It is dropped as
 /// soon as the WebSocket closes.
@@ -20,18 +21,10 @@ pub trait Application: fmt::Debug + Send {
     /// Sends the next messages, at most some 64 KiB of them at a time. It is polled when the messages before them were
     /// written, so it need not limit what it sends.
     ///
-    /// `is_draining` says that the server is stopping; the application is polled when that begins. An application that closes the WebSocket then lets the server
-    /// stop with exit code 0; otherwise it is cut off when the drain times out.
+    /// `is_draining` says that the server is stopping; the application is polled when that begins. An application that
+    /// closes the WebSocket then lets the server stop with exit code 0; otherwise it is cut off when the drain times
+    /// out.
     fn poll_next(&mut self, cx: &mut Context<'_>, is_draining: bool, outgoing: &mut Outgoing<'_>) -> Poll<Step>;
-}
-
-/// A message of a client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
-    /// A text, which is valid UTF-8.
-    Text(Bytes),
-    /// Any bytes.
-    Binary(Bytes),
 }
 
 /// What an application has done.

@@ -9,7 +9,7 @@ use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 
-use super::application::Message;
+use super::message::Message;
 
 /// How many bytes the frames are read from at a time. Most clients send nothing but control frames, which are shorter.
 const READ_BYTES: usize = 256;

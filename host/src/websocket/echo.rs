@@ -4,7 +4,8 @@ use std::task::{Context, Poll};
 
 use argus_core::api::SocketClose;
 
-use super::application::{Application, Message, Outgoing, Step};
+use super::application::{Application, Outgoing, Step};
+use super::message::Message;
 
 /// Longest message, in bytes. Autobahn's fuzzing client sends 16 MiB.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;

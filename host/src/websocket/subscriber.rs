@@ -5,7 +5,8 @@ use std::task::{Context, Poll, ready};
 
 use argus_core::api::{Notice, SocketClose, socket_gap};
 
-use super::application::{Application, Message, Outgoing, Step};
+use super::application::{Application, Outgoing, Step};
+use super::message::Message;
 use crate::runtime::Runtime;
 use crate::streams::{StreamItem, StreamReader};
 

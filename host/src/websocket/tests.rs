@@ -16,8 +16,8 @@ use crate::testing::{Connected, End, Server};
 
 const SECOND: Duration = Duration::from_secs(1);
 const ROOM: usize = 64 << 20;
-const UPGRADE: &str = "GET /x HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: \
-                       13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+const UPGRADE: &str = "GET /x HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+                       sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;

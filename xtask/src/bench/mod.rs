@@ -17,6 +17,7 @@ mod report;
 mod response;
 mod server;
 mod single;
+mod streams;
 mod workload;
 
 use std::{env, time::Duration};
@@ -70,12 +71,13 @@ const SMOKE: Scale = Scale {
 type Part = fn(&Subject, &Scale, &mut Report) -> Result<()>;
 
 /// The parts of the bench, by the names that `--filter` looks at.
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("single", single::measure),
     ("batches and memory", batches::measure),
     ("queries", queries::measure),
     ("fair", fair::measure),
     ("durable", durable::measure),
+    ("streams", streams::measure),
 ];
 
 /// Builds the subjects, measures, and prints one table. Missed goals are shown in the table and are no failure.

@@ -34,6 +34,10 @@ const SLEEPERS: &[Exemption] = &[
         reason: "no event tells when a server has noticed that a client left, or has counted it, so it is asked again",
     },
     Exemption {
+        path: "conformance/src/cases/websocket.rs",
+        reason: "a client may be behind for a second, and only time makes it slow",
+    },
+    Exemption {
         path: "conformance/src/cases/wire_close.rs",
         reason: "simulated clients send slowly, and only time makes them slow",
     },
@@ -59,6 +63,7 @@ const SLEEPERS: &[Exemption] = &[
         reason: "no event tells when a server has read a file again, so it is asked again",
     },
     Exemption { path: "xtask/src/bench/server.rs", reason: "no event tells when an allocator has returned memory" },
+    Exemption { path: "xtask/src/bench/streams.rs", reason: "events are sent at a steady rate" },
 ];
 
 // The words are concatenated, so that this file does not break its own rules.
