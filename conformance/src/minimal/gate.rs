@@ -177,7 +177,7 @@ impl Visitor<'_> {
     fn with_key<T>(&self, key: usize, act: impl FnOnce(&Quotas, &mut Meter) -> T) -> Option<T> {
         let loaded = self.keys.as_ref()?;
         let quotas = loaded.keys.as_slice().get(key).map(|key| key.quotas).filter(|quotas| !quotas.is_empty())?;
-        Some(act(&quotas, &mut *locked(loaded.meters.get(key)?)))
+        Some(act(&quotas, &mut locked(loaded.meters.get(key)?)))
     }
 }
 

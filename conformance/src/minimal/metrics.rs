@@ -155,10 +155,11 @@ impl Page {
     }
 
     fn keys(&mut self, keys: &BTreeMap<String, KeyCounters>) {
+        type Family = (&'static str, &'static str, fn(&KeyCounters) -> u64);
         if keys.is_empty() {
             return;
         }
-        let families: [(&str, &str, fn(&KeyCounters) -> u64); 3] = [
+        let families: [Family; 3] = [
             ("argus_key_requests_total", "Requests with this key.", |counters| counters.requests),
             ("argus_key_events_written_total", "Events stored with this key.", |counters| counters.events),
             ("argus_key_body_bytes_total", "Bytes of request bodies with this key.", |counters| counters.bytes),

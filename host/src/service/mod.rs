@@ -31,7 +31,7 @@ use http_body::Body;
 use crate::answers::Admitted;
 use crate::clock;
 use crate::connection::Connection;
-use crate::gate::Visitor;
+use crate::gate::{Gate, Visitor};
 use crate::logging::{self, Ids, Sender};
 use crate::metrics::InFlight;
 use crate::node::Node;
@@ -176,7 +176,7 @@ impl<R: Runtime> Session<R> {
         let node = &*self.service.node;
         let warning = node.warnings.text();
         let repository = node.committer.failure();
-        let pass = node.gate.as_ref().map(|gate| gate.pass());
+        let pass = node.gate.as_ref().map(Gate::pass);
         let state = ServiceState {
             draining: node.lifecycle.is_draining(),
             repository: repository.as_deref(),

@@ -10,7 +10,7 @@ use clap::Args;
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Access")]
 pub struct AccessOptions {
-    /// File of API keys (TOML); with it, every request needs a key, but for health and the OpenAPI document. It is read
+    /// File of API keys (TOML); with it, every request needs a key, but for health and the description. It is read
     /// again when it changes, and on SIGHUP. `key new` makes a key
     #[arg(long, env = "ARGUS_KEYS", value_name = "FILE")]
     pub keys: Option<PathBuf>,
