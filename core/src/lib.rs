@@ -2,7 +2,8 @@
 //!
 //! The core makes all decisions of Argus, in synchronous code without I/O, clock, randomness or threads: what a valid
 //! event is ([`ingest`]), how events are stored ([`batch`], [`engine`]), which events a query matches ([`query`]) and a
-//! live stream shows ([`subscribe`]), and which HTTP answer a caller gets ([`api`]). A host moves bytes, waits, and tells the core the time.
+//! live stream shows ([`subscribe`]), and which HTTP answer a caller gets ([`api`]). A host moves bytes, waits, and
+//! tells the core the time.
 //!
 //! The crate is always `no_std`, so it cannot name a socket, a clock or a thread. Time comes in as a
 //! [`Timestamp`](event::Timestamp) or a [`Moment`](clock::Moment), randomness as a [`Seed`](engine::Seed). The same
