@@ -236,6 +236,6 @@ mod tests {
             assert!(!line.contains("secret"), "{line}");
         }
         let members: Value = serde_json::from_str(&object).unwrap();
-        assert_eq!(members["target"], HOSTILE.replace("secret", "-"));
+        assert_eq!(members["target"], HOSTILE.replace("secret", "[redacted]"));
     }
 }
