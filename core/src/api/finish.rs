@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::compress::Negotiated;
 use super::cors::{Cors, Sharing};
-use super::{Reply, RequestHead};
+use super::{Reply, RequestHead, Route};
 
 /// A reply that is not finished. [`Caller::finish`](super::Caller::finish) makes a [`Reply`] of it, which can be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,9 @@ impl Finish {
     /// All other long bodies are compressed where they are made.
     pub(super) fn apply(&self, draft: Draft) -> Reply {
         let Draft(reply) = draft;
-        let may_be_coded = self.is_read || reply.body.len() >= Negotiated::CODED_BYTES_MIN;
+        // A live stream never has a coding: a client should see each event at once.
+        let is_live = reply.route == Route::Stream && reply.problem.is_none();
+        let may_be_coded = !is_live && (self.is_read || reply.body.len() >= Negotiated::CODED_BYTES_MIN);
         let mut reply = self.negotiated.code(reply);
         if self.is_head && !reply.body.is_empty() {
             reply.headers.push(("content-length", reply.body.len().to_string().into()));
