@@ -48,8 +48,8 @@ pub(super) fn act(head: &RequestHead<'_>, state: &ServiceState<'_>) -> (Action, 
 /// # Panics
 ///
 /// If the reply could not be sent, or is a problem without a document that says so.
-pub(super) fn checked(draft: Draft) -> Reply {
-    let reply = Caller::default().finish(draft);
+pub(super) fn checked(caller: &Caller, draft: Draft) -> Reply {
+    let reply = caller.finish(draft);
     assert!(reply.status == 101 || (200..600).contains(&reply.status), "status {}", reply.status);
     for (name, value) in &reply.headers {
         let is_name = |byte: u8| byte == b'-' || byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -86,7 +86,13 @@ pub(super) struct Answer {
 }
 
 /// Reads to the end, in steps of this budget. With `random`, the read is suspended now and then.
-pub(super) fn answer(read: Read, reader: &Reader, budget: u32, mut random: Option<&mut Random<'_>>) -> Answer {
+pub(super) fn answer(
+    read: Read,
+    caller: &Caller,
+    reader: &Reader,
+    budget: u32,
+    mut random: Option<&mut Random<'_>>,
+) -> Answer {
     let now = steady(NOW);
     let mut run = read.begin(now);
     let (mut head, mut body) = (None, Vec::new());
@@ -95,11 +101,11 @@ pub(super) fn answer(read: Read, reader: &Reader, budget: u32, mut random: Optio
             Poll::Pending => {}
             Poll::Ready(ReadStep::Whole(draft)) => {
                 assert!(head.is_none() && body.is_empty(), "a whole reply begins and ends an answer");
-                let reply = checked(draft);
+                let reply = checked(caller, draft);
                 return Answer { body: reply.body.to_vec(), reply: Reply { body: Bytes::new(), ..reply } };
             }
             Poll::Ready(ReadStep::Start(draft)) => {
-                let reply = checked(draft);
+                let reply = checked(caller, draft);
                 assert!(head.is_none() && reply.body.is_empty(), "an answer has one head");
                 head = Some(reply);
             }
