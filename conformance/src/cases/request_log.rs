@@ -136,7 +136,9 @@ fn keys_and_line_ends_are_not_logged(ctx: &Context<'_>) -> Outcome {
         connection.write("GET /\u{1b}[31mcase\u{85} HTTP/1.1\r\nhost: x\r\n\r\n".as_bytes())?;
         connection.response_to("GET")?;
         server.signal(Signal::Terminate)?;
-        let (log, stderr) = (read(&path)?, server.wait()?.stderr);
+        // The log is complete once the server has ended.
+        let stderr = server.wait()?.stderr;
+        let log = read(&path)?;
         check!(!log.contains("argus_secret") && !stderr.contains("argus_secret"), "no key in {log} and {stderr}");
         check!(log.lines().filter(|line| line.contains("/nowhere")).count() == 2, "two lines, not {log}");
         let is_plain = |byte: u8| matches!(byte, b' '..=b'~' | b'\n');

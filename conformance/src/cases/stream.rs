@@ -198,7 +198,7 @@ fn media_types(ctx: &Context<'_>) -> Outcome {
     for accept in ["application/json", "text/event-stream;q=0", "text/html"] {
         let response = server.send(&Request::get("/events/stream").header("accept", accept))?;
         response.problem(406)?;
-        response.expect_header("vary", "accept")?;
+        response.expect_header("vary", "accept, accept-encoding")?;
     }
     Ok(())
 }
