@@ -237,14 +237,12 @@ fn sent_key<'a>(head: &RequestHead<'a>, checked: &'a CheckedHead<'_>, route: Rou
     let mut fields = values(head, "authorization");
     let params = checked.target.params.iter().filter(|param| takes_query && param.name == KEY_PARAMETER);
     let mut params = params.map(|param| &*param.value);
-    match (fields.next(), fields.next(), params.next(), params.next()) {
-        (None, None, None, None) => Err(no_key(takes_query)),
-        (Some(field), None, None, None) => match bearer(field) {
-            Some(Ok(key)) => Ok(key),
-            Some(Err(())) => Err(invalid_key()),
-            None => Err(no_key(takes_query)),
-        },
-        (None, None, Some(key), None) => Ok(key),
+    match (fields.next().map(bearer), fields.next(), params.next(), params.next()) {
+        // Credentials of another scheme are those of a proxy, to which a browser sends them with every request.
+        (None | Some(Credentials::Other), None, None, None) => Err(no_key(takes_query)),
+        (None | Some(Credentials::Other), None, Some(key), None) => Ok(key),
+        (Some(Credentials::Bearer(key)), None, None, None) => Ok(key),
+        (Some(Credentials::Malformed), None, None, None) => Err(invalid_key()),
         // RFC 6750, section 2: clients must not use more than one method.
         (_, _, _, _) => {
             let detail = "the request has more than one key; send it once, in the Authorization field";
@@ -254,12 +252,26 @@ fn sent_key<'a>(head: &RequestHead<'a>, checked: &'a CheckedHead<'_>, route: Rou
     }
 }
 
-/// The token of a `Bearer` credential; `None` for another scheme. The scheme is not case-sensitive (RFC 9110, section
-/// 11.1).
-fn bearer(field: &[u8]) -> Option<Result<&str, ()>> {
-    let Ok(field) = core::str::from_utf8(field) else { return Some(Err(())) };
-    let (scheme, token) = field.trim_matches([' ', '\t']).split_once(' ').unwrap_or((field, ""));
-    scheme.trim().eq_ignore_ascii_case("bearer").then(|| Ok(token.trim_matches(' ')))
+/// The credentials in an `Authorization` field.
+enum Credentials<'a> {
+    /// `Bearer`, and this key.
+    Bearer(&'a str),
+    /// Those of another scheme.
+    Other,
+    /// What cannot be a key.
+    Malformed,
+}
+
+/// Reads an `Authorization` field. The scheme is not case-sensitive (RFC 9110, section 11.1).
+fn bearer(field: &[u8]) -> Credentials<'_> {
+    let Ok(field) = core::str::from_utf8(field) else { return Credentials::Malformed };
+    let field = field.trim_matches([' ', '\t']);
+    let (scheme, token) = field.split_once(' ').unwrap_or((field, ""));
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Credentials::Bearer(token.trim_matches(' '))
+    } else {
+        Credentials::Other
+    }
 }
 
 /// 401, without a key.
