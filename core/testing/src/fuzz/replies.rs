@@ -43,13 +43,13 @@ pub(super) fn act(head: &RequestHead<'_>, state: &ServiceState<'_>) -> (Action, 
     api().handle_request(head, state)
 }
 
-/// Finishes a reply, and checks what holds for every reply.
+/// Finishes a reply to this caller, and checks what holds for every reply.
 ///
 /// # Panics
 ///
 /// If the reply could not be sent, or is a problem without a document that says so.
-pub(super) fn checked(draft: Draft) -> Reply {
-    let reply = Caller::default().finish(draft);
+pub(super) fn checked(caller: &Caller, draft: Draft) -> Reply {
+    let reply = caller.finish(draft);
     assert!(reply.status == 101 || (200..600).contains(&reply.status), "status {}", reply.status);
     for (name, value) in &reply.headers {
         let is_name = |byte: u8| byte == b'-' || byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -64,11 +64,12 @@ pub(super) fn checked(draft: Draft) -> Reply {
         assert_eq!(kind.status(), reply.status);
         assert!(reply.body.len() < 300_000, "a problem of {} bytes", reply.body.len());
     }
-    if reply.header("content-type") == Some("application/json") && !reply.body.is_empty() {
+    let is_readable = !reply.body.is_empty() && reply.header("content-encoding").is_none();
+    if reply.header("content-type") == Some("application/json") && is_readable {
         let json: Result<&RawValue, _> = serde_json::from_slice(&reply.body);
         assert!(json.is_ok(), "the body is not JSON: {json:?}");
     }
-    if is_problem && !reply.body.is_empty() {
+    if is_problem && is_readable {
         let json: Value = serde_json::from_slice(&reply.body).expect("a problem is JSON");
         for member in ["type", "title", "detail"] {
             assert!(json.get(member).is_some_and(Value::is_string), "{member} of {json}");
@@ -85,8 +86,14 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// Reads to the end, in steps of this budget. With `random`, the read is suspended now and then.
-pub(super) fn answer(read: Read, reader: &Reader, budget: u32, mut random: Option<&mut Random<'_>>) -> Answer {
+/// Reads to the end for this caller, in steps of this budget. With `random`, the read is suspended now and then.
+pub(super) fn answer(
+    caller: &Caller,
+    read: Read,
+    reader: &Reader,
+    budget: u32,
+    mut random: Option<&mut Random<'_>>,
+) -> Answer {
     let now = steady(NOW);
     let mut run = read.begin(now);
     let (mut head, mut body) = (None, Vec::new());
@@ -95,11 +102,11 @@ pub(super) fn answer(read: Read, reader: &Reader, budget: u32, mut random: Optio
             Poll::Pending => {}
             Poll::Ready(ReadStep::Whole(draft)) => {
                 assert!(head.is_none() && body.is_empty(), "a whole reply begins and ends an answer");
-                let reply = checked(draft);
+                let reply = checked(caller, draft);
                 return Answer { body: reply.body.to_vec(), reply: Reply { body: Bytes::new(), ..reply } };
             }
             Poll::Ready(ReadStep::Start(draft)) => {
-                let reply = checked(draft);
+                let reply = checked(caller, draft);
                 assert!(head.is_none() && reply.body.is_empty(), "an answer has one head");
                 head = Some(reply);
             }

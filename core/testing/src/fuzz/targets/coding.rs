@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use argus_core::api::{Action, Submitted};
+use argus_core::api::{Action, Caller, Submitted};
 use argus_core::batch::Batch;
 use argus_core::room::{NoRoom, Room};
 use ruzstd::decoding::FrameDecoder;
@@ -81,7 +81,7 @@ fn events(coding: &str, body: &[u8]) -> Result<Vec<Draft>, u16> {
     match submitted {
         Submitted::Commit(batch, _) => Ok(drafts(&batch)),
         Submitted::Reply(draft) => {
-            let reply = checked(draft);
+            let reply = checked(&Caller::default(), draft);
             assert!(reply.decoded_bytes <= BODY_BYTES_MAX, "{coding}: {} bytes decoded", reply.decoded_bytes);
             match reply.status {
                 200 => Ok(Vec::new()),

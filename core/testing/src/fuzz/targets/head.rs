@@ -27,6 +27,12 @@ pub(super) const TARGET: Target = Target {
         "/metrics",
         "/openapi.json",
         "/events/stream",
+        "\nupgrade: websocket",
+        "\nconnection: upgrade",
+        "\nsec-websocket-version: 13",
+        "\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+        "\naccept-encoding: zstd, gzip",
+        "\nif-none-match: *",
         "http://h",
         "*",
         "?",
@@ -77,28 +83,27 @@ fn head(data: &[u8]) {
     let (action, caller) = act(&head, &state);
     match action {
         Action::Reply(draft) => {
-            let reply = caller.finish(draft.clone());
-            checked(draft);
+            let reply = checked(&caller, draft);
             assert!(method != "HEAD" || reply.body.is_empty(), "a reply to HEAD with a body");
         }
         Action::Submit(submission) => {
             assert!(!draining && !failed && method == "POST", "{method} {target} is asked for a body");
             assert!(submission.expected_bytes().is_none_or(|bytes| bytes <= submission.wire_bytes_max() as u64));
             match submission.handle_body(body, NOW) {
-                Submitted::Reply(draft) => drop(checked(draft)),
+                Submitted::Reply(draft) => drop(checked(&caller, draft)),
                 Submitted::Commit(batch, _) => assert!(!batch.is_empty(), "a batch without events"),
             }
         }
         Action::Read(read) => {
             assert!(!draining && matches!(method, "GET" | "HEAD"), "{method} {target} is read");
-            let answer = answer(read, &store().reader, 1_000, None);
+            let answer = answer(&caller, read, &store().reader, 1_000, None);
             assert!(method != "HEAD" || answer.body.is_empty(), "an answer to HEAD with a body");
         }
         Action::Stream(stream) => {
             assert!(!draining && matches!(method, "GET" | "HEAD"), "{method} {target} is streamed");
-            drop(checked(stream.head(7)));
+            drop(checked(&caller, stream.head(7)));
         }
-        Action::Metrics(metrics) => drop(checked(metrics.reply("argus_up 1\n".to_owned()))),
+        Action::Metrics(metrics) => drop(checked(&caller, metrics.reply("argus_up 1\n".to_owned()))),
     }
 }
 
@@ -123,6 +128,9 @@ fn seeds() -> Vec<Vec<u8>> {
         "!GET /health\nhost: a",
         "!POST /events\nhost: a",
         "GET /events/stream?type=a&after_seq=3\nhost: a\naccept: text/event-stream\nlast-event-id: 5",
+        "GET /events/stream\nhost: a\nupgrade: websocket\nconnection: upgrade\nsec-websocket-version: 13\n\
+         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+        "HEAD /openapi.json\nhost: a\naccept-encoding: gzip;q=0.5, identity;q=0",
         "~POST /events\nhost: a\ncontent-type: application/json",
         "GET /metrics\nhost: a\nhost: b",
         "OPTIONS *\nhost: a",

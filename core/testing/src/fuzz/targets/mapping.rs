@@ -1,6 +1,6 @@
 //! Foreign records: any mapping, and any records.
 
-use argus_core::api::{Action, Submitted};
+use argus_core::api::{Action, Caller, Submitted};
 use argus_core::ingest::Pointer;
 
 use super::super::super::{Draft, NOW};
@@ -100,12 +100,12 @@ fn submit(query: &str, media_type: &str, lenient: bool, body: &[u8]) -> Result<V
     let action = request("POST", &format!("/events?{query}"), &fields);
     let submission = match action {
         Action::Submit(submission) => submission,
-        Action::Reply(draft) => return Err(checked(draft).status),
+        Action::Reply(draft) => return Err(checked(&Caller::default(), draft).status),
         Action::Read(_) | Action::Stream(_) | Action::Metrics(_) => panic!("{action:?} to POST"),
     };
     match submission.handle_body(body, NOW) {
         Submitted::Commit(batch, _) => Ok(batch.events().map(ingest_check::owned).collect()),
-        Submitted::Reply(draft) => match checked(draft).status {
+        Submitted::Reply(draft) => match checked(&Caller::default(), draft).status {
             200 | 201 => Ok(Vec::new()),
             status => Err(status),
         },

@@ -1,6 +1,6 @@
 //! Query strings of `GET /events`, against the naive model.
 
-use argus_core::api::{Action, Route};
+use argus_core::api::{Action, Caller, Route};
 
 use super::super::super::Random;
 use super::super::Target;
@@ -66,7 +66,7 @@ fn query(data: &[u8]) {
         let (engine, model) = match (engine, model) {
             (Action::Read(engine), Action::Read(model)) => (engine, model),
             (Action::Reply(reply), Action::Reply(other)) => {
-                checked(reply.clone());
+                checked(&Caller::default(), reply.clone());
                 assert_eq!(reply, other, "the same request has the same reply");
                 return;
             }
@@ -74,8 +74,8 @@ fn query(data: &[u8]) {
         };
         assert_eq!(engine.route(), Route::Events);
         let budget = random.pick(&[1, 7, 1_000]);
-        let found = answer(engine, &store.reader, budget, Some(&mut random));
-        let expected = answer(model, &store.model, 1_000, None);
+        let found = answer(&Caller::default(), engine, &store.reader, budget, Some(&mut random));
+        let expected = answer(&Caller::default(), model, &store.model, 1_000, None);
         assert_eq!(shown(&found), shown(&expected), "GET {target}");
         let Some(next) = next_page(&found) else { return };
         target = next;
