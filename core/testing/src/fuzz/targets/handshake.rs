@@ -1,4 +1,4 @@
-//! Opening handshakes of WebSockets (RFC 6455, section 4.2).
+//! The opening handshake of a `WebSocket` (RFC 6455, section 4.2).
 
 use argus_core::api::{Caller, Handshake, Reply, RequestHead, Route};
 
