@@ -82,15 +82,15 @@ impl Proxies {
     }
 }
 
-/// The entries of an `X-Forwarded-For` field: addresses, some with a port.
+/// The entries of an `X-Forwarded-For` field: addresses, some with a port. There are no quotes, so whatever a caller
+/// writes, the entries that proxies have appended stay what they are.
 fn legacy_hops(field: &[u8]) -> Option<Vec<Option<IpAddr>>> {
-    let text = core::str::from_utf8(field).ok()?;
-    let entries = text.split(',').map(|entry| entry.trim_matches([' ', '\t'])).filter(|entry| !entry.is_empty());
-    Some(
-        entries
-            .map(|entry| entry.parse().ok().map(|address: IpAddr| address.to_canonical()).or_else(|| node(entry)))
-            .collect(),
-    )
+    let entries = field.split(|byte| *byte == b',').map(trim).filter(|entry| !entry.is_empty());
+    let address = |entry: &[u8]| {
+        let text = core::str::from_utf8(entry).ok()?;
+        text.parse().ok().map(|address: IpAddr| address.to_canonical()).or_else(|| node(text))
+    };
+    Some(entries.map(address).collect())
 }
 
 /// The entries of a `Forwarded` field (RFC 7239, section 4): lists of pairs, of which `for` names the client.
@@ -257,6 +257,14 @@ mod tests {
         assert_eq!(lists("for=192.0.2.1", "for=10.0.0.2"), address("192.0.2.1"));
         assert_eq!(lists("for=\"", "for=192.0.2.1"), address("192.0.2.1"));
         assert_eq!(lists("for=\"", "for=10.0.0.2"), address("10.0.0.2"));
+    }
+
+    #[test]
+    fn a_caller_cannot_void_what_a_proxy_appends() {
+        let fields: [(&str, &[u8]); 1] = [("x-forwarded-for", b"\xff\"\\, 192.0.2.1")];
+        let proxies = Proxies(["10.0.0.0/8".parse().unwrap()].into());
+        let head = RequestHead { headers: &fields, ..RequestHead::default() };
+        assert_eq!(proxies.client(address("10.0.0.1"), &head), address("192.0.2.1"));
     }
 
     #[test]

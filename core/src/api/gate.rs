@@ -5,7 +5,7 @@
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::{String, ToString as _};
+use alloc::string::ToString as _;
 use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -15,16 +15,12 @@ use super::fields::values;
 use super::finish::Finish;
 use super::guard::{CheckedHead, Method};
 use super::problem_reply::ProblemReply;
+use super::rate_limit_fields::{RateLimitFields, seconds};
 use super::redaction::KEY_PARAMETER;
 use super::{Cors, Draft, ProblemKind, Proxies, Reply, RequestHead, Route};
 use crate::auth::{Access, Keys, Scope};
 use crate::clock::Moment;
 use crate::limit::{ClientNetwork, Refused, Unit, Verdict};
-
-/// The usual length of a field about limits, in bytes.
-const FIELD_BYTES_USUAL: usize = 96;
-/// The largest Integer of structured fields.
-const INTEGER_MAX: u64 = 999_999_999_999_999;
 
 /// What the checks need, and the meters that they change. A host passes it in
 /// [`ServiceState`](super::ServiceState::gate) if there are keys, limits or trusted proxies.
@@ -140,15 +136,13 @@ impl Caller {
     /// Says how much of its limits the caller has left.
     fn add_standings(&self, reply: &mut Reply) {
         let Some(counted) = &self.counted else { return };
-        let [mut policies, mut standings] = [(); 2].map(|()| String::with_capacity(FIELD_BYTES_USUAL));
+        let mut fields = RateLimitFields::default();
         for (name, verdict) in [("default", counted.by_address), ("key", counted.by_key)] {
-            let Some(verdict) = verdict else { continue };
-            write_fields(name, &verdict, &mut policies, &mut standings);
+            if let Some(verdict) = &verdict {
+                fields.push(name, verdict);
+            }
         }
-        if !policies.is_empty() {
-            reply.headers.push(("ratelimit-policy", policies.into()));
-            reply.headers.push(("ratelimit", standings.into()));
-        }
+        fields.add_to(&mut reply.headers);
     }
 
     /// Remembers a verdict.
@@ -243,14 +237,12 @@ fn sent_key<'a>(head: &RequestHead<'a>, checked: &'a CheckedHead<'_>, route: Rou
     let mut fields = values(head, "authorization");
     let params = checked.target.params.iter().filter(|param| takes_query && param.name == KEY_PARAMETER);
     let mut params = params.map(|param| &*param.value);
-    match (fields.next(), fields.next(), params.next(), params.next()) {
-        (None, None, None, None) => Err(no_key(takes_query)),
-        (Some(field), None, None, None) => match bearer(field) {
-            Some(Ok(key)) => Ok(key),
-            Some(Err(())) => Err(invalid_key()),
-            None => Err(no_key(takes_query)),
-        },
-        (None, None, Some(key), None) => Ok(key),
+    match (fields.next().map(bearer), fields.next(), params.next(), params.next()) {
+        // Credentials of another scheme are those of a proxy, to which a browser sends them with every request.
+        (None | Some(Credentials::Other), None, None, None) => Err(no_key(takes_query)),
+        (None | Some(Credentials::Other), None, Some(key), None) => Ok(key),
+        (Some(Credentials::Bearer(key)), None, None, None) => Ok(key),
+        (Some(Credentials::Malformed), None, None, None) => Err(invalid_key()),
         // RFC 6750, section 2: clients must not use more than one method.
         (_, _, _, _) => {
             let detail = "the request has more than one key; send it once, in the Authorization field";
@@ -260,12 +252,26 @@ fn sent_key<'a>(head: &RequestHead<'a>, checked: &'a CheckedHead<'_>, route: Rou
     }
 }
 
-/// The token of a `Bearer` credential; `None` for another scheme. The scheme is not case-sensitive (RFC 9110, section
-/// 11.1).
-fn bearer(field: &[u8]) -> Option<Result<&str, ()>> {
-    let Ok(field) = core::str::from_utf8(field) else { return Some(Err(())) };
-    let (scheme, token) = field.trim_matches([' ', '\t']).split_once(' ').unwrap_or((field, ""));
-    scheme.trim().eq_ignore_ascii_case("bearer").then(|| Ok(token.trim_matches(' ')))
+/// The credentials in an `Authorization` field.
+enum Credentials<'a> {
+    /// `Bearer`, and this key.
+    Bearer(&'a str),
+    /// Those of another scheme.
+    Other,
+    /// What cannot be a key.
+    Malformed,
+}
+
+/// Reads an `Authorization` field. The scheme is not case-sensitive (RFC 9110, section 11.1).
+fn bearer(field: &[u8]) -> Credentials<'_> {
+    let Ok(field) = core::str::from_utf8(field) else { return Credentials::Malformed };
+    let field = field.trim_matches([' ', '\t']);
+    let (scheme, token) = field.split_once(' ').unwrap_or((field, ""));
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Credentials::Bearer(token.trim_matches(' '))
+    } else {
+        Credentials::Other
+    }
 }
 
 /// 401, without a key.
@@ -303,57 +309,4 @@ fn too_many_requests(payer: Payer, refused: &Refused) -> ProblemReply {
     let (seconds, rate) = (seconds(*wait).max(1), quota.rate());
     let detail = format!("more {what} {whose} than {rate}{setting}; nothing was stored. Try again in {seconds} s");
     ProblemReply::new(ProblemKind::TooManyRequests, detail).with_header("retry-after", seconds.to_string())
-}
-
-/// Appends the members of `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10) for the quotas
-/// of one client. `q` is the burst and `w` the seconds in which it is granted anew, so that `r`, what is left, is never
-/// more than `q`. `t` is the time until all of it can be used.
-fn write_fields(name: &str, verdict: &Verdict, policies: &mut String, standings: &mut String) {
-    for (unit, standing) in [(Unit::Requests, verdict.requests), (Unit::Bytes, verdict.bytes)] {
-        let Some((quota, standing)) = standing else { continue };
-        if !policies.is_empty() {
-            policies.push_str(", ");
-            standings.push_str(", ");
-        }
-        let (name_suffix, parameter) = match unit {
-            Unit::Requests => ("", ""),
-            Unit::Bytes => ("-bytes", ";qu=\"content-bytes\""),
-        };
-        write_item(policies, [name, name_suffix], ["q", "w"], [quota.burst().get(), quota.window_seconds()]);
-        policies.push_str(parameter);
-        write_item(standings, [name, name_suffix], ["r", "t"], [standing.left, seconds(standing.full_in)]);
-    }
-}
-
-/// Appends an item with two parameters: `"name";q=100;w=1`. By hand, because every answer to a limited client has such
-/// fields.
-fn write_item(out: &mut String, name: [&str; 2], parameters: [&str; 2], numbers: [u64; 2]) {
-    out.push('"');
-    name.iter().for_each(|part| out.push_str(part));
-    out.push('"');
-    for (parameter, number) in parameters.iter().zip(numbers) {
-        out.push(';');
-        out.push_str(parameter);
-        out.push('=');
-        push_integer(out, number);
-    }
-}
-
-/// Appends a number, as far as an Integer of structured fields goes (RFC 9651, section 3.3.1).
-fn push_integer(out: &mut String, number: u64) {
-    let mut rest = number.min(INTEGER_MAX);
-    let mut place = 1;
-    while rest / place >= 10 {
-        place *= 10;
-    }
-    while place > 0 {
-        out.push(char::from(b'0' + (rest / place) as u8));
-        rest %= place;
-        place /= 10;
-    }
-}
-
-/// Whole seconds, rounded up.
-fn seconds(time: Duration) -> u64 {
-    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }

@@ -25,6 +25,7 @@ mod mapping;
 mod params;
 mod problem;
 mod problem_reply;
+mod rate_limit_fields;
 mod read;
 mod read_step;
 mod redaction;

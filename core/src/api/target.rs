@@ -3,6 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use thiserror::Error;
 
@@ -11,7 +12,7 @@ use super::text::Excerpt;
 use crate::hex;
 
 /// A target in origin-form or absolute-form.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Target<'a> {
     /// The decoded segments of the path.
     pub(super) segments: Vec<Cow<'a, str>>,
@@ -21,8 +22,8 @@ pub(super) struct Target<'a> {
     pub(super) params: Vec<Param<'a>>,
 }
 
-/// A query parameter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A query parameter. It may be a key, so it has no `Debug`.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Param<'a> {
     pub(super) name: Cow<'a, str>,
     pub(super) value: Cow<'a, str>,
@@ -41,6 +42,13 @@ pub(super) enum TargetError {
     Percent { part: &'static str, text: String },
     #[error("the {part} is not UTF-8 after percent-decoding of {}", Excerpt(.text))]
     Utf8 { part: &'static str, text: String },
+}
+
+impl fmt::Debug for Target<'_> {
+    /// Without the query, which may have a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("segments", &self.segments).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Target<'a> {

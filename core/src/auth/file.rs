@@ -1,6 +1,7 @@
 //! Parses the file of keys: TOML, one `[[key]]` entry for each.
 
 use alloc::borrow::ToOwned as _;
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -31,7 +32,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Key>, KeyFileError> {
         };
         lines.error(at, None, None, fault)
     })?;
-    let mut keys: Vec<(Key, usize)> = Vec::new();
+    let mut keys = Vec::new();
+    // Where each name and each hash stands: files may have thousands of keys.
+    let (mut names, mut hashes) = (BTreeMap::new(), BTreeMap::new());
     for (name, value) in root.get_ref() {
         let at = name.span().start;
         let (true, DeValue::Array(entries)) = (name.get_ref() == "key", value.get_ref()) else {
@@ -45,19 +48,19 @@ pub(super) fn parse(text: &str) -> Result<Vec<Key>, KeyFileError> {
             };
             let entry = Entry::new(&lines, table, entry.span());
             let key = entry.key()?;
-            if let Some((_, line)) = keys.iter().find(|(other, _)| other.name == key.name) {
-                return Err(entry.error("name", KeyFileFault::SameName(*line)));
+            if let Some(earlier) = names.insert(key.name.clone(), entry.span.start) {
+                return Err(entry.error("name", KeyFileFault::SameName(lines.number(earlier))));
             }
-            if let Some((_, line)) = keys.iter().find(|(other, _)| other.hash == key.hash) {
-                return Err(entry.error("sha256", KeyFileFault::SameHash(*line)));
+            if let Some(earlier) = hashes.insert(key.hash.to_string(), entry.span.start) {
+                return Err(entry.error("sha256", KeyFileFault::SameHash(lines.number(earlier))));
             }
-            keys.push((key, entry.line()));
+            keys.push(key);
         }
     }
     if keys.is_empty() {
         return Err(lines.error(0, None, None, KeyFileFault::Empty));
     }
-    Ok(keys.into_iter().map(|(key, _)| key).collect())
+    Ok(keys)
 }
 
 /// The text, to find the lines of errors.
@@ -100,10 +103,6 @@ impl<'a> Entry<'a> {
         // Errors of other fields repeat the name.
         let name = name.filter(|name| !looks_like_key(name.as_str()));
         Self { lines, table, span, name }
-    }
-
-    fn line(&self) -> usize {
-        self.lines.number(self.span.start)
     }
 
     /// An error of a field, at its value or at the start of the entry.

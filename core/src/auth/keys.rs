@@ -42,17 +42,21 @@ impl Keys {
     #[must_use]
     pub fn find(&self, sent: &str, now: Timestamp) -> Option<usize> {
         let hash = KeyHash::of(sent);
-        let from = self.by_hash.partition_point(|(start, _)| *start < hash.start());
-        let same_start = self.by_hash.iter().skip(from).take_while(|(start, _)| *start == hash.start());
-        let mut found = same_start.filter_map(|(_, index)| Some((*index, self.keys.get(*index)?)));
-        found.find(|(_, key)| key.hash == hash && !key.is_expired(now)).map(|(index, _)| index)
+        self.with_hash(&hash).find(|(_, key)| !key.is_expired(now)).map(|(index, _)| index)
     }
 
     /// Whether a key that was found earlier, perhaps in another file, is still valid and unchanged. Answers that last,
     /// such as streams, ask this from time to time.
     #[must_use]
     pub fn still_has(&self, key: &Key, now: Timestamp) -> bool {
-        self.keys.iter().any(|other| other == key && !other.is_expired(now))
+        self.with_hash(&key.hash).any(|(_, other)| other == key && !other.is_expired(now))
+    }
+
+    /// The keys with this hash, and their indexes.
+    fn with_hash<'a>(&'a self, hash: &'a KeyHash) -> impl Iterator<Item = (usize, &'a Key)> {
+        let from = self.by_hash.partition_point(|(start, _)| *start < hash.start());
+        let same_start = self.by_hash.iter().skip(from).take_while(|(start, _)| *start == hash.start());
+        same_start.filter_map(|(_, index)| Some((*index, self.keys.get(*index)?))).filter(|(_, key)| key.hash == *hash)
     }
 
     /// The index of the key with this name.

@@ -16,6 +16,8 @@ use crate::query::{Filter, TypeTest};
 use crate::repository::Repository as _;
 use crate::storage::MemoryStorage;
 
+mod slowness;
+
 const LIMITS: StreamLimits = StreamLimits { queue_events: 10, queue_bytes: 1 << 20, buffer_bytes: 1 << 20 };
 
 const NONE: [u64; 0] = [];
@@ -238,55 +240,6 @@ fn a_buffer_without_room_for_one_message_loses_nothing() {
 }
 
 #[test]
-fn a_reader_is_slow_if_its_queue_was_full_for_a_while() {
-    let mut world = World::new(LIMITS);
-    let mut reader = world.live(Filter::default());
-    world.commit(&["a"; 10]);
-    world.feed();
-    world.now = SLOW_AFTER * 10;
-    world.commit(&["a"; 30]);
-    world.feed();
-    world.now += SLOW_AFTER / 2;
-    let mut batch = Vec::new();
-    assert_eq!(reader.poll_live(&mut world.hub, world.now, 1, &mut batch), Live::Messages);
-    world.now += SLOW_AFTER / 2;
-    // The message that was too much before does not count any more, and the next one is as old.
-    assert_eq!(reader.poll_live(&mut world.hub, world.now, 1, &mut batch), Live::Slow);
-    assert_eq!(reader.poll_live(&mut world.hub, world.now, 1, &mut batch), Live::Slow);
-    assert_eq!(seqs(&batch), [1]);
-    assert_eq!(world.hub.live_readers(), 0);
-}
-
-#[test]
-fn bytes_make_a_reader_slow_but_one_message_never_does() {
-    let mut world = World::new(StreamLimits { queue_bytes: 150, ..LIMITS });
-    let mut reader = world.live(Filter::default());
-    world.commit(&[&"a".repeat(200)]);
-    world.feed();
-    world.now += SLOW_AFTER;
-    assert_eq!(world.drain(&mut reader), [1]);
-    world.commit(&["a", "a"]);
-    world.feed();
-    world.now += SLOW_AFTER;
-    let mut batch = Vec::new();
-    assert_eq!(reader.poll_live(&mut world.hub, world.now, 1_000, &mut batch), Live::Slow);
-}
-
-#[test]
-fn a_reader_that_did_not_ask_while_its_messages_came_and_went_is_slow() {
-    let mut world = World::new(StreamLimits { buffer_bytes: 1_000, ..LIMITS });
-    let [mut quick, mut slow] = [(); 2].map(|()| world.live(Filter::default()));
-    world.commit(&["a"; 40]);
-    world.feed();
-    let mut batch = Vec::new();
-    // Its place is lost, but it has asked just now.
-    assert_eq!(quick.poll_live(&mut world.hub, world.now, 1_000, &mut batch), Live::History);
-    world.now += SLOW_AFTER;
-    assert_eq!(slow.poll_live(&mut world.hub, world.now, 1_000, &mut batch), Live::Slow);
-    assert_eq!(world.drain(&mut quick).len(), 40);
-}
-
-#[test]
 fn a_reset_loses_nothing() {
     let mut world = World::new(LIMITS);
     let mut readers = [Filter::default(), of_type("a"), of_type("b")].map(|filter| world.live(filter));
@@ -315,6 +268,45 @@ fn a_position_that_the_repository_has_not_reached_is_a_gap() {
     world.commit(&["a"]);
     world.feed();
     assert_eq!(world.drain(&mut reader), [3]);
+}
+
+#[test]
+fn a_reader_that_has_left_is_not_woken_and_its_filter_is_forgotten() {
+    let mut world = World::new(LIMITS);
+    let [gone, stays] = [(); 2].map(|()| world.live(of_type("a")));
+    let all = world.live(Filter::default());
+    world.commit(&["b"]);
+    assert_eq!(world.feed(), [all.reader()]);
+    world.hub.close(gone.reader());
+    world.commit(&["a"]);
+    assert_eq!(world.feed(), [stays.reader()], "the third has not asked since");
+    world.hub.close(stays.reader());
+    world.commit(&["a"]);
+    assert!(world.begin_pass());
+    let piece = world.feed.poll(100).unwrap().unwrap();
+    assert_eq!(piece.found.iter().map(|(_, groups)| groups.len()).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn the_hub_does_not_read_what_came_while_it_had_no_readers() {
+    let mut world = World::new(LIMITS);
+    world.commit(&["a"; 5]);
+    let reader = world.live(Filter::default());
+    assert_eq!(world.hub.lag(5), 0);
+    world.hub.close(reader.reader());
+    world.commit(&["a"; 5]);
+    let _reader = world.live(Filter::default());
+    assert_eq!(world.hub.lag(10), 0);
+}
+
+#[test]
+fn a_reader_moves_on_past_what_it_does_not_want() {
+    let mut world = World::new(LIMITS);
+    let mut reader = world.live(of_type("a"));
+    world.commit(&["b"; 5]);
+    assert_eq!(world.feed(), []);
+    assert_eq!(world.drain(&mut reader), NONE);
+    assert_eq!(reader.position(), 5, "its client need not scan them again");
 }
 
 #[test]

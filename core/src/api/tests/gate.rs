@@ -150,6 +150,17 @@ fn without_a_valid_key_only_health_and_the_description_are_open() {
 }
 
 #[test]
+fn credentials_for_a_proxy_are_no_key() {
+    let host = open();
+    let basic = ("authorization", "Basic YTpi");
+    assert!(matches!(host.act("POST", "/events?key=web", &[basic, JSON]), Action::Submit(_)));
+    assert!(matches!(host.act("GET", "/events/stream?key=all", &[basic]), Action::Stream(_)));
+    assert_eq!(host.refusal("GET", "/events?key=all", &[basic]).status, 401, "not taken from this query");
+    assert_eq!(host.refusal("POST", "/events?key=nobody", &[basic, JSON]).status, 401);
+    assert_eq!(host.refusal("POST", "/events", &[basic, bearer("all"), JSON]).status, 400, "two fields");
+}
+
+#[test]
 fn one_request_has_one_key() {
     let host = open();
     for (target, fields) in [

@@ -43,7 +43,7 @@ pub(super) fn act(head: &RequestHead<'_>, state: &ServiceState<'_>) -> (Action, 
     api().handle_request(head, state)
 }
 
-/// Finishes a reply, and checks what holds for every reply.
+/// Finishes a reply to this caller, and checks what holds for every reply.
 ///
 /// # Panics
 ///
@@ -64,11 +64,12 @@ pub(super) fn checked(caller: &Caller, draft: Draft) -> Reply {
         assert_eq!(kind.status(), reply.status);
         assert!(reply.body.len() < 300_000, "a problem of {} bytes", reply.body.len());
     }
-    if reply.header("content-type") == Some("application/json") && !reply.body.is_empty() {
+    let is_readable = !reply.body.is_empty() && reply.header("content-encoding").is_none();
+    if reply.header("content-type") == Some("application/json") && is_readable {
         let json: Result<&RawValue, _> = serde_json::from_slice(&reply.body);
         assert!(json.is_ok(), "the body is not JSON: {json:?}");
     }
-    if is_problem && !reply.body.is_empty() {
+    if is_problem && is_readable {
         let json: Value = serde_json::from_slice(&reply.body).expect("a problem is JSON");
         for member in ["type", "title", "detail"] {
             assert!(json.get(member).is_some_and(Value::is_string), "{member} of {json}");
@@ -85,10 +86,10 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// Reads to the end, in steps of this budget. With `random`, the read is suspended now and then.
+/// Reads to the end for this caller, in steps of this budget. With `random`, the read is suspended now and then.
 pub(super) fn answer(
-    read: Read,
     caller: &Caller,
+    read: Read,
     reader: &Reader,
     budget: u32,
     mut random: Option<&mut Random<'_>>,

@@ -27,6 +27,12 @@ pub(super) const TARGET: Target = Target {
         "/metrics",
         "/openapi.json",
         "/events/stream",
+        "\nupgrade: websocket",
+        "\nconnection: upgrade",
+        "\nsec-websocket-version: 13",
+        "\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+        "\naccept-encoding: zstd, gzip",
+        "\nif-none-match: *",
         "http://h",
         "*",
         "?",
@@ -90,7 +96,7 @@ fn head(data: &[u8]) {
         }
         Action::Read(read) => {
             assert!(!draining && matches!(method, "GET" | "HEAD"), "{method} {target} is read");
-            let answer = answer(read, &caller, &store().reader, 1_000, None);
+            let answer = answer(&caller, read, &store().reader, 1_000, None);
             assert!(method != "HEAD" || answer.body.is_empty(), "an answer to HEAD with a body");
         }
         Action::Stream(stream) => {
@@ -122,6 +128,9 @@ fn seeds() -> Vec<Vec<u8>> {
         "!GET /health\nhost: a",
         "!POST /events\nhost: a",
         "GET /events/stream?type=a&after_seq=3\nhost: a\naccept: text/event-stream\nlast-event-id: 5",
+        "GET /events/stream\nhost: a\nupgrade: websocket\nconnection: upgrade\nsec-websocket-version: 13\n\
+         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+        "HEAD /openapi.json\nhost: a\naccept-encoding: gzip;q=0.5, identity;q=0",
         "~POST /events\nhost: a\ncontent-type: application/json",
         "GET /metrics\nhost: a\nhost: b",
         "OPTIONS *\nhost: a",

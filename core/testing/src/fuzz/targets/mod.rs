@@ -5,6 +5,7 @@ mod coding;
 mod cursor;
 mod document;
 mod forwarded;
+mod handshake;
 mod head;
 mod keys;
 mod lines;
@@ -25,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     cursor::TARGET,
     document::TARGET,
     forwarded::TARGET,
+    handshake::TARGET,
     head::TARGET,
     keys::TARGET,
     lines::TARGET,

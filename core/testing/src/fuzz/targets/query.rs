@@ -74,8 +74,8 @@ fn query(data: &[u8]) {
         };
         assert_eq!(engine.route(), Route::Events);
         let budget = random.pick(&[1, 7, 1_000]);
-        let found = answer(engine, &Caller::default(), &store.reader, budget, Some(&mut random));
-        let expected = answer(model, &Caller::default(), &store.model, 1_000, None);
+        let found = answer(&Caller::default(), engine, &store.reader, budget, Some(&mut random));
+        let expected = answer(&Caller::default(), model, &store.model, 1_000, None);
         assert_eq!(shown(&found), shown(&expected), "GET {target}");
         let Some(next) = next_page(&found) else { return };
         target = next;

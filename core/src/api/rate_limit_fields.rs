@@ -1,0 +1,139 @@
+//! `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10): how much of its limits a client has
+//! left.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::limit::{Unit, Verdict};
+
+/// The usual length of a field, in bytes.
+const FIELD_BYTES_USUAL: usize = 96;
+/// The largest Integer of structured fields.
+const INTEGER_MAX: u64 = 999_999_999_999_999;
+
+/// The two fields, as lists with one item for each quota.
+#[derive(Debug)]
+pub(super) struct RateLimitFields {
+    policies: String,
+    standings: String,
+}
+
+impl Default for RateLimitFields {
+    fn default() -> Self {
+        let [policies, standings] = [(); 2].map(|()| String::with_capacity(FIELD_BYTES_USUAL));
+        Self { policies, standings }
+    }
+}
+
+impl RateLimitFields {
+    /// Adds the quotas of one client under this name. `q` is the burst and `w` the seconds in which it is granted anew,
+    /// so that `r`, what is left, is never more than `q`. `t` is the time until all of it can be used.
+    pub(super) fn push(&mut self, name: &str, verdict: &Verdict) {
+        let Self { policies, standings } = self;
+        for (unit, standing) in [(Unit::Requests, verdict.requests), (Unit::Bytes, verdict.bytes)] {
+            let Some((quota, standing)) = standing else { continue };
+            if !policies.is_empty() {
+                policies.push_str(", ");
+                standings.push_str(", ");
+            }
+            let (name_suffix, parameter) = match unit {
+                Unit::Requests => ("", ""),
+                Unit::Bytes => ("-bytes", ";qu=\"content-bytes\""),
+            };
+            write_item(policies, [name, name_suffix], ["q", "w"], [quota.burst().get(), quota.window_seconds()]);
+            policies.push_str(parameter);
+            write_item(standings, [name, name_suffix], ["r", "t"], [standing.left, seconds(standing.full_in)]);
+        }
+    }
+
+    /// Adds the fields to an answer, unless there is no quota.
+    pub(super) fn add_to(self, headers: &mut Vec<(&'static str, Cow<'static, str>)>) {
+        if !self.policies.is_empty() {
+            headers.push(("ratelimit-policy", self.policies.into()));
+            headers.push(("ratelimit", self.standings.into()));
+        }
+    }
+}
+
+/// Appends an item with two parameters: `"name";q=100;w=1`. By hand, because every answer to a limited client has such
+/// fields.
+fn write_item(out: &mut String, name: [&str; 2], parameters: [&str; 2], numbers: [u64; 2]) {
+    out.push('"');
+    name.iter().for_each(|part| out.push_str(part));
+    out.push('"');
+    for (parameter, number) in parameters.iter().zip(numbers) {
+        out.push(';');
+        out.push_str(parameter);
+        out.push('=');
+        push_integer(out, number);
+    }
+}
+
+/// Appends a number, as far as an Integer of structured fields goes (RFC 9651, section 3.3.1).
+fn push_integer(out: &mut String, number: u64) {
+    let mut rest = number.min(INTEGER_MAX);
+    let mut place = 1;
+    while rest / place >= 10 {
+        place *= 10;
+    }
+    while place > 0 {
+        out.push(char::from(b'0' + (rest / place) as u8));
+        rest %= place;
+        place /= 10;
+    }
+}
+
+/// Whole seconds, rounded up.
+pub(super) fn seconds(time: Duration) -> u64 {
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use core::num::NonZeroU64;
+
+    use super::*;
+    use crate::limit::{Meter, Quota, Quotas, Rate};
+
+    /// The fields of a client that has sent this many bytes at once.
+    fn fields(rate: &str, burst: u64, bytes: u64) -> Vec<(&'static str, Cow<'static, str>)> {
+        let quota = Quota::new(Rate::parse_bytes(rate).unwrap(), NonZeroU64::new(burst));
+        let quotas = Quotas { requests: None, bytes: Some(quota) };
+        let mut meter = Meter::default();
+        meter.charge(&quotas, bytes, Duration::ZERO);
+        let mut fields = RateLimitFields::default();
+        fields.push("default", &meter.admit(&quotas, true, Duration::ZERO));
+        let mut headers = Vec::new();
+        fields.add_to(&mut headers);
+        headers
+    }
+
+    #[test]
+    fn numbers_are_whole_and_no_larger_than_integers_of_structured_fields() {
+        for (rate, burst, bytes, policy, standing) in [
+            ("1/h", 1, 0, "q=1;w=3600", "r=1;t=0"),
+            ("3/s", 10, 1, "q=10;w=4", "r=9;t=1"),
+            ("1/h", u64::MAX, u64::MAX, "q=999999999999999;w=999999999999999", "r=0;t=18446744074"),
+            ("18446744073709551615/s", u64::MAX, 0, "q=999999999999999;w=1", "r=999999999999999;t=0"),
+        ] {
+            let expected = [
+                ("ratelimit-policy", alloc::format!("\"default-bytes\";{policy};qu=\"content-bytes\"").into()),
+                ("ratelimit", alloc::format!("\"default-bytes\";{standing}").into()),
+            ];
+            assert_eq!(fields(rate, burst, bytes), expected, "{rate}");
+        }
+    }
+
+    #[test]
+    fn without_quotas_there_are_no_fields() {
+        let mut fields = RateLimitFields::default();
+        fields.push("default", &Verdict::default());
+        let mut headers = Vec::new();
+        fields.add_to(&mut headers);
+        assert_eq!(headers, []);
+    }
+}
