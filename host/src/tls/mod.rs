@@ -8,6 +8,8 @@
 #[cfg(feature = "tls")]
 mod certificate;
 #[cfg(feature = "tls")]
+mod client;
+#[cfg(feature = "tls")]
 mod config;
 #[cfg(not(feature = "tls"))]
 mod disabled;
@@ -20,7 +22,11 @@ mod stream;
 mod tests;
 
 #[cfg(feature = "tls")]
+pub(crate) use client::encrypt;
+#[cfg(feature = "tls")]
 pub use config::{Tls, TlsError};
+#[cfg(not(feature = "tls"))]
+pub(crate) use disabled::encrypt;
 #[cfg(not(feature = "tls"))]
 pub use disabled::{Tls, TlsError};
 pub(crate) use secured::Secured;
