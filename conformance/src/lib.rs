@@ -22,5 +22,7 @@ pub mod differential;
 pub mod failure;
 pub mod launcher;
 pub mod nginx;
+pub mod packages;
+pub mod programs;
 pub mod random;
 pub mod subjects;
