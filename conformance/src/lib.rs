@@ -25,4 +25,5 @@ pub mod nginx;
 pub mod packages;
 pub mod programs;
 pub mod random;
+pub mod relay;
 pub mod subjects;
