@@ -1,4 +1,6 @@
-//! Clients of streams that we did not write, from npm and PyPI. Each is installed once, beside the programs under test.
+//! Clients of streams that we did not write, from npm and `PyPI`.
+//!
+//! Each is installed once, beside the programs under test.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
