@@ -149,8 +149,8 @@ Usage: cargo xtask test
 
 Runs these steps in this order, and continues after a failure:
   1. cargo-nextest is there: installed by `cargo install cargo-nextest --locked` if missing
-  2. programs for the tests are there: nginx, curl, openssl and pip, installed by `apt-get`, as root or with sudo, if
-     they are missing. Node with npm and Chromium are not installed: without them, their cases are skipped
+  2. programs for the tests are there: nginx, curl, openssl and pip, and Node, npm and Chromium, installed by `apt-get`,
+     as root or with sudo, if they are missing. Where the last three cannot be installed, their cases are skipped
   3. unit, property and integration tests: of the workspace, under nextest
   4. doc tests: under cargo
   5. binaries for the conformance suite: the servers, the minimal host and xtask itself
