@@ -21,6 +21,7 @@ mod description_cache;
 pub mod differential;
 pub mod failure;
 pub mod launcher;
+pub mod needs;
 pub mod nginx;
 pub mod packages;
 pub mod programs;

@@ -10,7 +10,7 @@ use argus_conformance::context::{Context, Server};
 use argus_conformance::differential::Party;
 use argus_conformance::failure::Failure;
 use argus_conformance::subjects::{SUBJECTS, Subject};
-use argus_conformance::{binaries, cases, differential, programs};
+use argus_conformance::{binaries, cases, differential, needs};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The number of random requests in the comparison of subjects.
@@ -38,7 +38,7 @@ fn prepare(arguments: &Arguments) -> Result<PathBuf, String> {
     let under_nextest = std::env::var_os("NEXTEST").is_some();
     if under_nextest == arguments.list {
         // cargo-nextest asks for all tests and for the ignored ones at once, and both need to know what is there.
-        programs::install_packages();
+        needs::install_packages();
         if !arguments.ignored {
             binaries::build(&folder)?;
         }
@@ -47,7 +47,7 @@ fn prepare(arguments: &Arguments) -> Result<PathBuf, String> {
 }
 
 fn trials(folder: &Path) -> Vec<Trial> {
-    let missing: Vec<_> = cases::all().map(|case| (case, programs::missing(case))).collect();
+    let missing: Vec<_> = cases::all().map(|case| (case, needs::missing(case))).collect();
     for (case, what) in &missing {
         if let Some(what) = what {
             eprintln!("argus-conformance: SKIPPING {}: {what}", case.path());

@@ -29,8 +29,8 @@ const READY: &str = "/health/ready";
 
 /// Asks a server whether it is ready, and prints its answer
 ///
-/// For health checks of containers and scripts. The server has 5 seconds to answer. The certificate of an `https` server
-/// is not checked: whoever answers is healthy.
+/// For health checks of containers and scripts. The server has 5 seconds to answer. The certificate of an `https`
+/// server is not checked: whoever answers is healthy.
 #[derive(Args, Debug)]
 #[command(after_help = "Exit codes: 0 the server is ready, 1 it is not, or there is no answer, 2 a bad argument.")]
 pub(crate) struct HealthArguments {

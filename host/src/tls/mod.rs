@@ -1,6 +1,6 @@
 //! TLS 1.2 and 1.3, between the sockets of the runtimes and the wire.
 //!
-//! [`Secured`] is a [`Socket`](crate::socket::Socket) over another one, so neither hyper nor a runtime knows of TLS. It
+//! `Secured` is a [`Socket`](crate::socket::Socket) over another one, so neither hyper nor a runtime knows of TLS. It
 //! never waits by itself, has no task and no thread, and buffers at most one piece of an answer. What the wire asks a
 //! socket about (unread input, acknowledged bytes, the state of TCP) is answered by the socket below, and a connection
 //! that has to end in a reset does, without the alert that would make its end look intended.
