@@ -23,6 +23,15 @@ pub fn folder() -> Result<PathBuf, String> {
     if let Some(folder) = std::env::var_os(BIN_DIR_VARIABLE) {
         return Ok(PathBuf::from(folder));
     }
+    profile_folder()
+}
+
+/// The folder of the profile into which cargo has built this program.
+///
+/// # Errors
+///
+/// A message if this program's own path is unknown.
+pub(crate) fn profile_folder() -> Result<PathBuf, String> {
     let program = std::env::current_exe().map_err(|error| format!("cannot find the path of this program: {error}"))?;
     let folder = program.parent().ok_or("this program is in no folder")?;
     // cargo puts programs into the profile's folder, and tests into `deps` below it.

@@ -2,7 +2,6 @@
 //!
 //! The page comes from a small server of ours, to which its script sends what it found.
 
-use std::env;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -15,6 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::failure::Failure;
+use crate::programs;
 
 /// The names under which it is installed.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -42,9 +42,7 @@ pub struct Browser {
 /// The path of Chromium, if installed.
 #[must_use]
 pub fn program() -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let mut files = env::split_paths(&path).flat_map(|folder| NAMES.map(|name| folder.join(name)));
-    files.find(|program| program.is_file())
+    NAMES.into_iter().find_map(programs::find)
 }
 
 impl Page {

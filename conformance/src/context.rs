@@ -1,6 +1,7 @@
 //! The tools of a case: servers to start, and requests to send to them.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,6 +69,16 @@ impl<'a> Context<'a> {
     /// [`Failure`] if it does not start or is not available.
     pub fn start(&self, settings: &[(&str, &str)]) -> Result<Server, Failure> {
         self.launch(Demand::Settings(settings))
+    }
+
+    /// A server with these flags and values, and with the events in the folder of one that has ended. Without a folder,
+    /// the repository is not on disk, and there are no events.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it does not start or is not available.
+    pub fn start_again(&self, folder: Option<&Path>, settings: &[(&str, &str)]) -> Result<Server, Failure> {
+        self.launch(Demand::Again(folder, settings))
     }
 
     /// As [`start`](Self::start), with a standard error that cannot be written to.
@@ -181,7 +192,13 @@ impl Server {
     /// Host and port, as in a `Host` field.
     #[must_use]
     pub fn host(&self) -> String {
-        self.running.address().to_string()
+        self.address().to_string()
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.running.address()
     }
 
     /// Sends a request on a connection of its own.

@@ -10,7 +10,7 @@ use argus_conformance::context::{Context, Server};
 use argus_conformance::differential::Party;
 use argus_conformance::failure::Failure;
 use argus_conformance::subjects::{SUBJECTS, Subject};
-use argus_conformance::{binaries, cases, differential, nginx};
+use argus_conformance::{binaries, cases, differential, needs};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The number of random requests in the comparison of subjects.
@@ -36,33 +36,30 @@ fn main() -> ExitCode {
 fn prepare(arguments: &Arguments) -> Result<PathBuf, String> {
     let folder = binaries::folder()?;
     let under_nextest = std::env::var_os("NEXTEST").is_some();
-    if under_nextest == arguments.list && !arguments.ignored {
-        binaries::build(&folder)?;
+    if under_nextest == arguments.list {
+        // cargo-nextest asks for all tests and for the ignored ones at once, and both need to know what is there.
+        needs::install_packages();
+        if !arguments.ignored {
+            binaries::build(&folder)?;
+        }
     }
     Ok(folder)
 }
 
 fn trials(folder: &Path) -> Vec<Trial> {
-    let data = cases::real_data_folder();
-    if data.is_none() {
-        eprintln!("argus-conformance: SKIPPING the cases of real_data: the event streams are not there");
-    }
-    let no_nginx = nginx::program().is_none();
-    if no_nginx {
-        eprintln!("argus-conformance: SKIPPING the cases of nginx: it is not installed (Debian: nginx-light)");
+    let missing: Vec<_> = cases::all().map(|case| (case, needs::missing(case))).collect();
+    for (case, what) in &missing {
+        if let Some(what) = what {
+            eprintln!("argus-conformance: SKIPPING {}: {what}", case.path());
+        }
     }
     let mut trials = Vec::new();
     for subject in SUBJECTS {
-        for case in cases::all() {
-            let folder = folder.to_owned();
+        for (case, missing) in &missing {
+            let (case, folder) = (*case, folder.to_owned());
             let name = format!("{}::{}", subject.path(), case.path());
             let trial = Trial::test(name, move || run(subject, case, &folder));
-            let ignored = match case.group {
-                "real_data" => data.is_none(),
-                "nginx" => no_nginx,
-                _ => false,
-            };
-            trials.push(trial.with_ignored_flag(ignored));
+            trials.push(trial.with_ignored_flag(missing.is_some()));
         }
     }
     let fixed = folder.to_owned();

@@ -104,7 +104,7 @@ mod tests {
             (&["snapshot", "a"], "<TO>"),
             (&["snapshot", "a", "b", "c"], "unexpected argument 'c'"),
             (&["snapshot", "memory:", "b"], "a repository in memory belongs to its process"),
-            (&["health", "https://127.0.0.1:3000"], "speaks http only"),
+            (&["health", "ftp://127.0.0.1:3000"], "or https://HOST:PORT"),
             (&["health", "a"], "expected http://HOST:PORT"),
             (&["check"], "<PATH>"),
             (&["check", "a", "--salvage"], "<TO>"),

@@ -13,6 +13,7 @@ use clap::{ArgMatches, Args, FromArgMatches as _};
 use thiserror::Error;
 
 use crate::settings::Settings;
+use crate::tls;
 
 /// Longest time for the whole check, the look-up of a name included.
 const TIME_MAX: Duration = Duration::from_secs(5);
@@ -28,12 +29,14 @@ const READY: &str = "/health/ready";
 
 /// Asks a server whether it is ready, and prints its answer
 ///
-/// For health checks of containers and scripts. The server has 5 seconds to answer. Only `http` is spoken.
+/// For health checks of containers and scripts. The server has 5 seconds to answer. The certificate of an `https`
+/// server is not checked: whoever answers is healthy.
 #[derive(Args, Debug)]
 #[command(after_help = "Exit codes: 0 the server is ready, 1 it is not, or there is no answer, 2 a bad argument.")]
 pub(crate) struct HealthArguments {
-    /// The server, as `http://HOST:PORT`; with a path, that route is asked instead of `/health/ready` [default: this
-    /// machine, at the port of `ARGUS_ENDPOINT` and `ARGUS_PORT`, or 3000]
+    /// The server, as `http://HOST:PORT` or `https://HOST:PORT`; with a path, that route is asked instead of
+    /// `/health/ready` [default: this machine, at the port of `ARGUS_ENDPOINT` and `ARGUS_PORT`, or 3000; with
+    /// `ARGUS_TLS_CERT` by `https`]
     #[arg(value_name = "URL")]
     url: Option<Url>,
 }
@@ -47,12 +50,20 @@ pub struct HealthCommand {
 /// A URL of a health route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
+    scheme: Scheme,
     /// Host and port as given, for the header field `Host`.
     authority: String,
     /// Where to connect to, the first that accepts.
     addresses: Addresses,
     /// The path, and the query if there is one.
     target: String,
+}
+
+/// How to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
 }
 
 /// Where a server may be.
@@ -64,16 +75,10 @@ enum Addresses {
     Loopback(Vec<SocketAddr>),
 }
 
-/// Why a text is no URL that can be asked.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum UrlError {
-    /// It begins with `https://`.
-    #[error("this command speaks http only; for https use another client, such as `curl --fail`")]
-    Https,
-    /// It is something else.
-    #[error("expected http://HOST:PORT, as in http://127.0.0.1:3000, with or without a path")]
-    Form,
-}
+/// A text is no URL that can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("expected http://HOST:PORT, as in http://127.0.0.1:3000, or https://HOST:PORT, with or without a path")]
+pub struct UrlError;
 
 /// Why a server counts as not ready.
 #[derive(Debug, Error)]
@@ -84,7 +89,7 @@ enum Unhealthy {
     Broken(#[source] io::Error),
     #[error("no answer within {} seconds", TIME_MAX.as_secs())]
     Late,
-    #[error("the answer is not HTTP; does the port speak TLS, or belong to another program?")]
+    #[error("the answer is not HTTP; does the port belong to another program?")]
     NotHttp,
     #[error("{0}")]
     NotReady(Answer),
@@ -107,7 +112,11 @@ impl HealthCommand {
     pub(crate) fn of(matches: &ArgMatches, program: &'static str) -> Result<Self, clap::Error> {
         let url = match HealthArguments::from_arg_matches(matches)?.url {
             Some(url) => url,
-            None => Url::of_endpoint(&Settings::read(program, [program])?.endpoint),
+            None => {
+                let settings = Settings::read(program, [program])?;
+                let scheme = if settings.tls.is_on() { Scheme::Https } else { Scheme::Http };
+                Url::of_endpoint(scheme, &settings.endpoint)
+            }
         };
         Ok(Self { url })
     }
@@ -145,7 +154,7 @@ fn ask(url: &Url) -> Result<Answer, Unhealthy> {
 impl Url {
     /// The readiness of the server that listens on this endpoint. One that listens on all addresses is asked on the
     /// loopback address.
-    fn of_endpoint(endpoint: &str) -> Self {
+    fn of_endpoint(scheme: Scheme, endpoint: &str) -> Self {
         let addresses = match endpoint.parse::<SocketAddr>() {
             Ok(address) if address.ip().is_unspecified() => {
                 let port = address.port();
@@ -159,7 +168,7 @@ impl Url {
             Addresses::Named(name) => name.clone(),
             Addresses::Loopback(all) => all.first().map_or_else(|| endpoint.to_owned(), SocketAddr::to_string),
         };
-        Self { authority, addresses, target: READY.to_owned() }
+        Self { scheme, authority, addresses, target: READY.to_owned() }
     }
 
     fn connect(&self) -> io::Result<TcpStream> {
@@ -170,7 +179,20 @@ impl Url {
     }
 
     fn ask(&self) -> Result<Answer, Unhealthy> {
-        let mut stream = self.connect().map_err(Unhealthy::Connect)?;
+        let stream = self.connect().map_err(Unhealthy::Connect)?;
+        match self.scheme {
+            Scheme::Http => self.ask_over(stream),
+            Scheme::Https => self.ask_over(tls::encrypt(self.host(), stream).map_err(Unhealthy::Connect)?),
+        }
+    }
+
+    /// The host alone. An IPv6 address has no brackets.
+    fn host(&self) -> &str {
+        let (host, _) = split_port(&self.authority);
+        host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+    }
+
+    fn ask_over(&self, mut stream: impl io::Read + io::Write) -> Result<Answer, Unhealthy> {
         // The end of an answer to HTTP/1.0 is the end of the connection.
         let request = format!("GET {} HTTP/1.0\r\nHost: {}\r\n\r\n", self.target, self.authority);
         stream.write_all(request.as_bytes()).map_err(Unhealthy::Broken)?;
@@ -181,30 +203,55 @@ impl Url {
     }
 }
 
+impl Scheme {
+    /// The port that need not be written.
+    fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        })
+    }
+}
+
+/// Host and port. The port is what follows the last colon outside of brackets.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    let split = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+    split.map_or((authority, None), |(host, port)| (host, Some(port)))
+}
+
 impl FromStr for Url {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        if text.starts_with("https://") {
-            return Err(UrlError::Https);
-        }
-        let rest = text.strip_prefix("http://").ok_or(UrlError::Form)?;
+        let (scheme, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+            (Some(rest), _) => (Scheme::Http, rest),
+            (None, Some(rest)) => (Scheme::Https, rest),
+            (None, None) => return Err(UrlError),
+        };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let is_plain = rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
         if !is_plain || authority.contains(['@', '?']) {
-            return Err(UrlError::Form);
+            return Err(UrlError);
         }
-        // The port is what follows the last colon outside of brackets.
-        let port = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
-        let (host, port) = match port {
-            None => (authority, 80),
-            Some((host, port)) => (host, port.parse::<u16>().map_err(|_| UrlError::Form)?),
+        let (host, port) = match split_port(authority) {
+            (host, None) => (host, scheme.port()),
+            (host, Some(port)) => (host, port.parse::<u16>().map_err(|_| UrlError)?),
         };
         if host.is_empty() || (host.contains(':') && !(host.starts_with('[') && host.ends_with(']'))) {
-            return Err(UrlError::Form);
+            return Err(UrlError);
         }
         let target = if path.is_empty() || path == "/" { READY } else { path };
         Ok(Self {
+            scheme,
             authority: authority.to_owned(),
             addresses: Addresses::Named(format!("{host}:{port}")),
             target: target.to_owned(),
@@ -227,7 +274,7 @@ impl Answer {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.target)
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.target)
     }
 }
 
@@ -291,23 +338,34 @@ mod tests {
 
     #[test]
     fn urls_are_read() {
-        for (text, authority, address, target) in [
-            ("http://127.0.0.1:3000", "127.0.0.1:3000", "127.0.0.1:3000", "/health/ready"),
-            ("http://argus/", "argus", "argus:80", "/health/ready"),
-            ("http://[::1]:3000/health/live", "[::1]:3000", "[::1]:3000", "/health/live"),
-            ("http://[::1]", "[::1]", "[::1]:80", "/health/ready"),
+        for (text, scheme, authority, address, target) in [
+            ("http://127.0.0.1:3000", Scheme::Http, "127.0.0.1:3000", "127.0.0.1:3000", "/health/ready"),
+            ("http://argus/", Scheme::Http, "argus", "argus:80", "/health/ready"),
+            ("http://[::1]:3000/health/live", Scheme::Http, "[::1]:3000", "[::1]:3000", "/health/live"),
+            ("http://[::1]", Scheme::Http, "[::1]", "[::1]:80", "/health/ready"),
+            ("https://argus", Scheme::Https, "argus", "argus:443", "/health/ready"),
+            ("https://argus:3000/", Scheme::Https, "argus:3000", "argus:3000", "/health/ready"),
         ] {
             let expected = Url {
+                scheme,
                 authority: authority.to_owned(),
                 addresses: Addresses::Named(address.to_owned()),
                 target: target.to_owned(),
             };
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
-        for wrong in ["", "127.0.0.1:3000", "http://", "http://:3000", "http://a:b", "http://::1:3000", "http://a b/"] {
-            assert_eq!(wrong.parse::<Url>(), Err(UrlError::Form), "{wrong}");
+        for wrong in [
+            "",
+            "127.0.0.1:3000",
+            "http://",
+            "http://:3000",
+            "http://a:b",
+            "http://::1:3000",
+            "http://a b/",
+            "https://",
+        ] {
+            assert_eq!(wrong.parse::<Url>(), Err(UrlError), "{wrong}");
         }
-        assert_eq!("https://argus".parse::<Url>(), Err(UrlError::Https));
     }
 
     #[test]
@@ -318,8 +376,10 @@ mod tests {
             ("0.0.0.0:4000", "http://127.0.0.1:4000/health/ready", Some(vec!["127.0.0.1:4000"])),
             ("[::]:4000", "http://[::1]:4000/health/ready", Some(vec!["[::1]:4000", "127.0.0.1:4000"])),
         ] {
-            let url = Url::of_endpoint(endpoint);
+            let url = Url::of_endpoint(Scheme::Http, endpoint);
             assert_eq!(url.to_string(), shown);
+            let secure = Url::of_endpoint(Scheme::Https, endpoint).to_string();
+            assert_eq!(secure, shown.replace("http:", "https:"));
             let expected = addresses.map_or_else(
                 || Addresses::Named(endpoint.to_owned()),
                 |all| Addresses::Loopback(all.iter().map(|address| address.parse().unwrap()).collect()),

@@ -24,3 +24,14 @@ pub struct TlsOptions {
 #[cfg(not(feature = "tls"))]
 #[derive(Args, Clone, Debug)]
 pub struct TlsOptions {}
+
+impl TlsOptions {
+    /// Whether the server speaks HTTPS.
+    pub(crate) fn is_on(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let is_on = self.tls_cert.is_some();
+        #[cfg(not(feature = "tls"))]
+        let is_on = false;
+        is_on
+    }
+}

@@ -6,8 +6,11 @@ use anyhow::{Context, Result};
 
 use crate::steps;
 
-/// The longest time for one call, in seconds: a registry that hangs must not hang a test.
-const SECONDS: &str = "180";
+/// The longest time for a call that downloads, in seconds: a registry that hangs must not hang a test.
+const DOWNLOAD_SECONDS: &str = "180";
+
+/// The longest time to unpack and configure, in seconds. What is cut off leaves packages half installed, so it is long.
+const INSTALL_SECONDS: &str = "900";
 
 /// Whether this process belongs to root.
 ///
@@ -27,14 +30,16 @@ pub(crate) fn is_root() -> Result<bool> {
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     // `-n`: without the right to become root, fail instead of waiting for a password.
     let prefix: &[&str] = if is_root()? { &["env"] } else { &["sudo", "-n", "env"] };
-    let apt = |arguments: &[&str]| {
+    let apt = |seconds: &str, arguments: &[&str]| {
         // Another program may be installing something.
-        let timeout = ["timeout", "--kill-after", "10", SECONDS, "apt-get", "-o", "DPkg::Lock::Timeout=120"];
+        let timeout = ["timeout", "--kill-after", "10", seconds, "apt-get", "-o", "DPkg::Lock::Timeout=120"];
         let words = prefix.iter().chain(&["DEBIAN_FRONTEND=noninteractive"]).chain(&timeout).chain(arguments);
         let mut words = words.copied();
         let mut command = Command::new(words.next().context("a command has a name")?);
         steps::run(command.args(words))
     };
-    apt(&["update"])?;
-    apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
+    let install = ["install", "--yes", "--no-install-recommends"];
+    apt(DOWNLOAD_SECONDS, &["update"])?;
+    apt(DOWNLOAD_SECONDS, &[&install[..], &["--download-only"], packages].concat())?;
+    apt(INSTALL_SECONDS, &[&install[..], &["--no-download"], packages].concat())
 }

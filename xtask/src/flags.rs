@@ -149,9 +149,10 @@ Usage: cargo xtask test
 
 Runs these steps in this order, and continues after a failure:
   1. cargo-nextest is there: installed by `cargo install cargo-nextest --locked` if missing
-  2. unit, property and integration tests: of the workspace, under nextest
-  3. doc tests: under cargo
-  4. nginx is there: installed by `apt-get install nginx-light`, as root or with sudo, if it is missing
+  2. programs for the tests are there: nginx, curl, openssl and pip, and Node, npm and Chromium, installed by `apt-get`,
+     as root or with sudo, if they are missing. Where the last three cannot be installed, their cases are skipped
+  3. unit, property and integration tests: of the workspace, under nextest
+  4. doc tests: under cargo
   5. binaries for the conformance suite: the servers, the minimal host and xtask itself
   6. conformance: one test for each subject and case, under nextest
   7. conformance in containers, a part: some twenty cases. As root on Debian, podman, debootstrap and what they need are

@@ -20,9 +20,9 @@ use crate::{
 /// The steps of this task before those of the check.
 pub(crate) const STEPS: [&str; 10] = [
     "cargo-nextest is there",
+    "programs for the tests are there",
     "unit, property and integration tests",
     "doc tests",
-    "nginx is there",
     "binaries for the conformance suite",
     "conformance",
     "conformance in containers, a part",
@@ -39,6 +39,7 @@ pub(crate) fn run() -> Result<bool> {
     let mut steps = Steps::new("test", [&STEPS[..], &check::STEPS].concat());
     let nextest = steps.run("cargo-nextest is there", install_nextest);
     let no_nextest = "cargo-nextest is missing";
+    steps.run("programs for the tests are there", install_programs);
     if nextest {
         steps.run_tests("unit, property and integration tests", || {
             // The conformance suite needs binaries of this tree, so it is a step of its own.
@@ -49,7 +50,6 @@ pub(crate) fn run() -> Result<bool> {
         steps.cannot_run("unit, property and integration tests", no_nextest);
     }
     steps.run_tests("doc tests", || steps::run_tests(&mut cargo(["test", "--doc", "--workspace"])));
-    steps.run("nginx is there", install_nginx);
     let built = steps.run("binaries for the conformance suite", conformance::build);
     if !nextest {
         steps.cannot_run("conformance", no_nextest);
@@ -99,18 +99,47 @@ fn install_nextest() -> Result<()> {
         .context("cannot install cargo-nextest; see https://nexte.st for ready-made binaries")
 }
 
-/// The conformance suite puts nginx in front of each subject and skips those cases if it is missing. Here nothing may
-/// be skipped.
-fn install_nginx() -> Result<()> {
-    let installed = |program: &str| {
-        let version = Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        version.is_ok_and(|status| status.success())
-    };
+/// A program of others that the tests use: its names, and the package of Debian that has it.
+type Program = (&'static [&'static str], &'static str);
+
+/// An nginx in front of the servers, and clients.
+const PROGRAMS: [Program; 4] = [
     // Debian installs it outside the `PATH` of most users.
-    if installed("nginx") || installed("/usr/sbin/nginx") {
+    (&["nginx", "/usr/sbin/nginx"], "nginx-light"),
+    (&["curl"], "curl"),
+    (&["openssl"], "openssl"),
+    (&["pip", "pip3"], "python3-pip"),
+];
+
+/// Clients with hundreds of packages. Where they cannot be installed, the suite says which cases it skips.
+const LARGE_PROGRAMS: [Program; 3] = [
+    (&["node"], "nodejs"),
+    (&["npm"], "npm"),
+    (&["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"], "chromium"),
+];
+
+fn install_programs() -> Result<()> {
+    if let Err(error) = install_missing(&LARGE_PROGRAMS) {
+        eprintln!("Their cases are skipped: {error:#}");
+    }
+    install_missing(&PROGRAMS)
+}
+
+fn install_missing(programs: &[Program]) -> Result<()> {
+    let installed = |program: &str| {
+        // Not all know it, but all end at it.
+        let mut version = Command::new(program);
+        let version = version.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        version.status().is_ok()
+    };
+    let missing = programs.iter().filter(|(names, _)| !names.iter().any(|name| installed(name)));
+    let packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    if packages.is_empty() {
         return Ok(());
     }
-    eprintln!("nginx, behind which the servers are tested, is missing: installing Debian's nginx-light, once.");
-    apt::install(&["nginx-light"])
-        .context("cannot install nginx; install it by hand (Debian: `apt-get install nginx-light`); it need not run")
+    let list = packages.join(" ");
+    eprintln!("Programs that the tests use are missing: installing Debian's {list}, once.");
+    apt::install(&packages).with_context(|| {
+        format!("cannot install them; install by hand what they are for (Debian: `apt-get install {list}`)")
+    })
 }

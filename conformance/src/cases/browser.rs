@@ -1,5 +1,6 @@
 //! A real browser on a page of another origin.
 
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,11 +11,16 @@ use crate::chromium::{Browser, Page};
 use crate::client::PATIENCE;
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
+use crate::launcher::Signal;
+use crate::relay::Relay;
 use crate::{check, check_eq};
+
+use super::keys::{self, ALL};
 
 pub(super) const CASES: &[Case] = cases!["browser";
     "Keys, limits, browsers": [
         fetch_from_an_allowed_page, fetch_from_another_page, beacon_of_an_allowed_page, long_answers_are_decompressed,
+        event_source_misses_nothing_over_restarts,
     ],
 ];
 
@@ -130,5 +136,70 @@ fn long_answers_are_decompressed(ctx: &Context<'_>) -> Outcome {
     check!(found["coding"].is_string(), "a content coding that the browser asks for, not {}", found["coding"]);
     check_eq!(found["count"], json!(EVENTS), "the events of a long answer");
     check_eq!(found["last"], json!(EVENTS), "the last event of a long answer");
+    Ok(())
+}
+
+/// Follows the stream with a key, and tells of each mark that it sees, of each gap, and in the end of all events.
+const FOLLOWER: &str = "
+    const source = new EventSource(ARGUS + '/events/stream?after_seq=0&key=KEY');
+    const seen = [];
+    source.addEventListener('gap', (event) => report({gap: JSON.parse(event.data).first_seq}));
+    return new Promise((resolve) => {
+        source.onmessage = (message) => {
+            const event = JSON.parse(message.data);
+            seen.push(Number(message.lastEventId));
+            if (event.event_type === 'mark') report({mark: event.seq});
+            if (event.event_type === 'end') { source.close(); resolve({seen}); }
+        };
+    });
+";
+
+/// The server stops, then is killed, while a page follows it. Nothing in the page deals with that.
+fn event_source_misses_nothing_over_restarts(ctx: &Context<'_>) -> Outcome {
+    const EVENTS: u64 = 20;
+    let page = Page::new()?;
+    let origin = page.origin();
+    let file = keys::File::usual()?;
+    let path = file.path().display().to_string();
+    let settings = [("--keys", path.as_str()), ("--cors-origin", origin.as_str())];
+    let mut server = ctx.start(&settings)?;
+    let folder = server.folder().map(Path::to_owned);
+    // The folder goes with the first of them.
+    let mut ended = Vec::new();
+    let relay = Relay::to(server.address())?;
+    let script = FOLLOWER.replace("ARGUS", &format!("'http://{}'", relay.address())).replace("KEY", ALL.text);
+    let browser = page.open(&script)?;
+    let mut expected = Vec::new();
+    let store = |server: &Server, event_type: &str, expected: &mut Vec<u64>| -> Result<u64, Failure> {
+        let response = ALL.post(server, &keys::event(event_type))?;
+        response.expect(201)?;
+        let seq = response.acknowledgement()?["seq"].as_u64().ok_or_else(|| Failure::unmet("a sequence number"))?;
+        expected.push(seq);
+        Ok(seq)
+    };
+    for signal in [Signal::Terminate, Signal::Kill] {
+        for _ in 0..EVENTS {
+            store(&server, "a", &mut expected)?;
+        }
+        let mark = store(&server, "mark", &mut expected)?;
+        check_eq!(browser.report()?, json!({"mark": mark}), "what the page tells while it follows");
+        if folder.is_some() {
+            // The page may or may not have them before the server ends.
+            for _ in 0..EVENTS {
+                store(&server, "a", &mut expected)?;
+            }
+        }
+        server.signal(signal)?;
+        server.wait()?;
+        let next = ctx.start_again(folder.as_deref(), &settings)?;
+        relay.turn_to(next.address());
+        if folder.is_none() {
+            // Its sequence numbers begin anew. The page learns it before it can take a new event for an old one.
+            check_eq!(browser.report()?, json!({"gap": 1}), "what the page is told by a server that has no events");
+        }
+        ended.push(std::mem::replace(&mut server, next));
+    }
+    store(&server, "end", &mut expected)?;
+    check_eq!(browser.report()?, json!({"seen": expected}), "the events that the page has seen");
     Ok(())
 }

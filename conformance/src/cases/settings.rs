@@ -139,6 +139,6 @@ fn health_asks_the_server_with_these_settings(ctx: &Context<'_>) -> Outcome {
     server.signal(Signal::Terminate)?;
     server.wait()?;
     check_eq!(ctx.run_to_exit(&["health", &url])?.code, Some(1), "the exit code when nobody answers");
-    check_eq!(ctx.run_to_exit(&["health", "https://localhost"])?.code, Some(2), "the exit code of a bad URL");
+    check_eq!(ctx.run_to_exit(&["health", "ftp://localhost"])?.code, Some(2), "the exit code of a bad URL");
     Ok(())
 }

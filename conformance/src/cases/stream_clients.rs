@@ -2,24 +2,20 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::case::{Case, cases};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
-use crate::{check, check_eq};
+use crate::{check, check_eq, packages};
 
 pub(super) const CASES: &[Case] = cases!["stream_clients";
     "GET /events/stream": [eventsource_reconnects_and_misses_nothing],
 ];
-
-/// The npm package, an implementation of `EventSource` for Node.
-const PACKAGE: &str = "eventsource@4.0.0";
 
 /// Prints the last event id of each event, and ends after the last one.
 const SCRIPT: &str = r#"
@@ -35,30 +31,6 @@ source.onmessage = (event) => {
 source.addEventListener("gap", () => { console.log("gap"); });
 setTimeout(() => { console.log("late"); process.exit(1); }, 30000).unref();
 "#;
-
-/// A folder with the package, which is installed once.
-fn package() -> Result<PathBuf, Failure> {
-    static INSTALLING: Mutex<()> = Mutex::new(());
-    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    let program = std::env::current_exe().map_err(|error| Failure::unmet(format!("a program: {error}")))?;
-    let parent = program.parent().ok_or_else(|| Failure::unmet("a program in a folder"))?;
-    let folder = parent.join("npm-eventsource");
-    if folder.join("node_modules/eventsource/package.json").exists() {
-        return Ok(folder);
-    }
-    std::fs::create_dir_all(&folder).map_err(|error| Failure::unmet(format!("a folder for a package: {error}")))?;
-    let installed = Command::new("npm")
-        .args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"])
-        .args([folder.as_os_str(), PACKAGE.as_ref()])
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|_| Failure::skipped("needs npm (Debian: apt-get install npm)"))?;
-    if installed.status.success() {
-        return Ok(folder);
-    }
-    let why = String::from_utf8_lossy(&installed.stderr).into_owned();
-    Err(Failure::skipped(format!("needs the npm package {PACKAGE}, which could not be installed: {why}")))
-}
 
 /// Passes connections on, and cuts each one after some bytes, except the last.
 fn cut(listener: &TcpListener, upstream: SocketAddr, cuts: usize) -> std::io::Result<()> {
@@ -92,14 +64,9 @@ fn cut(listener: &TcpListener, upstream: SocketAddr, cuts: usize) -> std::io::Re
 fn eventsource_reconnects_and_misses_nothing(ctx: &Context<'_>) -> Outcome {
     const CUTS: usize = 4;
     const EVENTS: u64 = 60;
-    let node = Command::new("node").arg("--version").stdin(Stdio::null()).output();
-    check_eq!(
-        node.map_err(|_| Failure::skipped("needs Node (Debian: apt-get install nodejs)"))?.status.code(),
-        Some(0),
-        "node"
-    );
-    let folder = package()?;
-    let script = folder.join("client.cjs");
+    let packages = packages::EVENTSOURCE.folder()?;
+    let folder = TempDir::with_prefix("argus-client-").map_err(|error| Failure::unmet(format!("a folder: {error}")))?;
+    let script = folder.path().join("client.cjs");
     std::fs::write(&script, SCRIPT).map_err(|error| Failure::unmet(format!("a script: {error}")))?;
     let server = ctx.empty()?;
     let unmet = |error: std::io::Error| Failure::unmet(format!("a proxy: {error}"));
@@ -110,6 +77,7 @@ fn eventsource_reconnects_and_misses_nothing(ctx: &Context<'_>) -> Outcome {
     let client = Command::new("node")
         .arg(&script)
         .arg(&url)
+        .env("NODE_PATH", packages)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Lines};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::json;
@@ -12,17 +12,11 @@ use crate::case::{Case, cases};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::launcher::Signal;
-use crate::{check, check_eq};
+use crate::{check, check_eq, packages};
 
 pub(super) const CASES: &[Case] = cases!["websocket_clients";
     "GET /events/stream": [python_websockets, node_ws],
 ];
-
-/// The Python package, which offers compression.
-const WEBSOCKETS: &str = "websockets==15.0.1";
-
-/// The npm package, which offers compression as well.
-const WS: &str = "ws@8.18.3";
 
 /// Prints what it sees: the events to the last one, the answer to a message, to a ping and to a close frame, and how
 /// the server closes. `argv[1]` is the URL of the stream.
@@ -94,32 +88,6 @@ events();
 const EVENTS: u64 = 300;
 const PAYLOAD: &str = "gr\u{fc}n \u{1f600}";
 
-/// The folder with a package, which is installed once, by this command with the folder as its last argument.
-fn package(name: &str, program: &str, arguments: &[&str]) -> Result<PathBuf, Failure> {
-    let unmet = |error: std::io::Error| Failure::unmet(format!("a folder for the package {name}: {error}"));
-    let program_under_test = std::env::current_exe().map_err(unmet)?;
-    let parent = program_under_test.parent().ok_or_else(|| Failure::unmet("a program in a folder"))?;
-    let folder = parent.join(format!("package-{name}"));
-    if folder.exists() {
-        return Ok(folder);
-    }
-    // Cases run at once, also in several processes: each installs into a folder of its own, and one of them is kept.
-    let own = TempDir::with_prefix_in(format!("package-{name}-"), parent).map_err(unmet)?;
-    let installed = Command::new(program).args(arguments).arg(own.path()).stdin(Stdio::null()).output();
-    let installed = installed.map_err(|_| Failure::skipped(format!("needs {program}")))?;
-    if !installed.status.success() {
-        let why = String::from_utf8_lossy(&installed.stderr).into_owned();
-        return Err(Failure::skipped(format!("needs the package {name}, which could not be installed: {why}")));
-    }
-    match std::fs::rename(own.path(), &folder) {
-        // Its former path is gone, so dropping it would report an error.
-        Ok(()) => drop(own.keep()),
-        Err(_) if folder.exists() => {}
-        Err(error) => return Err(unmet(error)),
-    }
-    Ok(folder)
-}
-
 /// A running client, killed when dropped.
 struct Client {
     child: Child,
@@ -182,13 +150,11 @@ fn check_client(ctx: &Context<'_>, program: &str, (name, script): (&str, &str), 
 }
 
 fn python_websockets(ctx: &Context<'_>) -> Outcome {
-    let arguments = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", WEBSOCKETS, "--target"];
-    let folder = package("websockets", "python3", &arguments)?;
+    let folder = packages::WEBSOCKETS.folder()?;
     check_client(ctx, "python3", ("client.py", PYTHON_SCRIPT), ("PYTHONPATH", folder.as_os_str()))
 }
 
 fn node_ws(ctx: &Context<'_>) -> Outcome {
-    let arguments = ["install", "--no-audit", "--no-fund", "--loglevel=error", WS, "--prefix"];
-    let folder = package("ws", "npm", &arguments)?;
-    check_client(ctx, "node", ("client.cjs", NODE_SCRIPT), ("NODE_PATH", folder.join("node_modules").as_os_str()))
+    let folder = packages::WS.folder()?;
+    check_client(ctx, "node", ("client.cjs", NODE_SCRIPT), ("NODE_PATH", folder.as_os_str()))
 }

@@ -45,11 +45,14 @@ impl Launcher for BinaryLauncher {
     }
 
     fn start(&self, demand: Demand<'_>) -> Result<Box<dyn Running>, Failure> {
-        let (repository, folder) = self.repository()?;
+        let (repository, folder) = match demand.kept_folder() {
+            Some(folder) => (format!("disk:{}", folder.display()), None),
+            None => self.repository()?,
+        };
         let mut arguments = vec!["--endpoint", "127.0.0.1:0", "--repository", repository.as_str()];
         let (settings, broken_log) = match demand {
             Demand::Any | Demand::Empty => (&[][..], None),
-            Demand::Settings(settings) => (settings, None),
+            Demand::Settings(settings) | Demand::Again(_, settings) => (settings, None),
             Demand::BrokenLog(broken, settings) => (settings, Some(broken)),
         };
         arguments.extend(settings.iter().flat_map(|(flag, value)| [*flag, *value]));

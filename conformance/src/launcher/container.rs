@@ -73,10 +73,13 @@ impl Launcher for ContainerLauncher {
     }
 
     fn start(&self, demand: Demand<'_>) -> Result<Box<dyn Running>, Failure> {
-        let (repository, folder) = self.repository()?;
+        let (repository, folder) = match demand.kept_folder() {
+            Some(folder) => (format!("disk:{}", folder.display()), None),
+            None => self.repository()?,
+        };
         let settings = match demand {
             Demand::Any | Demand::Empty => &[][..],
-            Demand::Settings(settings) => settings,
+            Demand::Settings(settings) | Demand::Again(_, settings) => settings,
             Demand::BrokenLog(..) => {
                 return Err(Failure::skipped("the engine takes the standard error of a container, so it never breaks"));
             }

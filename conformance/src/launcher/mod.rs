@@ -33,8 +33,21 @@ pub enum Demand<'a> {
     Empty,
     /// A server without events, with these flags and values.
     Settings(&'a [(&'a str, &'a str)]),
+    /// A server with these flags and values and the events in this folder, whose server has ended. A repository that is
+    /// not on disk has no folder, and no events.
+    Again(Option<&'a Path>, &'a [(&'a str, &'a str)]),
     /// As `Settings`, with a standard error that cannot be written to.
     BrokenLog(BrokenLog, &'a [(&'a str, &'a str)]),
+}
+
+impl<'a> Demand<'a> {
+    /// The folder of an earlier server that this one is to have.
+    fn kept_folder(self) -> Option<&'a Path> {
+        match self {
+            Self::Again(folder, _) => folder,
+            Self::Any | Self::Empty | Self::Settings(_) | Self::BrokenLog(..) => None,
+        }
+    }
 }
 
 /// Starts servers of one kind.

@@ -41,7 +41,7 @@ impl Launcher for UrlLauncher {
         match demand {
             Demand::Any => Ok(Box::new(Remote { address: self.address })),
             Demand::Empty => Err(Failure::skipped("needs an empty server of its own")),
-            Demand::Settings(settings) | Demand::BrokenLog(_, settings) => {
+            Demand::Settings(settings) | Demand::Again(_, settings) | Demand::BrokenLog(_, settings) => {
                 Err(Failure::skipped(format!("needs a server of its own with the settings {settings:?}")))
             }
         }

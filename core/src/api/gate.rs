@@ -50,8 +50,8 @@ pub trait Meters: fmt::Debug + Sync {
 
 /// Who sent a request, as far as the checks have found out, and what every reply to it has in common.
 ///
-/// The host keeps it until the reply. When the body has arrived, it calls [`charge`](Self::charge), and to send a reply,
-/// [`finish`](Self::finish). The default is for replies to requests whose head is unknown.
+/// The host keeps it until the reply. When the body has arrived, it calls [`charge`](Self::charge), and to send a
+/// reply, [`finish`](Self::finish). The default is for replies to requests whose head is unknown.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
     /// The address of the client: that of the peer, unless a trusted proxy names another.

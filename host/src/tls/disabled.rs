@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use crate::lifecycle::Lifecycle;
@@ -28,4 +29,13 @@ impl Tls {
     pub(crate) fn watch(&self, _: &Arc<Lifecycle>) -> io::Result<OnHangup> {
         match *self {}
     }
+}
+
+/// A connection cannot be encrypted.
+///
+/// # Errors
+///
+/// Always.
+pub(crate) fn encrypt(_: &str, _: TcpStream) -> io::Result<TcpStream> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this program was built without TLS"))
 }

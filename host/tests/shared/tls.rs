@@ -192,6 +192,16 @@ raw.unwrap().close()
 /// A client without TLS is told so; certificates are replaced; bad ones keep the server from starting.
 pub(crate) fn explains_itself(program: &str) {
     let server = Server::start(program, "explains");
+    // As in a container, where the settings are variables; and by its URL.
+    let mut health = Command::new(program);
+    health.arg("health").env("ARGUS_ENDPOINT", server.address()).env("ARGUS_TLS_CERT", server.certificate());
+    let by_settings = health.env("ARGUS_TLS_KEY", server.folder.join("key.pem")).output().unwrap();
+    let by_url = Command::new(program).args(["health", &server.url]).output().unwrap();
+    let plain = Command::new(program).args(["health", &format!("http://{}", server.address())]).output().unwrap();
+    for (output, code, expected) in [(by_settings, 0, "200 {"), (by_url, 0, "200 {"), (plain, 1, "400 {")] {
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output));
+        assert!(text(&output).contains(expected), "{}", text(&output));
+    }
     let mut plain = TcpStream::connect(server.address()).unwrap();
     plain.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     let mut answer = String::new();

@@ -17,6 +17,7 @@ const FOREIGN_FLAGS: &[&str] = &[
     // curl
     "--data",
     "--data-binary",
+    "--compressed",
     "--data-urlencode",
     // docker and podman
     "--build",
