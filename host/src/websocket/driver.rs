@@ -15,6 +15,7 @@ use super::application::{Application, Outgoing, Step};
 use super::codec::{Codec, Event, State};
 use super::heartbeat::{Beat, Heartbeat};
 use crate::connection::{Connection, HeadError};
+use crate::request_log::Record;
 use crate::runtime::Runtime;
 use crate::socket::Socket;
 use crate::timer::Timer;
@@ -30,6 +31,15 @@ const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// How often one poll writes and reads before other tasks get a turn.
 const ROUNDS_MAX: usize = 16;
 
+/// What the answer 101 turns a connection into.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    pub(crate) application: Box<dyn Application>,
+    /// The request that asked for it, logged when the WebSocket ends. Its answer is complete once a close frame was
+    /// written.
+    pub(crate) record: Option<Box<Record>>,
+}
+
 /// A WebSocket in place of hyper's connection. Poll it in the same way.
 pub(crate) struct Driver<'s, R, I, F> {
     io: WireIo<'s, I, F>,
@@ -37,6 +47,10 @@ pub(crate) struct Driver<'s, R, I, F> {
     codec: Codec,
     /// Until the WebSocket closes.
     application: Option<Box<dyn Application>>,
+    record: Option<Box<Record>>,
+    /// Whether the system has all that was written; an encrypted stream may keep some of it back. Until then, the
+    /// client counts as one that takes nothing.
+    is_flushed: bool,
     heartbeat: Heartbeat,
     timer: Timer<R>,
     phase: Phase,
@@ -69,7 +83,7 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
     pub(crate) fn new(
         io: WireIo<'s, I, F>,
         received: Bytes,
-        application: Box<dyn Application>,
+        Upgrade { application, record }: Upgrade,
         connection: Arc<Connection>,
         heartbeat: Duration,
         timer: Timer<R>,
@@ -83,6 +97,8 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
             connection,
             codec,
             application: Some(application),
+            record,
+            is_flushed: true,
             heartbeat: Heartbeat::new(heartbeat, now),
             timer,
             phase: Phase::Open,
@@ -148,14 +164,21 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
         while !self.codec.output().is_empty() {
             match Pin::new(&mut self.io).poll_write(cx, self.codec.output()) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(bytes)) => self.codec.advance(bytes),
+                Poll::Ready(Ok(bytes)) => {
+                    self.codec.advance(bytes);
+                    self.record.iter_mut().for_each(|record| record.sent(bytes, false));
+                }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(has_written),
             }
             has_written = true;
         }
-        if has_written && let Poll::Ready(Err(error)) = Pin::new(&mut self.io).poll_flush(cx) {
-            return Err(error);
+        self.is_flushed &= !has_written;
+        if !self.is_flushed
+            && let Poll::Ready(flushed) = Pin::new(&mut self.io).poll_flush(cx)
+        {
+            flushed?;
+            self.is_flushed = true;
         }
         Ok(has_written)
     }
@@ -168,10 +191,12 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
         match (self.codec.state(), self.phase) {
             (State::Open, _) | (State::Closing, Phase::Lingering(_) | Phase::Ending) => {}
             (State::Closing, Phase::Open) => {
+                self.log_as_complete();
                 self.connection.state().linger_begins(self.connection.now());
                 self.phase = Phase::Lingering(0);
             }
             (State::Closed, _) => {
+                self.log_as_complete();
                 // The client may have sent more before it saw the close frame. Unread input would end the connection
                 // in a reset, which could overtake that frame.
                 self.connection.state().set_body_unread(true);
@@ -179,6 +204,11 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
             }
             (State::Gone, _) => self.phase = Phase::Ending,
         }
+    }
+
+    /// The last frame was written.
+    fn log_as_complete(&mut self) {
+        self.record.iter_mut().for_each(|record| record.sent(0, true));
     }
 
     /// Reads once, and handles what has arrived. Returns whether anything has.
