@@ -28,6 +28,9 @@ const READ_BYTES: usize = 4096;
 /// might have to be answered. It also is how much is written at a time, unless a message is longer.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
+/// The same if there are more connections than may be large.
+const SMALL_OUTPUT_BYTES_MAX: usize = 4 * 1024;
+
 /// How often one poll writes and reads before other tasks get a turn.
 const ROUNDS_MAX: usize = 16;
 
@@ -51,6 +54,7 @@ pub(crate) struct Driver<'s, R, I, F> {
     /// Whether the system has all that was written; an encrypted stream may keep some of it back. Until then, the
     /// client counts as one that takes nothing.
     is_flushed: bool,
+    output_bytes_max: usize,
     heartbeat: Heartbeat,
     timer: Timer<R>,
     phase: Phase,
@@ -79,7 +83,7 @@ pub(crate) enum Ended {
 
 impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R, I, F> {
     /// A WebSocket that has just opened: the answer 101 is written, and `received` was read after the request. A ping
-    /// is sent at each end of a `heartbeat`.
+    /// is sent at each end of a `heartbeat`. Unless it `is_large`, it takes little memory.
     pub(crate) fn new(
         io: WireIo<'s, I, F>,
         received: Bytes,
@@ -87,6 +91,7 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
         connection: Arc<Connection>,
         heartbeat: Duration,
         timer: Timer<R>,
+        is_large: bool,
     ) -> Self {
         let now = connection.now();
         connection.state().upgrade_begins();
@@ -99,6 +104,7 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
             application: Some(application),
             record,
             is_flushed: true,
+            output_bytes_max: if is_large { OUTPUT_BYTES_MAX } else { SMALL_OUTPUT_BYTES_MAX },
             heartbeat: Heartbeat::new(heartbeat, now),
             timer,
             phase: Phase::Open,
@@ -132,7 +138,7 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
 
     /// Lets the application send messages.
     fn poll_application(&mut self, cx: &mut Context<'_>, is_draining: bool) {
-        while self.codec.output().len() < OUTPUT_BYTES_MAX
+        while self.codec.output().len() < self.output_bytes_max
             && let Some(application) = &mut self.application
             && let Poll::Ready(step) = application.poll_next(cx, is_draining, &mut Outgoing { codec: &mut self.codec })
         {
@@ -213,7 +219,7 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
 
     /// Reads once, and handles what has arrived. Returns whether anything has.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        if self.codec.output().len() > OUTPUT_BYTES_MAX {
+        if self.codec.output().len() > self.output_bytes_max {
             return Ok(false);
         }
         let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
