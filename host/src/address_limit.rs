@@ -5,11 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use argus_core::api::Proxies;
+
 /// Counts the open connections of each client address, and limits them. It has an entry for each address with an open
 /// connection, so the limit on all connections limits its size, too.
 #[derive(Debug)]
 pub(crate) struct AddressLimit {
     most: Option<NonZeroUsize>,
+    /// Their connections are those of many clients, and not counted.
+    proxies: Proxies,
     // std's hash is seeded, so chosen addresses cannot degrade it.
     open: Mutex<HashMap<Client, usize>>,
 }
@@ -30,9 +34,10 @@ pub(crate) struct AddressPlace {
 }
 
 impl AddressLimit {
-    /// Allows each address this many connections; any number if `None`, and then counts nothing.
-    pub(crate) fn new(most: Option<NonZeroUsize>) -> Arc<Self> {
-        Arc::new(Self { most, open: Mutex::default() })
+    /// Allows each address this many connections, but for trusted proxies; any number if `None`, and then counts
+    /// nothing.
+    pub(crate) fn new(most: Option<NonZeroUsize>, proxies: Proxies) -> Arc<Self> {
+        Arc::new(Self { most, proxies, open: Mutex::default() })
     }
 
     /// Counts a connection.
@@ -42,6 +47,9 @@ impl AddressLimit {
     /// The address has as many as it may have.
     pub(crate) fn take(self: &Arc<Self>, peer: SocketAddr) -> Result<Option<AddressPlace>, AddressFull> {
         let Some(most) = self.most else { return Ok(None) };
+        if self.proxies.trust(peer.ip().to_canonical()) {
+            return Ok(None);
+        }
         let client = Client::of(peer);
         let mut open = self.lock();
         let count = open.entry(client).or_insert(0);
@@ -93,7 +101,7 @@ mod tests {
     use super::*;
 
     fn limit(most: usize) -> Arc<AddressLimit> {
-        AddressLimit::new(NonZeroUsize::new(most))
+        AddressLimit::new(NonZeroUsize::new(most), Proxies::default())
     }
 
     fn take(limit: &Arc<AddressLimit>, peer: &str) -> Result<Option<AddressPlace>, AddressFull> {
@@ -118,6 +126,16 @@ mod tests {
         let _place = take(&limit, "[2001:db8:1:2::1]:1").unwrap();
         assert!(take(&limit, "[2001:db8:1:2:ffff:ffff:ffff:ffff]:1").is_err());
         assert!(take(&limit, "[2001:db8:1:3::1]:1").is_ok());
+    }
+
+    #[test]
+    fn the_connections_of_a_trusted_proxy_are_not_counted() {
+        let proxies = Proxies::from(vec!["10.0.0.0/8".parse().unwrap()]);
+        let limit = AddressLimit::new(NonZeroUsize::new(1), proxies);
+        let _places = ["10.0.0.1:1", "10.0.0.1:2", "[::ffff:10.0.0.1]:3"].map(|peer| take(&limit, peer).unwrap());
+        let _place = take(&limit, "192.0.2.1:1").unwrap();
+        assert!(take(&limit, "192.0.2.1:2").is_err());
+        assert_eq!(limit.lock().len(), 1);
     }
 
     #[test]

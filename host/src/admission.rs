@@ -6,6 +6,8 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use argus_core::api::Proxies;
+
 use crate::address_limit::{AddressFull, AddressLimit};
 use crate::descriptors::Descriptors;
 use crate::lifecycle::{ConnectionPermit, Lifecycle};
@@ -27,10 +29,11 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Admission for a server that is about to accept connections, `most_per_address` from each client address.
+    /// Admission for a server that is about to accept connections, `most_per_address` from each client address, and any
+    /// number from `proxies`.
     #[must_use]
-    pub fn new(descriptors: Descriptors, most_per_address: Option<NonZeroUsize>) -> Self {
-        let addresses = AddressLimit::new(most_per_address);
+    pub fn new(descriptors: Descriptors, most_per_address: Option<NonZeroUsize>, proxies: Proxies) -> Self {
+        let addresses = AddressLimit::new(most_per_address, proxies);
         Self { descriptors, counted_at: Mutex::new(Instant::now()), addresses, failures: LogLimit::default() }
     }
 

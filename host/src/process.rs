@@ -338,7 +338,7 @@ fn start<E>(
         budget: Budget::new(settings.max_inflight_bytes),
         answers,
         streams: StreamHub::new(settings.stream_limits()),
-        admission: Admission::new(descriptors, settings.shell.max_connections_per_address),
+        admission: Admission::new(descriptors, settings.shell.max_connections_per_address, settings.access.proxies()),
         tls,
         request_log,
         gate,

@@ -27,7 +27,7 @@ const HEAD_FIELDS: RangeInclusive<usize> = 8..=10_000;
 #[derive(Args, Clone, Debug)]
 pub struct ShellOptions {
     /// Most open connections of one client address (IPv6: of one /64 network); a further one gets 503 and is closed.
-    /// Behind a proxy, all connections come from the proxy: limit them there [default: no limit]
+    /// Those of a --trust-proxy do not count [default: no limit]
     #[arg(long, env = "ARGUS_MAX_CONNECTIONS_PER_ADDRESS", value_name = "COUNT", help_heading = "Limits")]
     #[arg(value_parser = parse_count)]
     pub max_connections_per_address: Option<NonZeroUsize>,

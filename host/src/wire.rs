@@ -194,12 +194,13 @@ impl<R: Runtime> Wire<R> {
         })
         .await;
         if outcome.is_ok()
-            && let Some(application) = session.take_upgrade()
+            && let Some(upgrade) = session.take_upgrade()
         {
             let Parts { io, read_buf, .. } = http.into_parts();
             let timer = Timer::new(self.runtime.clone(), self.node.clock.clone());
             let heartbeat = self.node.settings.stream_heartbeat;
-            let driver = Driver::new(io, read_buf, application, Arc::clone(&connection), heartbeat, timer);
+            let is_large = lifecycle.connections() <= LARGE_CONNECTIONS;
+            let driver = Driver::new(io, read_buf, upgrade, Arc::clone(&connection), heartbeat, timer, is_large);
             // Boxed, so that connections of HTTP stay small.
             return Box::pin(run_websocket(driver, close_watch)).await;
         }

@@ -17,6 +17,11 @@ fn openssl_and_python_are_served() {
 }
 
 #[test]
+fn live_streams_are_served() {
+    tls::streams_events(env!("CARGO_BIN_EXE_argus-tokio"));
+}
+
+#[test]
 fn mistakes_are_explained_and_certificates_replaced() {
     tls::explains_itself(env!("CARGO_BIN_EXE_argus-tokio"));
 }

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::keys::WEB;
 use crate::case::{Case, cases};
+use crate::client::websocket::WebSocket;
 use crate::client::{PATIENCE, Request};
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
@@ -18,6 +20,7 @@ use crate::{check, check_eq};
 pub(super) const CASES: &[Case] = cases!["request_log";
     "Routes": [
         common_log_format, json_lines, keys_and_line_ends_are_not_logged, a_streamed_answer_is_logged_at_its_end,
+        live_streams_are_logged_at_their_end, clients_and_keys_are_named,
         a_renamed_file_is_opened_again, standard_output_can_be_the_log, an_impossible_file_is_refused_at_the_start,
     ],
 ];
@@ -184,6 +187,75 @@ fn a_streamed_answer_is_logged_at_its_end(ctx: &Context<'_>) -> Outcome {
     let broken = logged("type=log&order=desc")?;
     check_eq!(broken["complete"], false, "whether all of it was sent, in {broken}");
     check!(broken["bytes"].as_u64() < Some(body.len() as u64), "fewer bytes in {broken}");
+    Ok(())
+}
+
+fn live_streams_are_logged_at_their_end(ctx: &Context<'_>) -> Outcome {
+    /// The answer to a close frame: its header, its code and the reason of the client.
+    const CLOSE_BYTES: usize = 2 + 2 + "done".len();
+    let (_folder, path) = place()?;
+    let mut server = start(ctx, &path, "json")?;
+    server.submit_lines("{\"event_type\":\"log\",\"timestamp\":0,\"payload\":1}\n".repeat(10))?.expect(201)?;
+    let mut socket = WebSocket::open(server.connect()?, "/events/stream?after_seq=0")?;
+    let mut bytes = 0;
+    for _ in 0..10 {
+        // The header of a frame has two bytes, or four before more than 125 bytes.
+        let length = socket.read()?.1.len();
+        bytes += length + if length > 125 { 4 } else { 2 };
+    }
+    let mut events = server.connect()?;
+    let target = "/events/stream?after_seq=0&type=log";
+    events.write(&Request::get(target).header("accept", "text/event-stream").to_bytes(&server.host()))?;
+    let head = events.read_head("GET")?;
+    check!(lines(&read(&path)?, "/events/stream").is_empty(), "no line while the streams are open");
+    socket.close()?;
+    server.signal(Signal::Terminate)?;
+    let body = events.read_body(&head)?;
+    check_eq!(server.wait()?.code, Some(0), "the exit code");
+    let log = read(&path)?;
+    for (name, status, sent) in [("after_seq=0\"", 101, bytes + CLOSE_BYTES), ("type=log", 200, body.len())] {
+        let line = lines(&log, name).pop().ok_or_else(|| Failure::unmet(format!("a line about {name}, not {log}")))?;
+        let line: Value = serde_json::from_str(&line).map_err(|error| Failure::unmet(format!("{error}: {line}")))?;
+        check_eq!(line["status"], status, "the status in {line}");
+        check_eq!(line["bytes"], sent, "the bytes in {line}");
+        check_eq!(line["complete"], true, "whether the end was written, in {line}");
+    }
+    Ok(())
+}
+
+fn clients_and_keys_are_named(ctx: &Context<'_>) -> Outcome {
+    let (folder, path) = place()?;
+    let file = folder.path().join("keys.toml");
+    fs::write(&file, WEB.entry("reporter", "scopes = [\"read\"]"))
+        .map_err(|error| Failure::unmet(format!("a file of keys: {error}")))?;
+    for format in ["clf", "json"] {
+        let mut server = ctx.start(&[
+            ("--request-log", &path.display().to_string()),
+            ("--request-log-format", format),
+            ("--keys", &file.display().to_string()),
+            ("--trust-proxy", "127.0.0.0/8"),
+        ])?;
+        let request = Request::get("/events?type=case").header("x-forwarded-for", "192.0.2.1");
+        server.send(&WEB.on(request.clone()))?.expect(200)?;
+        server.send(&request)?.expect(401)?;
+        finish(&mut server)?;
+    }
+    let log = read(&path)?;
+    let found = lines(&log, "type=case");
+    check_eq!(found.len(), 4, "the lines in {log}");
+    // Requests on different connections may be logged in any order.
+    for (status, start) in [("\" 200 ", "192.0.2.1 - reporter ["), ("\" 401 ", "192.0.2.1 - - [")] {
+        let count = found.iter().filter(|line| line.starts_with(start) && line.contains(status)).count();
+        check_eq!(count, 1, "the lines with {start:?} and {status:?} in {log}");
+    }
+    for (status, names) in
+        [(200, r#""client":"192.0.2.1","key":"reporter","method""#), (401, r#""client":"192.0.2.1","method""#)]
+    {
+        let status = format!("\"status\":{status},");
+        let count = found.iter().filter(|line| line.contains(names) && line.contains(&status)).count();
+        check_eq!(count, 1, "the lines with {names} and {status} in {log}");
+    }
+    check!(!log.contains(WEB.text), "no key in {log}");
     Ok(())
 }
 

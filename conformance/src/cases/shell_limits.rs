@@ -16,7 +16,7 @@ pub(super) const CASES: &[Case] = cases!["shell_limits";
         too_many_fields_are_refused, sizes_come_before_everything_else,
     ],
     "Routes": [
-        one_address_has_few_connections, idle_connections_are_counted, slow_heads_are_counted, slow_bodies_are_counted,
+        one_address_has_few_connections, the_connections_of_a_trusted_proxy_are_not_limited, idle_connections_are_counted, slow_heads_are_counted, slow_bodies_are_counted,
         readers_that_stop_are_counted, slow_clients_do_not_spoil_a_drain,
     ],
 ];
@@ -171,6 +171,15 @@ fn one_address_has_few_connections(ctx: &Context<'_>) -> Outcome {
     drop(held);
     drop(open()?);
     expect_incident(&server, "address_limit")
+}
+
+fn the_connections_of_a_trusted_proxy_are_not_limited(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.start(&[("--max-connections-per-address", "1"), ("--trust-proxy", "127.0.0.0/8")])?;
+    let mut held = [server.connect()?, server.connect()?, server.connect()?];
+    for connection in &mut held {
+        connection.request(&Request::get("/health/live"))?.expect(200)?;
+    }
+    Ok(())
 }
 
 fn idle_connections_are_counted(ctx: &Context<'_>) -> Outcome {

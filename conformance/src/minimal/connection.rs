@@ -100,7 +100,7 @@ fn next_head(server: &Server, stream: &mut Stream, answered: bool, slot: &Slot) 
         let begun = Begun::now();
         let written = write_head(stream, &reply, &ids, false, false, false).and_then(|()| stream.write(&reply.body));
         let sent = Sent { bytes: reply.body.len() as u64, complete: written.is_ok() };
-        log_request(server, stream, None, &reply, &ids, &begun, &sent);
+        log_request(server, stream, None, None, &reply, &ids, &begun, &sent);
         return written.map(|()| None);
     }
 }
@@ -220,13 +220,13 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
                 Transport::ServerSentEvents => write_live(server, stream, &reply, (open, &mut sent.bytes), &ids, head),
                 Transport::WebSocket => stream
                     .write(&[&head_bytes(&reply, &ids, false, true)[..], b"\r\n"].concat())
-                    .and_then(|()| websocket::serve(server, stream, open)),
+                    .and_then(|()| websocket::serve(server, stream, open, &mut sent.bytes)),
             };
             written.map(|()| false)
         }
     };
     sent.complete = written.is_ok();
-    log_request(server, stream, Some(head), &reply, &ids, &begun, &sent);
+    log_request(server, stream, Some(head), Some(&visitor), &reply, &ids, &begun, &sent);
     written
 }
 
@@ -270,6 +270,7 @@ fn log_request(
     server: &Server,
     stream: &Stream,
     head: Option<&ReceivedHead>,
+    visitor: Option<&Visitor<'_>>,
     reply: &Reply,
     ids: &Ids,
     begun: &Begun,
@@ -279,6 +280,8 @@ fn log_request(
     log.log(&RequestEntry {
         time: begun.time,
         peer: stream.peer(),
+        client: visitor.and_then(|visitor| visitor.caller.client),
+        key: visitor.and_then(Visitor::key_name),
         method: head.map_or("", |head| &head.method),
         target: head.map_or("", |head| &head.target),
         http_10: head.is_some_and(|head| head.http_10),

@@ -167,6 +167,11 @@ impl Visitor<'_> {
         reply
     }
 
+    /// The name of the key.
+    pub(crate) fn key_name(&self) -> Option<&str> {
+        Some(self.keys.as_ref()?.keys.as_slice().get(self.caller.key?)?.name.as_str())
+    }
+
     fn count(&self, count: impl FnOnce(&mut KeyCounters)) {
         let key = self.caller.key.and_then(|key| self.keys.as_ref()?.keys.as_slice().get(key));
         if let Some(key) = key {

@@ -57,7 +57,7 @@ impl Server {
             .map_err(|error| format!("cannot listen on {}: {error}", settings.endpoint))?;
         let address =
             listener.local_addr().map_err(|error| format!("cannot read the address of the socket: {error}"))?;
-        let slots = Slots::new(connections_max, settings.connections_per_address_max);
+        let slots = Slots::new(connections_max, settings.connections_per_address_max, settings.proxies.clone().into());
         let ending = Arc::new(Ending::new(address, Arc::clone(&slots)));
         let no_thread = |error| format!("a thread: {error}");
         let log = Log::start(&settings.log, &ending).map_err(no_thread)?;

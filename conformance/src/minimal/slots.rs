@@ -5,6 +5,7 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use argus_core::api::Proxies;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// What a connection is doing. The first to be evicted come first.
@@ -39,6 +40,8 @@ fn address_of(peer: SocketAddr) -> Address {
 pub(crate) struct Slots {
     most: usize,
     most_per_address: Option<usize>,
+    /// Their connections do not count.
+    proxies: Proxies,
     open: Mutex<Open>,
     changed: Condvar,
 }
@@ -70,8 +73,8 @@ pub(crate) struct Slot {
 }
 
 impl Slots {
-    pub(crate) fn new(most: usize, most_per_address: Option<usize>) -> Arc<Self> {
-        Arc::new(Self { most, most_per_address, open: Mutex::default(), changed: Condvar::new() })
+    pub(crate) fn new(most: usize, most_per_address: Option<usize>, proxies: Proxies) -> Arc<Self> {
+        Arc::new(Self { most, most_per_address, proxies, open: Mutex::default(), changed: Condvar::new() })
     }
 
     /// Whether an address may have one more connection. Counts those that may not.
@@ -79,7 +82,8 @@ impl Slots {
         let address = address_of(peer);
         let mut open = self.lock();
         let count = open.by_number.values().filter(|occupant| occupant.address == address).count();
-        let has_room = self.most_per_address.is_none_or(|most| count < most);
+        let is_proxy = self.proxies.trust(peer.ip().to_canonical());
+        let has_room = is_proxy || self.most_per_address.is_none_or(|most| count < most);
         open.refused += u64::from(!has_room);
         has_room
     }

@@ -22,18 +22,18 @@ const WRITE_BYTES: usize = 64 * 1024;
 /// How long a read may take that has something to read.
 const READ_WAIT: Duration = Duration::from_secs(1);
 
-/// A socket that never waits for input.
-struct Wire<'s>(&'s mut Stream);
+/// A socket that never waits for input, and counts its output.
+struct Wire<'s>(&'s mut Stream, &'s mut u64);
 
 /// Sends events until one side closes. The caller then closes the connection. A client that answers no ping is an
 /// error, as is one that takes nothing for the write timeout.
-pub(crate) fn serve(server: &Server, stream: &mut Stream, mut open: Open<'_>) -> io::Result<()> {
+pub(crate) fn serve(server: &Server, stream: &mut Stream, mut open: Open<'_>, sent: &mut u64) -> io::Result<()> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(WRITE_BYTES)
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX));
-    let mut socket = WebSocket::from_raw_socket(Wire(stream), Role::Server, Some(config));
+    let mut socket = WebSocket::from_raw_socket(Wire(stream, sent), Role::Server, Some(config));
     let heartbeat = server.settings.stream_heartbeat;
     let (mut next_ping, mut is_answered) = (Instant::now() + heartbeat, true);
     loop {
@@ -107,7 +107,7 @@ fn write_close(socket: &mut WebSocket<Wire<'_>>, code: CloseCode, reason: &str) 
 
 impl Read for Wire<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let Self(stream) = self;
+        let Self(stream, _) = self;
         if stream.unread().is_empty() {
             if !stream.has_input() {
                 return Err(ErrorKind::WouldBlock.into());
@@ -124,6 +124,7 @@ impl Read for Wire<'_> {
 impl Write for Wire<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.0.write(buf)?;
+        *self.1 += buf.len() as u64;
         Ok(buf.len())
     }
 

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt::Write as _;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::num::NonZeroU64;
 use core::time::Duration;
 
@@ -22,8 +22,12 @@ use crate::hex;
 pub struct RequestEntry<'a> {
     /// When the head of the request had arrived.
     pub time: Timestamp,
-    /// The address of the client.
+    /// The other end of the connection: the client, or a proxy.
     pub peer: SocketAddr,
+    /// The address of the client, which a trusted proxy may have named; `None` if the head was not understood.
+    pub client: Option<IpAddr>,
+    /// The name of the key, if the request had a valid one.
+    pub key: Option<&'a str>,
     /// The method, as sent; empty if the request has no valid head.
     pub method: &'a str,
     /// The target, as sent. Keys in it are not logged.
@@ -49,10 +53,11 @@ pub struct RequestEntry<'a> {
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 impl RequestEntry<'_> {
-    /// A line in the Common Log Format, with its end: address, two dashes, time in UTC, request line, status, bytes of
-    /// the body. In the request line, `"` and `\` are escaped, and other bytes than visible ASCII are written `\xhh`.
+    /// A line in the Common Log Format, with its end: address of the client, a dash, name of the key or a dash, time in
+    /// UTC, request line, status, bytes of the body. In the request line, `"` and `\` are escaped, and other bytes than visible ASCII are written `\xhh`.
     pub fn write_clf(&self, line: &mut Vec<u8>) {
-        line.extend_from_slice(format!("{} - - [{}] \"", self.peer.ip(), clf_time(self.time)).as_bytes());
+        let (client, key) = (self.client.unwrap_or(self.peer.ip()), self.key.unwrap_or("-"));
+        line.extend_from_slice(format!("{client} - {key} [{}] \"", clf_time(self.time)).as_bytes());
         if self.method.is_empty() {
             line.push(b'-');
         } else {
@@ -75,6 +80,10 @@ impl RequestEntry<'_> {
         struct Line<'a> {
             time: Timestamp,
             peer: SocketAddrText,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            client: Option<IpAddr>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            key: Option<&'a str>,
             #[serde(skip_serializing_if = "str::is_empty")]
             method: &'a str,
             #[serde(skip_serializing_if = "str::is_empty")]
@@ -99,6 +108,8 @@ impl RequestEntry<'_> {
         let text = serde_json::to_string(&Line {
             time: self.time,
             peer: SocketAddrText(self.peer),
+            client: self.client,
+            key: self.key,
             method: self.method,
             target: &redacted(self.target),
             version: if self.http_10 { "1.0" } else { "1.1" },
@@ -171,6 +182,8 @@ mod tests {
         RequestEntry {
             time: Timestamp::from_nanos(971_186_136_000_000_000),
             peer: "[2001:db8::1]:5000".parse().unwrap(),
+            client: None,
+            key: None,
             method: "GET",
             target: "/events?limit=1",
             http_10: false,
@@ -200,6 +213,9 @@ mod tests {
     fn clf_is_as_every_tool_knows_it() {
         let line = "2001:db8::1 - - [10/Oct/2000:13:55:36 +0000] \"GET /events?limit=1 HTTP/1.1\" 200 2326\n";
         assert_eq!(clf(&entry()), line);
+        let proxied = RequestEntry { client: Some([192, 0, 2, 1].into()), key: Some("web"), ..entry() };
+        let line = "192.0.2.1 - web [10/Oct/2000:13:55:36 +0000] \"GET /events?limit=1 HTTP/1.1\" 200 2326\n";
+        assert_eq!(clf(&proxied), line);
         let unread = RequestEntry { method: "", target: "", status: 400, bytes: 0, ..entry() };
         assert_eq!(clf(&unread), "2001:db8::1 - - [10/Oct/2000:13:55:36 +0000] \"-\" 400 -\n");
     }
@@ -210,11 +226,12 @@ mod tests {
         let headers = [("traceparent", field)];
         let trace = TraceContext::of(&RequestHead { headers: &headers, ..RequestHead::default() }).unwrap();
         let (trace, problem) = (Some((trace, NonZeroU64::MIN)), Some(ProblemKind::Overloaded));
-        let line = as_json(&RequestEntry { trace, problem, complete: false, ..entry() });
+        let (client, key) = (Some([192, 0, 2, 1].into()), Some("web"));
+        let line = as_json(&RequestEntry { client, key, trace, problem, complete: false, ..entry() });
         let expected = json!({
             "time": "2000-10-10T13:55:36Z", "peer": "[2001:db8::1]:5000", "method": "GET", "target": "/events?limit=1",
             "version": "1.1", "status": 200, "bytes": 2326, "complete": false, "duration_us": 1500, "request_id": "id",
-            "problem": "overloaded", "trace_id": "0af7651916cd43dd8448eb211c80319c", "parent_id": "b7ad6b7169203331",
+            "client": "192.0.2.1", "key": "web", "problem": "overloaded", "trace_id": "0af7651916cd43dd8448eb211c80319c", "parent_id": "b7ad6b7169203331",
             "span_id": "0000000000000001",
         });
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);

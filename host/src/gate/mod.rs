@@ -39,7 +39,7 @@ impl Gate {
     pub(crate) fn new(options: &AccessOptions, keys: Option<Arc<KeyFile>>, seed: u128) -> Option<Arc<Self>> {
         let quotas = options.quotas();
         let addresses = (!quotas.is_empty()).then(|| AddressTable::new(quotas, ADDRESSES_MAX, seed).into());
-        let proxies = Proxies::from(options.trust_proxy.clone());
+        let proxies = options.proxies();
         if addresses.is_none() && keys.is_none() && options.trust_proxy.is_empty() {
             return None;
         }

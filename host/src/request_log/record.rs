@@ -1,6 +1,6 @@
 //! What is to be logged about a request, collected until its answer is over.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::time::Instant;
 
@@ -19,6 +19,8 @@ pub(crate) struct Record {
     pub(crate) begun: Instant,
     pub(crate) time: Timestamp,
     pub(crate) peer: SocketAddr,
+    pub(crate) client: Option<IpAddr>,
+    pub(crate) key: Option<Box<str>>,
     pub(crate) method: Box<str>,
     pub(crate) target: Box<str>,
     pub(crate) http_10: bool,
@@ -45,6 +47,8 @@ impl Drop for Record {
         self.log.log(&RequestEntry {
             time: self.time,
             peer: self.peer,
+            client: self.client,
+            key: self.key.as_deref(),
             method: &self.method,
             target: &self.target,
             http_10: self.http_10,

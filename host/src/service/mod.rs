@@ -40,7 +40,7 @@ use crate::request_log::Record;
 use crate::runtime::Runtime;
 use crate::timer::Timer;
 use crate::watch::panic_message;
-use crate::websocket::Application;
+use crate::websocket::Upgrade;
 use crate::working_memory::WorkingMemory;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -67,7 +67,7 @@ pub(crate) struct Session<R> {
     timer: Mutex<Timer<R>>,
     connection: Arc<Connection>,
     /// What runs on the connection after the answer 101.
-    upgrade: Mutex<Option<Box<dyn Application>>>,
+    upgrade: Mutex<Option<Upgrade>>,
 }
 
 /// An answer before it is [finished](argus_core::api::Caller::finish).
@@ -142,7 +142,7 @@ impl<R: Runtime> Session<R> {
             let Answer { draft, streamed } = answer;
             let reply = visitor.caller().finish(draft);
             self.report(&method, &line, &visitor, &reply, &ids, self.connection.now() - begun);
-            let record = time.and_then(|time| self.record(&line, &reply, &ids, (begun, time)));
+            let record = time.and_then(|time| self.record(&line, &visitor, &reply, &ids, (begun, time)));
             self.respond(reply, streamed, ids, in_flight, record)
         }
     }
@@ -246,6 +246,7 @@ impl<R: Runtime> Session<R> {
     fn record(
         &self,
         line: &RequestHead<'_>,
+        visitor: &Visitor,
         reply: &Reply,
         ids: &Ids,
         (begun, time): (Instant, Timestamp),
@@ -257,6 +258,8 @@ impl<R: Runtime> Session<R> {
             begun,
             time,
             peer: self.peer,
+            client: visitor.caller().client,
+            key: visitor.key_name().map(Into::into),
             method: line.method.into(),
             target: line.target.into(),
             http_10: line.http_10,
@@ -294,6 +297,7 @@ impl<R: Runtime> Session<R> {
             // Beside `Upgrade`, which some refusals have there.
             headers.append(CONNECTION, HeaderValue::from_static("close"));
         }
+        let record = self.upgrade_record(record);
         let body = match streamed {
             None => ReplyBody::whole(reply.body, Some(in_flight)),
             Some(Streamed::Events(events)) => ReplyBody::events(events, in_flight),

@@ -77,7 +77,7 @@ impl<R: Runtime> Session<R> {
         let method = Method::from_bytes(head.method.as_bytes()).unwrap_or_default();
         let reply = visitor.caller().finish(draft);
         self.report(&method, head, visitor, &reply, &ids, Duration::ZERO);
-        let record = self.record(head, &reply, &ids, (self.connection.now(), clock::now()));
+        let record = self.record(head, visitor, &reply, &ids, (self.connection.now(), clock::now()));
         self.respond(reply, None, ids, in_flight, record)
     }
 

@@ -8,8 +8,9 @@ use http::{Request, Response, StatusCode, Version};
 
 use super::{Session, target};
 use crate::reply_body::ReplyBody;
+use crate::request_log::Record;
 use crate::runtime::Runtime;
-use crate::websocket::Application;
+use crate::websocket::{Application, Upgrade};
 
 impl<R: Runtime> Session<R> {
     /// Answers a request for a WebSocket, whatever its path, for [`Exchange::upgrade`](crate::exchange::Exchange).
@@ -37,8 +38,19 @@ impl<R: Runtime> Session<R> {
 
     /// Has `application` run on the connection as soon as this reply, 101, is written.
     pub(super) fn switch(&self, head: Draft, application: Box<dyn Application>) -> Draft {
-        *self.upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some(application);
+        *self.upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some(Upgrade { application, record: None });
         head
+    }
+
+    /// Keeps the record of an answer 101 until its WebSocket ends. Returns that of any other answer.
+    pub(super) fn upgrade_record(&self, record: Option<Box<Record>>) -> Option<Box<Record>> {
+        match &mut *self.upgrade.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(upgrade) => {
+                upgrade.record = record;
+                None
+            }
+            None => record,
+        }
     }
 
     /// The framework has returned an answer with this status. If it is not 101, the connection stays HTTP.
@@ -51,7 +63,7 @@ impl<R: Runtime> Session<R> {
     }
 
     /// What runs on the connection from here on, if the last answer turned it into a WebSocket.
-    pub(crate) fn take_upgrade(&self) -> Option<Box<dyn Application>> {
+    pub(crate) fn take_upgrade(&self) -> Option<Upgrade> {
         self.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
+use argus_core::api::Proxies;
 use argus_core::limit::{Network, Quota, Quotas, Rate, parse_amount, parse_size};
 use clap::Args;
 
@@ -47,6 +48,12 @@ impl AccessOptions {
             requests: self.rate_limit.map(|rate| Quota::new(rate, self.rate_burst)),
             bytes: self.rate_limit_bytes.map(|rate| Quota::new(rate, self.rate_burst_bytes)),
         }
+    }
+
+    /// The trusted proxies.
+    #[must_use]
+    pub fn proxies(&self) -> Proxies {
+        self.trust_proxy.clone().into()
     }
 
     /// Finds two settings that contradict each other.

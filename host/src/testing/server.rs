@@ -107,7 +107,11 @@ impl Server {
             budget: Budget::new(settings.max_inflight_bytes),
             answers: Answers::new(settings.max_answer_bytes, time.clock()),
             streams: StreamHub::new(settings.stream_limits()),
-            admission: Admission::new(Descriptors::raise_limit(), settings.shell.max_connections_per_address),
+            admission: Admission::new(
+                Descriptors::raise_limit(),
+                settings.shell.max_connections_per_address,
+                settings.access.proxies(),
+            ),
             tls,
             request_log: None,
             gate: Gate::new(&settings.access, None, 7),

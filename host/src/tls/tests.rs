@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use argus_core::subscribe::Feed;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tempfile::TempDir;
@@ -268,6 +269,37 @@ fn a_client_that_reads_nothing_is_cut_off() {
             let _ = client.session.reader().read_to_end(&mut Vec::new());
         }
         assert!(!has_ended, "a reset is not announced as an end");
+    }
+}
+
+#[test]
+fn a_websocket_that_was_slow_once_stays_open() {
+    let authority = Authority::new();
+    let server = server(&authority, "--write-timeout 5s --stream-heartbeat 1h");
+    let mut reader = Encrypted {
+        // Room for a handshake, and for a part of an event.
+        connected: server.connect_with_room(4096),
+        session: authority.client("argus.test"),
+        received: Vec::new(),
+        has_ended: false,
+    };
+    reader.exchange();
+    reader.send(
+        b"GET /events/stream HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    assert!(reader.wait_for("\r\n\r\n").starts_with("HTTP/1.1 101 "));
+    let mut writer = Encrypted::connect(&server, authority.client("argus.test"));
+    let event = format!("{{\"event_type\":\"a\",\"timestamp\":0,\"payload\":\"{}\"}}", "x".repeat(9000));
+    let head = "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    writer.send(format!("{head}content-length: {}\r\n\r\n{event}", event.len()).as_bytes());
+    assert!(writer.wait_for("\n").starts_with("HTTP/1.1 201 Created\r\n"));
+    server.node.streams.look(&mut Feed::default(), &server.node.committer.reader()).unwrap();
+    reader.wait_for("x\"}");
+    for _ in 0..3 {
+        server.time.advance(Duration::from_secs(6));
+        reader.exchange();
+        assert!(!reader.connected.is_over(), "the client has taken everything");
     }
 }
 

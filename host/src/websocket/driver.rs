@@ -15,6 +15,7 @@ use super::application::{Application, Outgoing, Step};
 use super::codec::{Codec, Event, State};
 use super::heartbeat::{Beat, Heartbeat};
 use crate::connection::{Connection, HeadError};
+use crate::request_log::Record;
 use crate::runtime::Runtime;
 use crate::socket::Socket;
 use crate::timer::Timer;
@@ -27,8 +28,20 @@ const READ_BYTES: usize = 4096;
 /// might have to be answered. It also is how much is written at a time, unless a message is longer.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
+/// The same if there are more connections than may be large.
+const SMALL_OUTPUT_BYTES_MAX: usize = 4 * 1024;
+
 /// How often one poll writes and reads before other tasks get a turn.
 const ROUNDS_MAX: usize = 16;
+
+/// What the answer 101 turns a connection into.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    pub(crate) application: Box<dyn Application>,
+    /// The request that asked for it, logged when the WebSocket ends. Its answer is complete once a close frame was
+    /// written.
+    pub(crate) record: Option<Box<Record>>,
+}
 
 /// A WebSocket in place of hyper's connection. Poll it in the same way.
 pub(crate) struct Driver<'s, R, I, F> {
@@ -37,6 +50,11 @@ pub(crate) struct Driver<'s, R, I, F> {
     codec: Codec,
     /// Until the WebSocket closes.
     application: Option<Box<dyn Application>>,
+    record: Option<Box<Record>>,
+    /// Whether the system has all that was written; an encrypted stream may keep some of it back. Until then, the
+    /// client counts as one that takes nothing.
+    is_flushed: bool,
+    output_bytes_max: usize,
     heartbeat: Heartbeat,
     timer: Timer<R>,
     phase: Phase,
@@ -65,14 +83,15 @@ pub(crate) enum Ended {
 
 impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R, I, F> {
     /// A WebSocket that has just opened: the answer 101 is written, and `received` was read after the request. A ping
-    /// is sent at each end of a `heartbeat`.
+    /// is sent at each end of a `heartbeat`. Unless it `is_large`, it takes little memory.
     pub(crate) fn new(
         io: WireIo<'s, I, F>,
         received: Bytes,
-        application: Box<dyn Application>,
+        Upgrade { application, record }: Upgrade,
         connection: Arc<Connection>,
         heartbeat: Duration,
         timer: Timer<R>,
+        is_large: bool,
     ) -> Self {
         let now = connection.now();
         connection.state().upgrade_begins();
@@ -83,6 +102,9 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
             connection,
             codec,
             application: Some(application),
+            record,
+            is_flushed: true,
+            output_bytes_max: if is_large { OUTPUT_BYTES_MAX } else { SMALL_OUTPUT_BYTES_MAX },
             heartbeat: Heartbeat::new(heartbeat, now),
             timer,
             phase: Phase::Open,
@@ -116,7 +138,7 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
 
     /// Lets the application send messages.
     fn poll_application(&mut self, cx: &mut Context<'_>, is_draining: bool) {
-        while self.codec.output().len() < OUTPUT_BYTES_MAX
+        while self.codec.output().len() < self.output_bytes_max
             && let Some(application) = &mut self.application
             && let Poll::Ready(step) = application.poll_next(cx, is_draining, &mut Outgoing { codec: &mut self.codec })
         {
@@ -148,14 +170,21 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
         while !self.codec.output().is_empty() {
             match Pin::new(&mut self.io).poll_write(cx, self.codec.output()) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(bytes)) => self.codec.advance(bytes),
+                Poll::Ready(Ok(bytes)) => {
+                    self.codec.advance(bytes);
+                    self.record.iter_mut().for_each(|record| record.sent(bytes, false));
+                }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(has_written),
             }
             has_written = true;
         }
-        if has_written && let Poll::Ready(Err(error)) = Pin::new(&mut self.io).poll_flush(cx) {
-            return Err(error);
+        self.is_flushed &= !has_written;
+        if !self.is_flushed
+            && let Poll::Ready(flushed) = Pin::new(&mut self.io).poll_flush(cx)
+        {
+            flushed?;
+            self.is_flushed = true;
         }
         Ok(has_written)
     }
@@ -168,10 +197,12 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
         match (self.codec.state(), self.phase) {
             (State::Open, _) | (State::Closing, Phase::Lingering(_) | Phase::Ending) => {}
             (State::Closing, Phase::Open) => {
+                self.log_as_complete();
                 self.connection.state().linger_begins(self.connection.now());
                 self.phase = Phase::Lingering(0);
             }
             (State::Closed, _) => {
+                self.log_as_complete();
                 // The client may have sent more before it saw the close frame. Unread input would end the connection
                 // in a reset, which could overtake that frame.
                 self.connection.state().set_body_unread(true);
@@ -181,9 +212,14 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
         }
     }
 
+    /// The last frame was written.
+    fn log_as_complete(&mut self) {
+        self.record.iter_mut().for_each(|record| record.sent(0, true));
+    }
+
     /// Reads once, and handles what has arrived. Returns whether anything has.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        if self.codec.output().len() > OUTPUT_BYTES_MAX {
+        if self.codec.output().len() > self.output_bytes_max {
             return Ok(false);
         }
         let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];

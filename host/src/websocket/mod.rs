@@ -21,7 +21,7 @@ pub use application::{Application, Outgoing, Step};
 pub use echo::Echo;
 pub use message::Message;
 
-pub(crate) use driver::{Driver, Ended};
+pub(crate) use driver::{Driver, Ended, Upgrade};
 pub(crate) use subscriber::Subscriber;
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use futures_util::FutureExt as _;
 
 use super::*;
 use crate::lifecycle::Drained;
+use crate::memory::LARGE_CONNECTIONS;
 use crate::testing::{Connected, End, Server};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -403,6 +406,41 @@ fn an_answer_that_the_framework_replaces_is_no_upgrade() {
     });
     connected.send(UPGRADE.as_bytes());
     assert!(connected.received().starts_with("HTTP/1.1 500 "));
+}
+
+/// Sends without end, and counts its messages.
+#[derive(Debug)]
+struct Fountain(Arc<AtomicUsize>);
+
+impl Application for Fountain {
+    fn message_bytes_max(&self) -> usize {
+        125
+    }
+
+    fn handle_message(&mut self, _: Message, _: &mut Outgoing<'_>) -> Option<SocketClose> {
+        None
+    }
+
+    fn poll_next(&mut self, _: &mut Context<'_>, _: bool, outgoing: &mut Outgoing<'_>) -> Poll<Step> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        outgoing.text(vec![b'f'; 1000].into());
+        Poll::Ready(Step::Sent)
+    }
+}
+
+#[test]
+fn one_of_many_websockets_holds_little_for_a_client_that_takes_nothing() {
+    for (others, expected) in [(0, 64..70), (LARGE_CONNECTIONS, 4..8)] {
+        let server = Server::start("");
+        let _others: Vec<_> = (0..others).map(|_| server.node.lifecycle.permit().now_or_never().unwrap()).collect();
+        let count = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&count);
+        let fountain = move || Box::new(Fountain(Arc::clone(&counting)));
+        let client = Client::over(server.connect_through(1000, move |exchange| ready(exchange.upgrade(fountain()))));
+        let sent = count.load(Ordering::Relaxed);
+        assert!(expected.contains(&sent), "{sent} messages of 1000 bytes with {others} others");
+        drop(client);
+    }
 }
 
 #[test]

@@ -189,6 +189,78 @@ raw.unwrap().close()
     server.stop();
 }
 
+/// Live streams: Server-Sent Events to curl, and a WebSocket to Python, both until the server drains.
+pub(crate) fn streams_events(program: &str) {
+    if !has("curl", &["--version"]) || !has("python3", &["--version"]) {
+        return;
+    }
+    let server = Server::start(program, "streams");
+    let event = r#"[{"event_type":"live","timestamp":0,"payload":1}]"#;
+    let store = || server.curl(&["-H", "content-type: application/json", "--data", event], "/events");
+    assert!(store().status.success());
+    let mut curl = Command::new("curl")
+        .args(["--silent", "--no-buffer", "--max-time", "60", "--cacert", &server.certificate()])
+        .args(["-H", "accept: text/event-stream", &format!("{}/events/stream?after_seq=0", server.url)])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut python = Command::new("python3")
+        .args(["-c", WEBSOCKET, server.address(), &server.certificate()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut outputs = [&mut curl, &mut python].map(|client| BufReader::new(client.stdout.take().unwrap()));
+    // The first event is history. The second is sent once both clients have it, and is live.
+    for seq in ["\"seq\":1,", "\"seq\":2,"] {
+        for output in &mut outputs {
+            let mut line = String::new();
+            while !line.contains(seq) {
+                line.clear();
+                assert_ne!(output.read_line(&mut line).unwrap(), 0, "the stream ends before {seq}");
+            }
+        }
+        if seq == "\"seq\":1," {
+            assert!(store().status.success());
+        }
+    }
+    server.stop();
+    for (mut output, (mut client, end)) in
+        outputs.into_iter().zip([(curl, "event: drain\ndata: {\"after_seq\":2}"), (python, "1001 after_seq=2")])
+    {
+        let mut rest = String::new();
+        output.read_to_string(&mut rest).unwrap();
+        assert!(rest.contains(end), "{end:?} in {rest:?}");
+        assert!(client.wait().unwrap().success());
+    }
+}
+
+/// Prints the messages of a WebSocket, and the code and reason of its close frame. Python has no client of its own.
+const WEBSOCKET: &str = "
+import socket, ssl, struct, sys
+host, port = sys.argv[1].split(':')
+context = ssl.create_default_context(cafile=sys.argv[2])
+stream = context.wrap_socket(socket.create_connection((host, int(port)), 60), server_hostname=host)
+stream.sendall(b'GET /events/stream?after_seq=0 HTTP/1.1\\r\\nhost: x\\r\\n'
+    b'upgrade: websocket\\r\\nconnection: upgrade\\r\\n'
+    b'sec-websocket-version: 13\\r\\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n\\r\\n')
+file = stream.makefile('rb')
+assert file.readline().startswith(b'HTTP/1.1 101 ')
+while file.readline() != b'\\r\\n':
+    pass
+while True:
+    first, length = file.read(2)
+    if length == 126:
+        length, = struct.unpack('>H', file.read(2))
+    payload = file.read(length)
+    if first == 0x88:
+        print(struct.unpack('>H', payload[:2])[0], payload[2:].decode(), flush=True)
+        stream.sendall(bytes([0x88, 0x80 | len(payload)]) + bytes(4) + payload)
+        break
+    if first == 0x81:
+        print(payload.decode(), flush=True)
+assert stream.recv(1) == b'', 'the end of TLS'
+";
+
 /// A client without TLS is told so; certificates are replaced; bad ones keep the server from starting.
 pub(crate) fn explains_itself(program: &str) {
     let server = Server::start(program, "explains");
