@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use argus_core::event::Timestamp;
+use serde_json::json;
 
 use super::key_file::wait_for_status;
 use super::keys::{ALL, File, Key, NEXT, event};
@@ -73,12 +73,22 @@ fn an_idle_stream_ends_with_its_key(ctx: &Context<'_>) -> Outcome {
     expect_revoked(events, websocket, 0)
 }
 
+/// The time in so many seconds, in the form of RFC 3339: a server writes it as that of an event.
+fn time_in(ctx: &Context<'_>, seconds: u64) -> Result<String, Failure> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let time = (now + Duration::from_secs(seconds)).as_millis() as u64;
+    let id = ctx.unique("time");
+    let server = ctx.server()?;
+    server.store(&json!({"id": id, "event_type": "time", "timestamp": time, "payload": null}))?;
+    let events = server.find(&format!("id={id}"))?;
+    let written = events.first().and_then(|event| event["timestamp"].as_str());
+    written.map(str::to_owned).ok_or_else(|| Failure::unmet("the timestamp of an event"))
+}
+
 fn a_stream_ends_when_its_key_expires(ctx: &Context<'_>) -> Outcome {
     // On a slow machine the key may expire before the streams are open.
     for seconds in [2, 8, 32] {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let nanos = i64::try_from((now + Duration::from_secs(seconds)).as_nanos()).unwrap_or(i64::MAX);
-        let entry = format!("scopes = [\"stream\"]\nexpires = {}", Timestamp::from_nanos(nanos));
+        let entry = format!("scopes = [\"stream\"]\nexpires = {}", time_in(ctx, seconds)?);
         let file = File::new(&[all(), NEXT.entry("next", &entry)].concat())?;
         let server = file.start_with(ctx, &[("--stream-heartbeat", "500ms")])?;
         let Ok(websocket) = open_websocket(&server, &NEXT) else { continue };
