@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = cases!["key_file";
 ];
 
 /// Asks until the status is this one.
-fn wait_for_status(server: &Server, request: &Request, status: u16) -> Outcome {
+pub(super) fn wait_for_status(server: &Server, request: &Request, status: u16) -> Outcome {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let found = server.send(request)?.status();

@@ -43,6 +43,7 @@ mod settings;
 mod shell_limits;
 mod stream;
 mod stream_clients;
+mod stream_keys;
 mod stream_readers;
 mod submit;
 mod submit_faults;
@@ -84,6 +85,7 @@ const GROUPS: &[&[Case]] = &[
     cursor::CASES,
     sequence::CASES,
     stream::CASES,
+    stream_keys::CASES,
     stream_readers::CASES,
     stream_clients::CASES,
     fetch::CASES,

@@ -2,7 +2,8 @@
 //! acknowledged.
 //!
 //! After each restart, every acknowledged event must be stored once, with the acknowledged sequence number and content.
-//! A request without an answer must be stored whole or not at all, and a refused one not at all.
+//! A request without an answer must be stored whole or not at all, and a refused one not at all. Clients of the live
+//! stream, which resume when it is cut, must have seen exactly what is stored.
 
 mod audit;
 mod client;
@@ -11,10 +12,10 @@ mod crowd;
 mod damage;
 mod event;
 mod faults;
+mod follower;
 mod full;
 mod ledger;
 mod pause;
-
 mod round;
 mod server;
 mod site;
@@ -44,6 +45,7 @@ Usage: argus-crash [OPTIONS]
       --rounds N         Rounds of load, kill, restart and audit for each runtime [default: 20]
       --runtime NAME     Only this runtime: tokio or smol; or all [default: all]
       --connections N    Clients that submit at once [default: 16]
+      --followers N      Clients that follow the live stream through all rounds [default: 8]
       --seed S           Seed of the random numbers [default: the time]
       --smoke            Short rounds, and no faults after them
       --soak MINUTES     Instead of rounds: slow and idle clients, a full disk and a blocked log at once
@@ -58,6 +60,7 @@ struct Options {
     rounds: u64,
     runtime: String,
     connections: u64,
+    followers: u64,
     seed: u64,
     smoke: bool,
     soak: Option<u64>,
@@ -102,13 +105,22 @@ fn main() -> ExitCode {
 fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seed = now.as_nanos() as u64;
-    let mut options =
-        Options { rounds: 20, runtime: "all".to_owned(), connections: 16, seed, smoke: false, soak: None, help: false };
+    let mut options = Options {
+        rounds: 20,
+        runtime: "all".to_owned(),
+        connections: 16,
+        followers: 8,
+        seed,
+        smoke: false,
+        soak: None,
+        help: false,
+    };
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Long("rounds") => options.rounds = parser.value()?.parse()?,
             Arg::Long("runtime") => options.runtime = parser.value()?.string()?,
             Arg::Long("connections") => options.connections = parser.value()?.parse()?,
+            Arg::Long("followers") => options.followers = parser.value()?.parse()?,
             Arg::Long("seed") => options.seed = parser.value()?.parse()?,
             Arg::Long("smoke") => options.smoke = true,
             Arg::Long("soak") => options.soak = Some(parser.value()?.parse()?),
@@ -136,7 +148,7 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
     // Short log files are reused more often; long ones are the default.
     let log_file_bytes = Random::new(options.seed, 0).pick(&[None, Some(1 << 20), Some(8 << 20)]).copied().flatten();
     let mut site = Site::new(binary, folder, log_file_bytes, options.connections)?;
-    let plan = Plan { rounds: options.rounds, smoke: options.smoke, seed: options.seed };
+    let plan = Plan { rounds: options.rounds, smoke: options.smoke, seed: options.seed, followers: options.followers };
     println!(
         "{runtime}: log files of {} bytes",
         log_file_bytes.map_or("the default number of".to_owned(), |bytes| bytes.to_string())
@@ -147,7 +159,7 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
     println!(
         "{runtime}: {} rounds, {} kills, {} SIGTERMs and {} copies in {:.1} s; {} events acknowledged in {} requests, \
          {} duplicates recognised, {} of {} unanswered requests were stored, {} refused; \
-         {} events stored, slowest start {} ms",
+         {} events stored, slowest start {} ms; {} followers of the live stream were cut {} times, and missed nothing",
         options.rounds,
         tally.kills,
         tally.terminations,
@@ -161,6 +173,8 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
         sums.refused,
         site.ledger.len(),
         tally.slowest_start.as_millis(),
+        options.followers,
+        tally.cuts,
     );
     Ok(())
 }

@@ -7,6 +7,7 @@ use argus_conformance::launcher::{Launcher as _, Running, Signal};
 use argus_conformance::random::Random;
 
 use crate::copy;
+use crate::follower::Followers;
 use crate::ledger::{Sums, all_answered};
 use crate::server::{signal, terminate, with_log};
 use crate::site::{BROAD, HEAVY, LIGHT, MIXED, Shape, Site, millis};
@@ -30,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) smoke: bool,
     /// The seed of the random numbers.
     pub(crate) seed: u64,
+    /// The number of clients that follow the live stream.
+    pub(crate) followers: u64,
 }
 
 /// How the server of a round ends.
@@ -58,6 +61,8 @@ pub(crate) struct Tally {
     pub(crate) copies: u64,
     /// The longest time from the start of a process to its first line of output.
     pub(crate) slowest_start: Duration,
+    /// How often live streams were cut and resumed.
+    pub(crate) cuts: u64,
 }
 
 /// Runs all rounds; calls `report` with a line for each.
@@ -68,27 +73,35 @@ pub(crate) struct Tally {
 pub(crate) fn run(site: &mut Site, plan: Plan, report: impl Fn(&str)) -> Result<Tally, (u64, String)> {
     let mut tally = Tally::default();
     let mut server = site.start().map_err(|error| (0, error))?;
+    let mut followers = Followers::start(plan.followers, plan.seed);
+    followers.follow(Some(server.address()));
     for number in 1..=plan.rounds {
         let mut random = Random::new(plan.seed, number);
-        server =
-            round(site, server, plan, number, &mut random, &mut tally, &report).map_err(|error| (number, error))?;
+        let begun = (server, &mut followers);
+        server = round(site, begun, plan, number, &mut random, &mut tally, &report).map_err(|error| (number, error))?;
     }
     // After the last round the server is stopped properly.
-    let finish = |mut server: Box<dyn Running>| -> Result<(), String> {
+    let finish = |mut server: Box<dyn Running>, mut followers: Followers| -> Result<u64, String> {
+        followers.follow(None);
         terminate(server.as_mut())?;
         check(site, End::Terminate)?;
         let server = site.start()?;
         closed(server.as_ref()).map_err(|error| with_log(&error, server.as_ref()))?;
-        crate::audit::everything(server.address(), &site.ledger)
+        crate::audit::everything(server.address(), &site.ledger)?;
+        followers.follow(Some(server.address()));
+        followers.audit(&site.ledger)?;
+        followers.follow(None);
+        drop(server);
+        followers.stop()
     };
-    finish(server).map_err(|error| (plan.rounds, error))?;
+    tally.cuts = finish(server, followers).map_err(|error| (plan.rounds, error))?;
     tally.terminations += 1;
     Ok(tally)
 }
 
 fn round(
     site: &mut Site,
-    mut server: Box<dyn Running>,
+    (mut server, followers): (Box<dyn Running>, &mut Followers),
     plan: Plan,
     number: u64,
     random: &mut Random,
@@ -106,6 +119,8 @@ fn round(
     let attempts = site.load(server.address(), shape, random, |ledger| {
         wait(time);
         copied = planned.take().map(|plan| plan.run(ledger)).transpose()?;
+        // They stay with this server until it ends.
+        followers.follow(None);
         match end {
             End::Kill | End::KillInStart(_) | End::KillTwice => signal(server.as_ref(), Signal::Kill)?,
             End::Terminate => terminate(server.as_mut())?,
@@ -143,6 +158,8 @@ fn round(
     let all = number.is_multiple_of(ROUNDS_TO_A_FULL_AUDIT);
     let sums =
         site.audit(server.address(), &attempts, random, all).map_err(|error| with_log(&error, server.as_ref()))?;
+    followers.follow(Some(server.address()));
+    followers.audit(&site.ledger).map_err(|error| with_log(&error, server.as_ref()))?;
     tally.copies += u64::from(copied.is_some());
     let copied = copied.map(|copy| copy.audit(&site.ledger)).transpose()?;
     let audited = begun.elapsed().saturating_sub(started);

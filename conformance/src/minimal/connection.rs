@@ -215,7 +215,7 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
         Content::Live(live) => {
             let (transport, filter, last_seq) = *live;
             // Counted before the client knows of it.
-            let open = Open::new(&server.streams, transport, filter, last_seq);
+            let open = Open::new(&server.streams, transport, filter, last_seq, visitor.key().cloned());
             let written = match transport {
                 Transport::ServerSentEvents => write_live(server, stream, &reply, (open, &mut sent.bytes), &ids, head),
                 Transport::WebSocket => stream

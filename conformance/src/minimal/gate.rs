@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use argus_core::api::{self, Caller, Draft, Meters, ProblemKind, Proxies, Reply};
-use argus_core::auth::Keys;
+use argus_core::auth::{Key, Keys};
 use argus_core::clock::Moment;
 use argus_core::limit::{ADDRESSES_MAX, AddressTable, ClientNetwork, Meter, Quotas, Verdict};
 use signal_hook::consts::SIGHUP;
@@ -128,6 +128,13 @@ impl Gate {
         Visitor { gate: self, keys, caller: Caller::default() }
     }
 
+    /// Whether a key is still in force, unchanged.
+    pub(crate) fn still_has(&self, key: &Key) -> bool {
+        let Some(keys) = &self.keys else { return false };
+        let loaded = Arc::clone(&locked(keys));
+        loaded.keys.still_has(key, moment().wall)
+    }
+
     /// The counters of the keys in force.
     pub(crate) fn counters(&self) -> BTreeMap<String, KeyCounters> {
         let Some(keys) = &self.keys else { return BTreeMap::new() };
@@ -142,6 +149,11 @@ impl Visitor<'_> {
     pub(crate) fn gate(&self, now: Moment) -> api::Gate<'_> {
         let keys = self.keys.as_ref().map(|loaded| &loaded.keys);
         api::Gate { now, proxies: &self.gate.proxies, meters: self, keys }
+    }
+
+    /// The key of the request.
+    pub(crate) fn key(&self) -> Option<&Key> {
+        self.keys.as_ref()?.keys.as_slice().get(self.caller.key?)
     }
 
     /// Counts what has arrived of a body.
@@ -173,8 +185,7 @@ impl Visitor<'_> {
     }
 
     fn count(&self, count: impl FnOnce(&mut KeyCounters)) {
-        let key = self.caller.key.and_then(|key| self.keys.as_ref()?.keys.as_slice().get(key));
-        if let Some(key) = key {
+        if let Some(key) = self.key() {
             count(locked(&self.gate.counters).entry(key.name.as_str().to_owned()).or_default());
         }
     }

@@ -36,14 +36,14 @@ pub(crate) struct Counts {
     /// The open ones, in the order of [`Transport::ALL`].
     pub(crate) open: [u64; 2],
     /// The ended ones, by reason.
-    pub(crate) ended: [(&'static str, u64); 4],
+    pub(crate) ended: [(&'static str, u64); 5],
     /// Events sent.
     pub(crate) sent: u64,
 }
 
 impl Streams {
     pub(crate) fn new(limits: StreamLimits) -> Arc<Self> {
-        let ended = ["client", "slow", "drain", "error"].map(|reason| (reason, 0));
+        let ended = ["client", "slow", "drain", "revoked", "error"].map(|reason| (reason, 0));
         let shared = Shared { hub: Hub::new(limits), counts: Counts { ended, ..Counts::default() } };
         Arc::new(Self { shared: Mutex::new(shared), fed: Condvar::new() })
     }

@@ -6,6 +6,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use argus_core::api::{Notice, SSE_HEARTBEAT, SSE_OPENING, Transport, write_sse_messages, write_sse_notice};
+use argus_core::auth::Key;
 use argus_core::query::Filter;
 use argus_core::subscribe::{Found, Live, Message, Subscription};
 
@@ -29,6 +30,8 @@ pub(crate) struct Open<'s> {
     subscription: Subscription,
     /// The sequence number of the last event sent, or where the stream began.
     sent: u64,
+    /// The key of the request, if keys are needed.
+    key: Option<Key>,
     reason: &'static str,
 }
 
@@ -65,7 +68,7 @@ pub(crate) fn serve(
             (presence, sent_at) = (Presence::new(), Instant::now());
         }
         match notice {
-            Some(Notice::Slow { .. } | Notice::Drain { .. }) => return Ok(()),
+            Some(Notice::Slow { .. } | Notice::Drain { .. } | Notice::Revoked { .. }) => return Ok(()),
             Some(Notice::Gap { .. }) | None => {}
         }
     }
@@ -73,11 +76,17 @@ pub(crate) fn serve(
 
 impl<'s> Open<'s> {
     /// Begins a stream. `last_seq` is the number in the head of the answer.
-    pub(crate) fn new(streams: &'s Streams, transport: Transport, filter: Filter, last_seq: u64) -> Self {
+    pub(crate) fn new(
+        streams: &'s Streams,
+        transport: Transport,
+        filter: Filter,
+        last_seq: u64,
+        key: Option<Key>,
+    ) -> Self {
         let mut shared = streams.lock();
         shared.counts.opened(transport);
         let subscription = Subscription::new(shared.hub.open(), filter, last_seq);
-        Self { streams, transport, sent: subscription.position(), subscription, reason: "client" }
+        Self { streams, transport, sent: subscription.position(), subscription, key, reason: "client" }
     }
 
     /// The sequence number of the last event sent, or where the stream began.
@@ -94,6 +103,10 @@ impl<'s> Open<'s> {
         if server.is_draining() {
             self.reason = "drain";
             return Ok(Some(Notice::Drain { after_seq: self.sent }));
+        }
+        if self.key.as_ref().is_some_and(|key| !server.gate.still_has(key)) {
+            self.reason = "revoked";
+            return Ok(Some(Notice::Revoked { after_seq: self.sent }));
         }
         let notice = self.advance(server, batch)?;
         if let Some(last) = batch.last() {

@@ -70,6 +70,7 @@ fn send(server: &Server, socket: &mut WebSocket<Wire<'_>>, open: &mut Open<'_>) 
         Some(Notice::Gap { first_seq }) => (Some(socket_gap(first_seq).into()), None),
         Some(Notice::Slow { after_seq }) => (None, Some(SocketClose::slow(after_seq))),
         Some(Notice::Drain { after_seq }) => (None, Some(SocketClose::draining(after_seq))),
+        Some(Notice::Revoked { after_seq }) => (None, Some(SocketClose::revoked(after_seq))),
     };
     for text in batch.into_iter().map(|message| message.json).chain(gap) {
         let frame = Frame::message(text, OpCode::Data(Data::Text), true);

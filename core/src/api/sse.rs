@@ -34,6 +34,11 @@ pub enum Notice {
         /// The sequence number to resume after: that of the last event sent.
         after_seq: u64,
     },
+    /// The key of the request was removed or changed, or has expired, and the stream ends here.
+    Revoked {
+        /// The sequence number to resume after, with another key: that of the last event sent.
+        after_seq: u64,
+    },
 }
 
 /// Appends events: the id is the sequence number, so a browser sends it back in `Last-Event-ID`.
@@ -59,6 +64,7 @@ pub fn write_sse_notice(notice: Notice, out: &mut Vec<u8>) {
         Notice::Gap { first_seq } => ("gap", "first_seq", first_seq),
         Notice::Slow { after_seq } => ("slow", "after_seq", after_seq),
         Notice::Drain { after_seq } => ("drain", "after_seq", after_seq),
+        Notice::Revoked { after_seq } => ("revoked", "after_seq", after_seq),
     };
     if let Notice::Gap { first_seq } = notice {
         out.extend_from_slice(b"id: ");
@@ -99,6 +105,7 @@ mod tests {
         for (notice, text) in [
             (Notice::Gap { first_seq: 5 }, "id: 4\nevent: gap\ndata: {\"first_seq\":5}\n\n"),
             (Notice::Slow { after_seq: 0 }, "event: slow\ndata: {\"after_seq\":0}\n\n"),
+            (Notice::Revoked { after_seq: 9 }, "event: revoked\ndata: {\"after_seq\":9}\n\n"),
             (Notice::Drain { after_seq: u64::MAX }, "event: drain\ndata: {\"after_seq\":18446744073709551615}\n\n"),
         ] {
             assert_eq!(written(|out| write_sse_notice(notice, out)), text);

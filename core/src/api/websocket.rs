@@ -159,6 +159,13 @@ impl SocketClose {
         Self { code: 1003, reason: "this stream takes no messages; close the connection to end it".into() }
     }
 
+    /// 1008: the key of the request is no longer valid. The stream can be resumed with another one after the event
+    /// `after_seq`.
+    #[must_use]
+    pub fn revoked(after_seq: u64) -> Self {
+        Self { code: 1008, reason: format!("after_seq={after_seq}") }
+    }
+
     /// 1011: the stream cannot go on; the log of Argus says why. It can be resumed after the event `after_seq`.
     #[must_use]
     pub fn failed(after_seq: u64) -> Self {
@@ -292,6 +299,7 @@ mod tests {
         let all = [
             SocketClose::draining(most),
             SocketClose::unsupported(),
+            SocketClose::revoked(most),
             SocketClose::failed(most),
             SocketClose::slow(most),
         ];

@@ -1,5 +1,6 @@
 //! Keys, rate limits and trusted proxies: what the core's checks need, behind locks.
 
+mod held_key;
 mod key_file;
 mod loaded_keys;
 mod visitor;
@@ -14,6 +15,7 @@ use argus_core::limit::{ADDRESSES_MAX, AddressTable, ClientNetwork, Meter, Verdi
 
 use crate::settings::AccessOptions;
 
+pub(crate) use held_key::HeldKey;
 pub(crate) use key_file::{KeyFile, KeyFileProblem, KeyText};
 pub(crate) use loaded_keys::LoadedKeys;
 pub(crate) use visitor::Visitor;
@@ -62,6 +64,13 @@ impl Pass {
     /// The keys, if there are any.
     pub(crate) fn keys(&self) -> Option<&LoadedKeys> {
         self.keys.as_deref()
+    }
+
+    /// The key at this index, for an answer that lasts.
+    fn hold(&self, key: usize) -> Option<HeldKey> {
+        let (file, keys) = (self.gate.keys.as_ref()?, self.keys.as_ref()?);
+        let key = keys.keys().as_slice().get(key)?.clone();
+        Some(HeldKey::new(key, Arc::clone(file), Arc::clone(keys)))
     }
 
     fn key_meter(&self, key: usize) -> Option<(argus_core::limit::Quotas, MutexGuard<'_, Meter>)> {

@@ -3,7 +3,7 @@
 use argus_core::api::{Caller, Reply};
 use argus_core::repository::Receipt;
 
-use super::Pass;
+use super::{HeldKey, Pass};
 use crate::clock;
 use crate::metrics::KeyCounters;
 
@@ -27,6 +27,11 @@ impl Visitor {
     /// The name of the key.
     pub(crate) fn key_name(&self) -> Option<&str> {
         self.pass.as_ref()?.keys()?.name(self.caller.key?)
+    }
+
+    /// The key, for an answer that lasts. `None` without one: everything is open.
+    pub(crate) fn hold_key(&self) -> Option<HeldKey> {
+        self.pass.as_ref()?.hold(self.caller.key?)
     }
 
     /// Counts what has arrived of a body.

@@ -24,6 +24,8 @@ pub enum StreamEnd {
     Slow,
     /// The server drains, and the client was told.
     Drain,
+    /// The key of the request is no longer valid, and the client was told.
+    Revoked,
     /// Stored events could not be read.
     Error,
 }
@@ -33,7 +35,7 @@ pub enum StreamEnd {
 pub struct OpenStream(IntGauge);
 
 impl StreamEnd {
-    const ALL: [Self; 4] = [Self::Client, Self::Slow, Self::Drain, Self::Error];
+    const ALL: [Self; 5] = [Self::Client, Self::Slow, Self::Drain, Self::Revoked, Self::Error];
 
     /// The name in logs and metrics.
     #[must_use]
@@ -42,6 +44,7 @@ impl StreamEnd {
             Self::Client => "client",
             Self::Slow => "slow",
             Self::Drain => "drain",
+            Self::Revoked => "revoked",
             Self::Error => "error",
         }
     }

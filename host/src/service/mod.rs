@@ -217,7 +217,7 @@ impl<R: Runtime> Session<R> {
                 let route = read.route();
                 (route, Box::pin(self.read_by(deadline, read)).await)
             }
-            Action::Stream(stream) => (Route::Stream, Box::pin(self.stream(deadline, stream)).await),
+            Action::Stream(stream) => (Route::Stream, Box::pin(self.stream(deadline, stream, visitor)).await),
             Action::Metrics(metrics) => {
                 let done = self.within(deadline, Box::pin(self.render(metrics))).await;
                 (Route::Metrics, done.unwrap_or(Err(Refusal::ReadTimeout)))

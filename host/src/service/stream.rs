@@ -6,13 +6,14 @@ use argus_core::api::{Refusal, Stream, Transport};
 use argus_core::repository::Reader;
 
 use super::{Answer, Elapsed, Session, Streamed};
+use crate::gate::Visitor;
 use crate::runtime::Runtime;
 use crate::streams::{StreamReader, server_sent_events};
 use crate::websocket::Subscriber;
 
 impl<R: Runtime> Session<R> {
     /// Begins a stream before the deadline, which does not apply to the stream itself.
-    pub(super) async fn stream(&self, deadline: Instant, stream: Stream) -> Result<Answer, Refusal> {
+    pub(super) async fn stream(&self, deadline: Instant, stream: Stream, visitor: &Visitor) -> Result<Answer, Refusal> {
         let node = &self.service.node;
         let snapshot = match node.committer.reader() {
             Reader::Current(snapshot) => snapshot,
@@ -29,18 +30,13 @@ impl<R: Runtime> Session<R> {
             return Ok(draft.into());
         }
         self.connection.state().live_begins();
-        let events = match stream.transport() {
+        let (runtime, transport) = (self.service.runtime.clone(), stream.transport());
+        let reader = StreamReader::open(node, runtime.clone(), stream, last_seq, self.peer, visitor.hold_key());
+        let events = match transport {
             Transport::ServerSentEvents => {
-                let runtime = self.service.runtime.clone();
-                let reader = StreamReader::open(node, runtime.clone(), stream, last_seq, self.peer);
-                let heartbeat = node.settings.stream_heartbeat;
-                server_sent_events(reader, runtime, node.clock.clone(), heartbeat)
+                server_sent_events(reader, runtime, node.clock.clone(), node.settings.stream_heartbeat)
             }
-            Transport::WebSocket => {
-                let runtime = self.service.runtime.clone();
-                let reader = StreamReader::open(node, runtime, stream, last_seq, self.peer);
-                return Ok(self.switch(draft, Box::new(Subscriber::new(reader))).into());
-            }
+            Transport::WebSocket => return Ok(self.switch(draft, Box::new(Subscriber::new(reader))).into()),
         };
         Ok(Answer { draft, streamed: Some(Streamed::Events(events)) })
     }

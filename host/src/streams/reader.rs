@@ -13,6 +13,8 @@ use argus_core::api::{Notice, READ_BUDGET, Refusal, Stream, Transport};
 use argus_core::subscribe::{Found, Live, Message, ReaderId, Subscription};
 
 use crate::answers::Admitted;
+use crate::clock;
+use crate::gate::HeldKey;
 use crate::lifecycle::DrainWatch;
 use crate::memory::LARGE_CONNECTIONS;
 use crate::metrics::{OpenStream, StreamEnd};
@@ -41,6 +43,8 @@ pub struct StreamReader<R> {
     reader: ReaderId,
     state: State,
     drain: DrainWatch,
+    /// `None` if everything is open.
+    key: Option<HeldKey>,
     /// The sequence number of the last event handed out, or where the stream began.
     sent: u64,
     events: u64,
@@ -56,7 +60,7 @@ pub struct StreamReader<R> {
 pub enum StreamItem {
     /// Events, at least one: about as many as fit into a piece of an answer.
     Messages(Vec<Message>),
-    /// Something to tell the client. After [`Notice::Slow`] and [`Notice::Drain`], the stream ends.
+    /// Something to tell the client. After all but [`Notice::Gap`], the stream ends.
     Notice(Notice),
 }
 
@@ -77,8 +81,15 @@ enum State {
 }
 
 impl<R: Runtime> StreamReader<R> {
-    /// A reader for a request. `last_seq` is the number in the head of the answer.
-    pub(crate) fn open(node: &Arc<Node>, runtime: R, stream: Stream, last_seq: u64, peer: SocketAddr) -> Self {
+    /// A reader for a request with this key, if keys are needed. `last_seq` is the number in the head of the answer.
+    pub(crate) fn open(
+        node: &Arc<Node>,
+        runtime: R,
+        stream: Stream,
+        last_seq: u64,
+        peer: SocketAddr,
+        key: Option<HeldKey>,
+    ) -> Self {
         let transport = stream.transport();
         let reader = node.streams.open();
         let subscription = Subscription::new(reader, stream.into_filter(), last_seq);
@@ -88,6 +99,7 @@ impl<R: Runtime> StreamReader<R> {
             sent: subscription.position(),
             state: State::Ready(Box::new(subscription)),
             drain: DrainWatch::new(Arc::clone(&node.lifecycle)),
+            key,
             events: 0,
             begun: node.clock.now(),
             peer,
@@ -111,6 +123,10 @@ impl<R: Runtime> StreamReader<R> {
         }
         if self.drain.has_begun(cx) {
             return Poll::Ready(Some(Ok(self.finish(StreamEnd::Drain, Notice::Drain { after_seq: self.sent }))));
+        }
+        // Whoever is woken with something to send, or to show that the connection is alive, comes by here.
+        if self.key.as_mut().is_some_and(|key| !key.is_valid(clock::now())) {
+            return Poll::Ready(Some(Ok(self.finish(StreamEnd::Revoked, Notice::Revoked { after_seq: self.sent }))));
         }
         loop {
             match std::mem::replace(&mut self.state, State::Over) {

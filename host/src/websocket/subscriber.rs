@@ -47,6 +47,7 @@ impl<R: Runtime> Application for Subscriber<R> {
             }
             Some(Ok(StreamItem::Notice(Notice::Slow { after_seq }))) => Step::Close(SocketClose::slow(after_seq)),
             Some(Ok(StreamItem::Notice(Notice::Drain { after_seq }))) => Step::Close(SocketClose::draining(after_seq)),
+            Some(Ok(StreamItem::Notice(Notice::Revoked { after_seq }))) => Step::Close(SocketClose::revoked(after_seq)),
             // The reader has logged why. `None` comes only after the end, which closes the WebSocket.
             Some(Err(_)) | None => Step::Close(SocketClose::failed(self.reader.sent())),
         })

@@ -40,12 +40,21 @@ const RESUME_GROWTH: usize = 5;
 pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
     measure_many(subject, scale, report)?;
     measure_ingestion(subject, scale, report)?;
-    measure_one(subject, scale, report)?;
+    measure_one(subject, scale, (Transport::ServerSentEvents, "SSE"), report)?;
+    measure_one(subject, scale, (Transport::WebSocket, "WebSocket"), report)?;
     measure_resume(subject, scale, report)
 }
 
-/// One stream: a socket, and what was received and is not a whole line yet.
+/// How a stream comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    ServerSentEvents,
+    WebSocket,
+}
+
+/// One stream: a socket, and what was received and is not whole yet.
 struct Reader {
+    transport: Transport,
     socket: mio::net::TcpStream,
     rest: Vec<u8>,
     /// The events so far: their sequence numbers, and when they came.
@@ -53,18 +62,22 @@ struct Reader {
 }
 
 impl Reader {
-    fn open(address: SocketAddr, query: &str) -> Result<Self> {
+    fn open(address: SocketAddr, transport: Transport, query: &str) -> Result<Self> {
         let mut socket = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
-        socket.write_all(request(query).as_bytes())?;
+        socket.write_all(request(transport, query).as_bytes())?;
+        let opening: &[u8] = match transport {
+            Transport::ServerSentEvents => b"retry: 1000\n\n\r\n",
+            Transport::WebSocket => b"\r\n\r\n",
+        };
         // The opening shows that the stream has begun.
         let (mut begun, mut byte) = (Vec::new(), [0]);
         socket.set_read_timeout(Some(PATIENCE))?;
-        while !begun.ends_with(b"retry: 1000\n\n\r\n") {
+        while !begun.ends_with(opening) {
             ensure!(socket.read(&mut byte)? == 1, "a stream ended: {}", begun.escape_ascii());
             begun.extend_from_slice(&byte);
         }
         socket.set_nonblocking(true)?;
-        Ok(Self { socket: mio::net::TcpStream::from_std(socket), rest: Vec::new(), seen: Vec::new() })
+        Ok(Self { transport, socket: mio::net::TcpStream::from_std(socket), rest: Vec::new(), seen: Vec::new() })
     }
 
     /// Reads what has arrived.
@@ -80,9 +93,17 @@ impl Reader {
         }
     }
 
-    /// Notes the ids. Chunk sizes are lines of their own, since pieces of a stream end with an empty line.
+    /// Notes the sequence numbers.
     fn take(&mut self, received: &[u8], now: Instant) {
         self.rest.extend_from_slice(received);
+        match self.transport {
+            Transport::ServerSentEvents => self.take_lines(now),
+            Transport::WebSocket => self.take_frames(now),
+        }
+    }
+
+    /// Chunk sizes are lines of their own, since pieces of a stream end with an empty line.
+    fn take_lines(&mut self, now: Instant) {
         let end = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         for line in self.rest.get(..end).unwrap_or_default().split(|byte| *byte == b'\n') {
             let id = line.strip_prefix(b"id: ").and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
@@ -90,10 +111,43 @@ impl Reader {
         }
         self.rest.drain(..end);
     }
+
+    /// Frames of a server (RFC 6455, section 5.2): each message is one frame, without a mask. Events have no 64-bit
+    /// lengths here.
+    fn take_frames(&mut self, now: Instant) {
+        let (mut end, mut rest) = (0, self.rest.as_slice());
+        loop {
+            let (head, length) = match rest {
+                [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([*high, *low]))),
+                [_, length @ ..126, ..] => (2, usize::from(*length)),
+                _ => break,
+            };
+            let Some((frame, next)) = rest.split_at_checked(head + length) else { break };
+            (end, rest) = (end + frame.len(), next);
+            // Pings have no content.
+            self.seen.extend(seq(frame).map(|seq| (seq, now)));
+        }
+        self.rest.drain(..end);
+    }
 }
 
-fn request(query: &str) -> String {
-    format!("GET /events/stream{query} HTTP/1.1\r\nHost: bench\r\n\r\n")
+/// The sequence number of an event, which stands after its id.
+fn seq(event: &[u8]) -> Option<u64> {
+    const NAME: &[u8] = b"\"seq\":";
+    let at = event.windows(NAME.len()).position(|part| part == NAME)?;
+    let digits = event.get(at + NAME.len()..)?.split(|byte| !byte.is_ascii_digit()).next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn request(transport: Transport, query: &str) -> String {
+    let upgrade = match transport {
+        Transport::ServerSentEvents => "",
+        Transport::WebSocket => {
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        }
+    };
+    format!("GET /events/stream{query} HTTP/1.1\r\nHost: bench\r\n{upgrade}\r\n")
 }
 
 /// Reads all streams on a thread of its own until each has had enough, by its number.
@@ -139,7 +193,9 @@ fn followed(done: &mpsc::Receiver<Result<Vec<Reader>>>) -> Result<Vec<Reader>> {
 }
 
 fn open_many(server: &Server) -> Result<Vec<Reader>> {
-    (0..READERS).map(|reader| Reader::open(server.address, &format!("?type=t{}", reader % FILTERS))).collect()
+    let open =
+        |reader| Reader::open(server.address, Transport::ServerSentEvents, &format!("?type=t{}", reader % FILTERS));
+    (0..READERS).map(open).collect()
 }
 
 /// A thousand readers at ten thousand events a second: each sees exactly its events, and how late.
@@ -224,7 +280,12 @@ fn measure_ingestion(subject: &Subject, scale: &Scale, report: &mut Report) -> R
 }
 
 /// One reader of all events, first from history and then live.
-fn measure_one(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
+fn measure_one(
+    subject: &Subject,
+    scale: &Scale,
+    (transport, name): (Transport, &str),
+    report: &mut Report,
+) -> Result<()> {
     let (requests, _) = batch_requests(&stream(scale.events, &mut Random::new(4)), scale.batch);
     let events = u64::try_from(scale.events)?;
     let (mut history, mut live) = (Vec::new(), Vec::new());
@@ -232,18 +293,18 @@ fn measure_one(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<
         let server = subject.start()?;
         let is_all =
             move |_: usize, seen: &[(u64, Instant)]| seen.len() >= usize::try_from(events).unwrap_or(usize::MAX);
-        let done = follow(vec![Reader::open(server.address, "")?], is_all);
+        let done = follow(vec![Reader::open(server.address, transport, "")?], is_all);
         let begun = Instant::now();
         batches::load(&server, &requests, stored)?;
         live.push(rate(events, check_all(&followed(&done)?, events)?.saturating_duration_since(begun)));
         let begun = Instant::now();
-        let done = follow(vec![Reader::open(server.address, "?after_seq=0")?], is_all);
+        let done = follow(vec![Reader::open(server.address, transport, "?after_seq=0")?], is_all);
         history.push(rate(events, check_all(&followed(&done)?, events)?.saturating_duration_since(begun)));
     }
     for (what, rates) in [("live, beside the writers", live), ("from history", history)] {
         let rate = median(&rates);
         report.add(Row {
-            measure: format!("one stream of all events, {what}"),
+            measure: format!("one stream of all events, {name}, {what}"),
             subject: subject.name,
             figure: format!("{} events/s", rounded(rate)),
             floor: String::new(),
@@ -275,7 +336,8 @@ fn measure_resume(subject: &Subject, scale: &Scale, report: &mut Report) -> Resu
         let begun = Instant::now();
         let mut socket = TcpStream::connect(server.address)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        socket.write_all(request(&format!("?after_seq={}", events - 100)).as_bytes())?;
+        let query = format!("?after_seq={}", events - 100);
+        socket.write_all(request(Transport::ServerSentEvents, &query).as_bytes())?;
         let (mut received, mut buffer) = (Vec::new(), [0; 4096]);
         while !received.windows(4).any(|part| part == b"id: ") {
             let length = socket.read(&mut buffer)?;
