@@ -16,7 +16,8 @@ pub(super) const CASES: &[Case] = cases!["shell_limits";
         too_many_fields_are_refused, sizes_come_before_everything_else,
     ],
     "Routes": [
-        one_address_has_few_connections, the_connections_of_a_trusted_proxy_are_not_limited, idle_connections_are_counted, slow_heads_are_counted, slow_bodies_are_counted,
+        one_address_has_few_connections, the_connections_of_a_trusted_proxy_are_not_limited,
+        idle_connections_are_counted, slow_heads_are_counted, slow_bodies_are_counted,
         readers_that_stop_are_counted, slow_clients_do_not_spoil_a_drain,
     ],
 ];

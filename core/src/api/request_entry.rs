@@ -54,7 +54,8 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 
 impl RequestEntry<'_> {
     /// A line in the Common Log Format, with its end: address of the client, a dash, name of the key or a dash, time in
-    /// UTC, request line, status, bytes of the body. In the request line, `"` and `\` are escaped, and other bytes than visible ASCII are written `\xhh`.
+    /// UTC, request line, status, bytes of the body. In the request line, `"` and `\` are escaped, and other bytes than
+    /// visible ASCII are written `\xhh`.
     pub fn write_clf(&self, line: &mut Vec<u8>) {
         let (client, key) = (self.client.unwrap_or(self.peer.ip()), self.key.unwrap_or("-"));
         line.extend_from_slice(format!("{client} - {key} [{}] \"", clf_time(self.time)).as_bytes());
@@ -231,7 +232,8 @@ mod tests {
         let expected = json!({
             "time": "2000-10-10T13:55:36Z", "peer": "[2001:db8::1]:5000", "method": "GET", "target": "/events?limit=1",
             "version": "1.1", "status": 200, "bytes": 2326, "complete": false, "duration_us": 1500, "request_id": "id",
-            "client": "192.0.2.1", "key": "web", "problem": "overloaded", "trace_id": "0af7651916cd43dd8448eb211c80319c", "parent_id": "b7ad6b7169203331",
+            "client": "192.0.2.1", "key": "web", "problem": "overloaded",
+            "trace_id": "0af7651916cd43dd8448eb211c80319c", "parent_id": "b7ad6b7169203331",
             "span_id": "0000000000000001",
         });
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
