@@ -235,6 +235,9 @@ fn a_key_in_the_query(ctx: &Context<'_>) -> Outcome {
     expect_unauthorized(&post("key=")?, "Bearer error=\"invalid_token\"")?;
     let record = format!("/events?type=web.x&time=now&key={}", WEB.text);
     server.send(&Request::post(&record, "application/json", "{\"a\":1}"))?.expect(201)?;
+    // A browser sends the credentials that a proxy has asked for along.
+    let record = Request::post(&record, "application/json", "{\"a\":1}").header("authorization", "Basic YTpi");
+    server.send(&record)?.expect(201)?;
     expect_unauthorized(&server.get(&format!("/events?key={}", ALL.text))?, "Bearer")?;
     let refused = ALL.get(&server, &format!("/events?key={}", ALL.text))?;
     refused.problem_naming(400, "key")?;
