@@ -161,7 +161,12 @@ fn the_answer_has_these_fields_and_nothing_follows_it() {
     fields.retain(|(name, _)| !matches!(*name, "date" | "x-request-id"));
     assert_eq!(
         fields,
-        [("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")]
+        [
+            ("upgrade", "websocket"),
+            ("connection", "Upgrade"),
+            ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+            ("x-content-type-options", "nosniff"),
+        ]
     );
     assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"));
 }
