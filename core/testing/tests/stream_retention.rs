@@ -1,4 +1,5 @@
-//! Retention removes events before a live stream has got to them. The feed must not pass over the place where they were.
+//! Retention removes events before a live stream has got to them. The feed must not pass over the place where they
+//! were.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

@@ -21,6 +21,10 @@ pub(in super::super) struct ZstdEncoder {
 
 impl ZstdEncoder {
     pub(super) fn encode(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        // A frame of nothing would not begin before its end is written.
+        if piece.is_empty() {
+            return;
+        }
         if self.is_open {
             out.extend_from_slice(&FRAME_END);
         }
