@@ -260,6 +260,6 @@ fn metrics_count_streams(ctx: &Context<'_>) -> Outcome {
     wait_for_metric(&server, OPEN, 0.0)?;
     let page = server.get("/metrics")?;
     let reasons: BTreeSet<&str> = page.text()?.lines().filter(|line| line.starts_with("argus_streams_ended")).collect();
-    check_eq!(reasons.len(), 4, "the reasons of ended streams");
+    check_eq!(reasons.len(), 5, "the reasons of ended streams");
     Ok(())
 }
