@@ -100,7 +100,7 @@ fn next_head(server: &Server, stream: &mut Stream, answered: bool, slot: &Slot) 
         let begun = Begun::now();
         let written = write_head(stream, &reply, &ids, false, false, false).and_then(|()| stream.write(&reply.body));
         let sent = Sent { bytes: reply.body.len() as u64, complete: written.is_ok() };
-        log_request(server, stream, None, None, &reply, &ids, &begun, &sent);
+        log_request(server, stream, None, &reply, &ids, &begun, &sent);
         return written.map(|()| None);
     }
 }
@@ -226,7 +226,7 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
         }
     };
     sent.complete = written.is_ok();
-    log_request(server, stream, Some(head), Some(&visitor), &reply, &ids, &begun, &sent);
+    log_request(server, stream, Some((head, &visitor)), &reply, &ids, &begun, &sent);
     written
 }
 
@@ -269,14 +269,14 @@ struct Sent {
 fn log_request(
     server: &Server,
     stream: &Stream,
-    head: Option<&ReceivedHead>,
-    visitor: Option<&Visitor<'_>>,
+    request: Option<(&ReceivedHead, &Visitor<'_>)>,
     reply: &Reply,
     ids: &Ids,
     begun: &Begun,
     sent: &Sent,
 ) {
     let Some(log) = &server.request_log else { return };
+    let (head, visitor) = request.unzip();
     log.log(&RequestEntry {
         time: begun.time,
         peer: stream.peer(),
@@ -306,6 +306,7 @@ pub(crate) fn turn_away(server: &Server, socket: &TcpStream) {
     let told = socket.set_nonblocking(true).and_then(|()| socket.write_all(&bytes));
     let _ = told.and_then(|()| socket.shutdown(Shutdown::Write)).and_then(|()| socket.read(&mut [0; 4096]));
 }
+
 fn decide(
     server: &Server,
     stream: &mut Stream,
