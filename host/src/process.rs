@@ -138,7 +138,7 @@ pub fn run<E: Send + 'static>(
     let keys = match read_keys(&settings) {
         Ok(keys) => keys,
         Err(problem) => {
-            let path = settings.access.keys.unwrap_or_default();
+            let path = settings.access.keys.expect("only a setting names a file of keys that can be wrong");
             drop(writeln!(io::stderr(), "error: the file of keys {} is wrong: {problem}", path.display()));
             return ExitCode::from(WRONG_SETTING);
         }

@@ -19,7 +19,7 @@ pub(crate) fn answer(status: StatusCode, fields: &HeaderMap, body: &[u8]) -> Byt
 /// The answer to a client whose request is not read, from the status line on. The connection closes after it.
 pub(crate) fn refusal(api: &Api, refusal: &Refusal, request_id: u64) -> Bytes {
     let reply = Caller::default().finish(api.refuse(Route::Other, refusal));
-    let mut wire = begin(StatusCode::from_u16(reply.status).unwrap_or_default(), &reply.body);
+    let mut wire = begin(StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &reply.body);
     for (name, value) in &reply.headers {
         push_field(&mut wire, name, value.as_bytes());
     }

@@ -155,9 +155,10 @@ impl Serialize for SocketAddrText {
 fn clf_time(time: Timestamp) -> String {
     // RFC 3339 has every part at a fixed place: the years have four digits.
     let text = time.to_string();
-    let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
+    let part = |from: usize, to: usize| text.get(from..to).expect("a timestamp has at least 20 ASCII characters");
     let month = part(5, 7).parse::<usize>().ok().and_then(|month| MONTHS.get(month.checked_sub(1)?));
-    format!("{}/{}/{}:{} +0000", part(8, 10), month.copied().unwrap_or_default(), part(0, 4), part(11, 19))
+    let month = month.expect("the month of a timestamp is from 01 to 12");
+    format!("{}/{month}/{}:{} +0000", part(8, 10), part(0, 4), part(11, 19))
 }
 
 fn push_escaped(line: &mut Vec<u8>, byte: u8) {

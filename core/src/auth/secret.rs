@@ -31,7 +31,8 @@ impl Secret {
                 *byte = (dividend / 62) as u8;
                 rest = dividend % 62;
             }
-            *digit = ALPHABET.get(usize::from(rest)).copied().unwrap_or_default();
+            *digit =
+                *ALPHABET.get(usize::from(rest)).expect("a remainder of 62 is below 62, the length of the alphabet");
         }
         Self(digits.into_iter().map(char::from).fold(String::from(PREFIX), |mut key, digit| {
             key.push(digit);

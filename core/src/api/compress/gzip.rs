@@ -7,7 +7,8 @@ use crc32fast::Hasher;
 use miniz_oxide::DataFormat;
 use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, TDEFLStatus, compress_to_output};
 
-/// The level, as zlib counts. At this one, miniz is faster than `gzip -1`, and its result is smaller.
+/// The level, as zlib counts. At this one, a whole answer takes about as long as `gzip -1` does for the same bytes, and
+/// is smaller.
 const LEVEL: u8 = 2;
 
 /// The header: no name, no time, the fastest level, an unknown system.

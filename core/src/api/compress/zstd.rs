@@ -50,7 +50,7 @@ fn begin(mut piece: &[u8], out: &mut Vec<u8>) -> CompressionContext {
     context.set_source_size_hint(piece.len() as u64).expect(INFALLIBLE);
     while !piece.is_empty() {
         let taken = context.write(out, piece).expect(INFALLIBLE);
-        piece = piece.get(taken..).unwrap_or_default();
+        piece = piece.get(taken..).expect("a write takes at most what there is");
     }
     context
 }
