@@ -19,13 +19,18 @@ pub fn now() -> Timestamp {
 /// The wall-clock time, and the time since the machine started.
 #[must_use]
 pub fn moment() -> Moment {
+    Moment { wall: now(), uptime: uptime() }
+}
+
+/// The time since the machine started.
+#[must_use]
+pub fn uptime() -> Duration {
     // This clock also counts while the machine sleeps, and cannot be set.
     #[cfg(target_os = "linux")]
     let id = ClockId::Boottime;
     #[cfg(not(target_os = "linux"))]
     let id = ClockId::Monotonic;
-    let uptime = Duration::try_from(clock_gettime(id)).expect("a machine is never up for less than no time");
-    Moment { wall: now(), uptime }
+    Duration::try_from(clock_gettime(id)).expect("a machine is never up for less than no time")
 }
 
 /// The time now, as the `Date` field of an answer.

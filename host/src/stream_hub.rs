@@ -82,7 +82,7 @@ impl StreamHub {
         bytes_max: usize,
         batch: &mut Vec<Message>,
     ) -> Live {
-        let now = clock::moment().uptime;
+        let now = clock::uptime();
         let mut state = self.lock();
         let live_before = state.hub.live_readers();
         let live = subscription.poll_live(&mut state.hub, now, bytes_max, batch);
@@ -125,7 +125,7 @@ impl StreamHub {
     fn pass(&self, feed: &mut Feed) -> Result<usize, ReadError> {
         let mut count = 0;
         while let Some(piece) = feed.poll(READ_BUDGET)? {
-            let now = clock::moment().uptime;
+            let now = clock::uptime();
             count += self.wake(|hub, woken| hub.apply(piece, now, woken));
         }
         Ok(count)

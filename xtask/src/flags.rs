@@ -251,6 +251,7 @@ Usage: cargo xtask bench [OPTIONS]
 
 Parts:
   single   POST of one event of 250 bytes over 64 connections, beside the same host's empty handler
+  limits   the same with a key and rate limits, beside a server where everything is open
   batches  POST of NDJSON, 5,000 events a body, over 4 connections; and the memory that the events take
   queries  GET of the first 100 events of one type in one hour, among few other events and among many
   fair     POST of single events while eight scans read all events

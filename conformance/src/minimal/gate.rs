@@ -160,7 +160,7 @@ impl Visitor<'_> {
     pub(crate) fn body_arrived(&mut self, bytes: u64) {
         self.count(|counters| counters.bytes += bytes);
         let mut caller = self.caller.clone();
-        caller.charge(&self.gate(moment()), bytes);
+        caller.charge(self, moment().uptime, bytes);
         self.caller = caller;
     }
 

@@ -55,8 +55,8 @@ impl Finish {
         self.negotiated
     }
 
-    /// Finishes a reply. Compresses its body, if it is long and not compressed yet: errors, and the `OpenAPI` document.
-    /// All other long bodies are compressed where they are made.
+    /// Finishes a reply. Compresses the body of an error if it is long. All other long bodies are compressed where they
+    /// are made.
     pub(super) fn apply(&self, draft: Draft) -> Reply {
         let Draft(reply) = draft;
         // A live stream never has a coding: a client should see each event at once.

@@ -110,16 +110,15 @@ impl Caller {
         verdicts.flatten().any(|verdict| verdict.bytes.is_some())
     }
 
-    /// Counts the bytes of a body, as they came over the wire, whether it was whole or not.
-    pub fn charge(&mut self, gate: &Gate<'_>, bytes: u64) {
+    /// Counts the bytes of a body at this uptime, as they came over the wire, whether it was whole or not.
+    pub fn charge(&mut self, meters: &dyn Meters, now: Duration, bytes: u64) {
         let Some(counted) = self.counted.as_deref_mut().filter(|_| bytes > 0) else { return };
-        let now = gate.now.uptime;
         if let (Some(client), Some(verdict)) = (self.client, &mut counted.by_address) {
-            gate.meters.charge_client(client.into(), bytes, now);
+            meters.charge_client(client.into(), bytes, now);
             verdict.charged(bytes);
         }
         if let (Some(key), Some(verdict)) = (self.key, &mut counted.by_key) {
-            gate.meters.charge_key(key, bytes, now);
+            meters.charge_key(key, bytes, now);
             verdict.charged(bytes);
         }
     }

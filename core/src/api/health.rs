@@ -1,4 +1,4 @@
-//! Replies about the service itself: health, metrics and the `OpenAPI` document.
+//! Replies about the service itself: health and metrics.
 
 use alloc::format;
 use alloc::string::String;
@@ -7,15 +7,11 @@ use serde::Serialize;
 
 use super::compress::Negotiated;
 use super::text::to_json;
-use super::validator::{entity_tag, is_known};
-use super::{Draft, Reply, RequestHead, Route, ServiceState};
+use super::{Draft, Reply, Route, ServiceState};
 use crate::repository::Failure;
 
-/// The `OpenAPI` 3.1 document of this interface.
-const OPENAPI: &str = include_str!("openapi.json");
-
 /// The version of Argus, which all its crates share.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A `GET` or `HEAD` of `/metrics`.
 #[derive(Debug)]
@@ -81,18 +77,6 @@ pub(super) fn ready(state: &ServiceState<'_>) -> Reply {
     health.reply(Route::Ready)
 }
 
-/// The reply with the `OpenAPI` document, or 304 if the client has it. Caches may keep it, but have to ask whether it
-/// is still the same: an update of Argus changes it.
-pub(super) fn openapi(head: &RequestHead<'_>, negotiated: Negotiated) -> Reply {
-    let tag = entity_tag(OPENAPI.as_bytes(), negotiated);
-    let reply = if is_known(head, &tag) {
-        Reply::empty(Route::OpenApi, 304)
-    } else {
-        Reply::new(Route::OpenApi, 200, "application/json", OPENAPI)
-    };
-    reply.with_cache_control("no-cache").with_header("etag", tag)
-}
-
 /// The reply that leads to the `OpenAPI` document, also by the link relation of RFC 8631.
 ///
 /// A redirect, since common probes take it for a sign of life, and a 404 for a failure.
@@ -122,8 +106,6 @@ mod tests {
     #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::api::ProblemKind;
-    use crate::ingest::FaultCode;
 
     #[test]
     fn readiness_gives_the_reason() {
@@ -160,71 +142,5 @@ mod tests {
         let warn = alloc::format!(r#"{{"status":"warn","version":"{VERSION}","output":"a \"clock\""}}"#);
         let state = ServiceState { warning: Some("a \"clock\""), ..ServiceState::default() };
         assert_eq!(ready(&state).body, warn + "\n");
-    }
-
-    #[test]
-    fn the_openapi_document_has_our_version_and_routes() {
-        let description: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
-        assert_eq!(description["info"]["version"], VERSION);
-        let paths = description["paths"].as_object().unwrap();
-        let mut named: alloc::vec::Vec<_> = paths.keys().map(String::as_str).collect();
-        let routes = Route::ALL.into_iter().filter(|route| *route != Route::Other);
-        let mut expected: alloc::vec::Vec<_> = routes.clone().map(Route::as_str).collect();
-        named.sort_unstable();
-        expected.sort_unstable();
-        assert_eq!(named, expected);
-        for route in routes {
-            let allowed: alloc::vec::Vec<_> = route.allow().split(", ").map(str::to_ascii_lowercase).collect();
-            let mut described: alloc::vec::Vec<_> = paths[route.as_str()]
-                .as_object()
-                .unwrap()
-                .keys()
-                .filter(|key| ["get", "head", "post", "put", "delete", "patch", "options"].contains(&key.as_str()))
-                .cloned()
-                .collect();
-            described.sort_unstable();
-            assert_eq!(described, allowed, "{}", route.as_str());
-        }
-    }
-
-    /// The strings of an `enum` in the description.
-    fn names(list: &serde_json::Value) -> alloc::vec::Vec<&str> {
-        list.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect()
-    }
-
-    #[test]
-    fn the_openapi_document_has_every_kind_of_problem_and_fault() {
-        let description: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
-        let schemas = &description["components"]["schemas"];
-        let problems = ProblemKind::ALL.map(|kind| alloc::format!("/problems/{}", kind.as_str()));
-        assert_eq!(names(&schemas["Problem"]["properties"]["type"]["enum"]), problems);
-        assert_eq!(names(&schemas["Fault"]["properties"]["code"]["enum"]), FaultCode::ALL.map(FaultCode::as_str));
-    }
-
-    #[test]
-    fn the_openapi_document_has_the_status_of_every_problem() {
-        let description: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
-        let operations: alloc::vec::Vec<_> = description["paths"]
-            .as_object()
-            .unwrap()
-            .values()
-            .flat_map(|path| path.as_object().unwrap().values().filter_map(|operation| operation.get("responses")))
-            .collect();
-        for kind in ProblemKind::ALL.into_iter().filter(|kind| *kind != ProblemKind::MethodNotAllowed) {
-            let status = alloc::format!("{}", kind.status());
-            let described = operations.iter().filter(|responses| responses.get(&status).is_some()).count();
-            // These can happen on any route.
-            let everywhere = matches!(
-                kind,
-                ProblemKind::BadRequest
-                    | ProblemKind::ExpectationFailed
-                    | ProblemKind::HeadTooLarge
-                    | ProblemKind::Internal
-                    | ProblemKind::NotImplemented
-                    | ProblemKind::UriTooLong
-                    | ProblemKind::VersionNotSupported
-            );
-            assert!(if everywhere { described == operations.len() } else { described > 0 }, "{status}: {described}");
-        }
     }
 }

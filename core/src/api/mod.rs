@@ -22,6 +22,7 @@ mod head_size;
 mod health;
 mod lookup;
 mod mapping;
+mod openapi;
 mod params;
 mod problem;
 mod problem_reply;
@@ -290,7 +291,7 @@ impl Api {
             }
             Resource::Fixed(Route::Metrics) => Ok(Action::Metrics(Metrics { negotiated })),
             Resource::Fixed(Route::Ready) => Ok(Action::Reply(health::ready(state).into())),
-            Resource::Fixed(Route::OpenApi) => Ok(Action::Reply(health::openapi(head, negotiated).into())),
+            Resource::Fixed(Route::OpenApi) => Ok(Action::Reply(openapi::openapi(head, negotiated).into())),
             Resource::Fixed(Route::Root) => Ok(Action::Reply(health::root().into())),
             Resource::Fixed(Route::Health | Route::Live | Route::Event | Route::Other) => {
                 Ok(Action::Reply(health::live(route).into()))

@@ -6,23 +6,24 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::json;
 use crate::limit::{Unit, Verdict};
 
 /// The usual length of a field, in bytes.
-const FIELD_BYTES_USUAL: usize = 96;
-/// The largest Integer of structured fields.
+const FIELD_BYTES_USUAL: usize = 192;
+/// The largest Integer of structured fields (RFC 9651, section 3.3.1).
 const INTEGER_MAX: u64 = 999_999_999_999_999;
 
-/// The two fields, as lists with one item for each quota.
+/// The two fields, as lists with one item for each quota. ASCII.
 #[derive(Debug)]
 pub(super) struct RateLimitFields {
-    policies: String,
-    standings: String,
+    policies: Vec<u8>,
+    standings: Vec<u8>,
 }
 
 impl Default for RateLimitFields {
     fn default() -> Self {
-        let [policies, standings] = [(); 2].map(|()| String::with_capacity(FIELD_BYTES_USUAL));
+        let [policies, standings] = [(); 2].map(|()| Vec::with_capacity(FIELD_BYTES_USUAL));
         Self { policies, standings }
     }
 }
@@ -33,55 +34,44 @@ impl RateLimitFields {
     pub(super) fn push(&mut self, name: &str, verdict: &Verdict) {
         let Self { policies, standings } = self;
         for (unit, standing) in [(Unit::Requests, verdict.requests), (Unit::Bytes, verdict.bytes)] {
-            let Some((quota, standing)) = standing else { continue };
+            let Some(standing) = standing else { continue };
+            let quota = standing.quota();
             if !policies.is_empty() {
-                policies.push_str(", ");
-                standings.push_str(", ");
+                policies.extend_from_slice(b", ");
+                standings.extend_from_slice(b", ");
             }
             let (name_suffix, parameter) = match unit {
                 Unit::Requests => ("", ""),
                 Unit::Bytes => ("-bytes", ";qu=\"content-bytes\""),
             };
             write_item(policies, [name, name_suffix], ["q", "w"], [quota.burst().get(), quota.window_seconds()]);
-            policies.push_str(parameter);
-            write_item(standings, [name, name_suffix], ["r", "t"], [standing.left, seconds(standing.full_in)]);
+            policies.extend_from_slice(parameter.as_bytes());
+            write_item(standings, [name, name_suffix], ["r", "t"], [standing.left(), seconds(standing.full_in())]);
         }
     }
 
     /// Adds the fields to an answer, unless there is no quota.
     pub(super) fn add_to(self, headers: &mut Vec<(&'static str, Cow<'static, str>)>) {
         if !self.policies.is_empty() {
-            headers.push(("ratelimit-policy", self.policies.into()));
-            headers.push(("ratelimit", self.standings.into()));
+            for (name, value) in [("ratelimit-policy", self.policies), ("ratelimit", self.standings)] {
+                let value = String::from_utf8(value).expect("names, parameters and digits are ASCII");
+                headers.push((name, value.into()));
+            }
         }
     }
 }
 
 /// Appends an item with two parameters: `"name";q=100;w=1`. By hand, because every answer to a limited client has such
 /// fields.
-fn write_item(out: &mut String, name: [&str; 2], parameters: [&str; 2], numbers: [u64; 2]) {
-    out.push('"');
-    name.iter().for_each(|part| out.push_str(part));
-    out.push('"');
+fn write_item(out: &mut Vec<u8>, name: [&str; 2], parameters: [&str; 2], numbers: [u64; 2]) {
+    out.push(b'"');
+    name.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+    out.push(b'"');
     for (parameter, number) in parameters.iter().zip(numbers) {
-        out.push(';');
-        out.push_str(parameter);
-        out.push('=');
-        push_integer(out, number);
-    }
-}
-
-/// Appends a number, as far as an Integer of structured fields goes (RFC 9651, section 3.3.1).
-fn push_integer(out: &mut String, number: u64) {
-    let mut rest = number.min(INTEGER_MAX);
-    let mut place = 1;
-    while rest / place >= 10 {
-        place *= 10;
-    }
-    while place > 0 {
-        out.push(char::from(b'0' + (rest / place) as u8));
-        rest %= place;
-        place /= 10;
+        out.push(b';');
+        out.extend_from_slice(parameter.as_bytes());
+        out.push(b'=');
+        json::write_u64(number.min(INTEGER_MAX), out);
     }
 }
 

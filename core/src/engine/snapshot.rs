@@ -9,7 +9,7 @@ use super::scan::Run;
 use crate::event::Event;
 use crate::identity::IdentityKey;
 use crate::query::Scan;
-use crate::repository::{ReadError, ScanRun, Snapshot, Stats};
+use crate::repository::{Gap, ReadError, ScanRun, Snapshot, Stats};
 use crate::segment::{RowText, Sealed, SealedError, Segment};
 use crate::storage::StorageError;
 
@@ -43,6 +43,10 @@ impl Snapshot for EngineSnapshot {
 
     fn last_seq(&self) -> u64 {
         self.stats.last_seq
+    }
+
+    fn next_gap(&self, after: u64, up_to: u64) -> Result<Option<Gap>, ReadError> {
+        self.parts.next_gap(after, up_to)
     }
 
     fn get(&self, id: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {

@@ -14,42 +14,70 @@ pub struct Gcra {
     full_at: u128,
 }
 
-/// How much of a quota is left.
+/// How much of a quota is left at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// What could be used now, at most the burst.
-    pub left: u64,
-    /// The time until one can be used; zero if there is one left.
-    pub next_in: Duration,
-    /// The time until the whole burst can be used.
-    pub full_in: Duration,
+    quota: Quota,
+    /// What is used and not paid off, in the unit of [`Quota::scaled`].
+    used: u128,
 }
 
 impl Gcra {
     /// How much is left at this uptime.
     #[must_use]
     pub fn standing(&self, quota: &Quota, now: Duration) -> Standing {
-        let used = self.full_at.saturating_sub(quota.scaled(now));
-        let left = quota.burst_cost().saturating_sub(used) / quota.unit_cost();
-        let next_in = used.saturating_add(quota.unit_cost()).saturating_sub(quota.burst_cost());
-        Standing {
-            left: u64::try_from(left).unwrap_or(u64::MAX),
-            next_in: quota.unscaled(next_in),
-            full_in: quota.unscaled(used),
-        }
+        Standing { quota: *quota, used: self.full_at.saturating_sub(quota.scaled(now)) }
     }
 
     /// Whether there is one left at this uptime. An unused bucket always has one, so nothing is refused for ever.
     #[must_use]
     pub fn conforms(&self, quota: &Quota, now: Duration) -> bool {
-        let used = self.full_at.saturating_sub(quota.scaled(now));
-        used.saturating_add(quota.unit_cost()) <= quota.burst_cost()
+        self.standing(quota, now).has_one()
     }
 
     /// Uses this much, even if less is left. The debt is paid off at the rate of the quota.
     pub fn charge(&mut self, quota: &Quota, now: Duration, amount: u64) {
         let cost = quota.unit_cost().saturating_mul(u128::from(amount));
         self.full_at = self.full_at.max(quota.scaled(now)).saturating_add(cost);
+    }
+}
+
+impl Standing {
+    /// The quota.
+    #[must_use]
+    pub fn quota(&self) -> &Quota {
+        &self.quota
+    }
+
+    /// Whether one can be used.
+    #[must_use]
+    pub fn has_one(&self) -> bool {
+        self.used.saturating_add(self.quota.unit_cost()) <= self.quota.burst_cost()
+    }
+
+    /// What could be used, at most the burst.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        let left = self.quota.burst_cost().saturating_sub(self.used) / self.quota.unit_cost();
+        u64::try_from(left).unwrap_or(u64::MAX)
+    }
+
+    /// The time until one can be used; zero if there is one left.
+    #[must_use]
+    pub fn next_in(&self) -> Duration {
+        let cost = self.used.saturating_add(self.quota.unit_cost());
+        self.quota.unscaled(cost.saturating_sub(self.quota.burst_cost()))
+    }
+
+    /// The time until the whole burst can be used.
+    #[must_use]
+    pub fn full_in(&self) -> Duration {
+        self.quota.unscaled(self.used)
+    }
+
+    /// Takes into account what was used after this moment.
+    pub(super) fn charge(&mut self, amount: u64) {
+        self.used = self.used.saturating_add(self.quota.unit_cost().saturating_mul(u128::from(amount)));
     }
 }
 
@@ -91,7 +119,8 @@ mod tests {
         let (quota, mut meter) = (quota("10/s", 1), Gcra::default());
         meter.charge(&quota, Duration::ZERO, 100);
         let standing = meter.standing(&quota, Duration::ZERO);
-        assert_eq!(standing, Standing { left: 0, next_in: Duration::from_secs(10), full_in: Duration::from_secs(10) });
+        let ten = Duration::from_secs(10);
+        assert_eq!((standing.left(), standing.next_in(), standing.full_in()), (0, ten, ten));
         assert!(!meter.conforms(&quota, Duration::from_nanos(9_999_999_999)));
         assert!(meter.conforms(&quota, Duration::from_secs(10)));
     }
@@ -104,7 +133,7 @@ mod tests {
                 assert!(meter.conforms(&quota, Duration::ZERO));
                 for now in [Duration::ZERO, Duration::MAX] {
                     meter.charge(&quota, now, u64::MAX);
-                    assert!(meter.standing(&quota, now).full_in > Duration::ZERO);
+                    assert!(meter.standing(&quota, now).full_in() > Duration::ZERO);
                 }
             }
         }

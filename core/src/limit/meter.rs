@@ -24,9 +24,9 @@ pub enum Unit {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Requests.
-    pub requests: Option<(Quota, Standing)>,
+    pub requests: Option<Standing>,
     /// Bytes.
-    pub bytes: Option<(Quota, Standing)>,
+    pub bytes: Option<Standing>,
     /// Why the request is refused; `None` if it is admitted.
     pub refused: Option<Refused>,
 }
@@ -55,14 +55,14 @@ impl Meter {
         ];
         let refusals = tests.into_iter().filter_map(|(unit, gcra, quota)| {
             let quota = quota.filter(|quota| !gcra.conforms(quota, now))?;
-            Some(Refused { unit, quota, wait: gcra.standing(&quota, now).next_in })
+            Some(Refused { unit, quota, wait: gcra.standing(&quota, now).next_in() })
         });
         // The one that takes longest, so that the client does not come back too early.
         let refused = refusals.max_by_key(|refused| refused.wait);
         if let (None, Some(quota)) = (refused, &quotas.requests) {
             self.requests.charge(quota, now, 1);
         }
-        let standing = |gcra: &Gcra, quota: Option<Quota>| quota.map(|quota| (quota, gcra.standing(&quota, now)));
+        let standing = |gcra: &Gcra, quota: Option<Quota>| quota.map(|quota| gcra.standing(&quota, now));
         Verdict {
             requests: standing(&self.requests, quotas.requests),
             bytes: standing(&self.bytes, quotas.bytes),
@@ -80,7 +80,7 @@ impl Meter {
     /// The time until nothing is left to pay off. After it, the meter is as good as a new one.
     #[must_use]
     pub fn full_in(&self, quotas: &Quotas, now: Duration) -> Duration {
-        let rest = |gcra: &Gcra, quota: Option<Quota>| quota.map(|quota| gcra.standing(&quota, now).full_in);
+        let rest = |gcra: &Gcra, quota: Option<Quota>| quota.map(|quota| gcra.standing(&quota, now).full_in());
         rest(&self.requests, quotas.requests).max(rest(&self.bytes, quotas.bytes)).unwrap_or_default()
     }
 }
@@ -88,9 +88,8 @@ impl Meter {
 impl Verdict {
     /// Takes into account bytes that were charged after the verdict.
     pub fn charged(&mut self, bytes: u64) {
-        if let Some((quota, standing)) = &mut self.bytes {
-            standing.left = standing.left.saturating_sub(bytes);
-            standing.full_in = standing.full_in.saturating_add(quota.time_for(bytes));
+        if let Some(standing) = &mut self.bytes {
+            standing.charge(bytes);
         }
     }
 }
@@ -128,7 +127,7 @@ mod tests {
         assert_eq!((refused.unit, refused.wait), (Unit::Bytes, Duration::from_millis(1510)));
         let verdict = meter.admit(&quotas, false, now);
         assert_eq!(verdict.refused, None);
-        assert_eq!(verdict.requests.unwrap().1.left, 0);
+        assert_eq!(verdict.requests.unwrap().left(), 0);
         assert!(meter.admit(&quotas, true, Duration::from_millis(1509)).refused.is_some());
         assert!(meter.admit(&quotas, true, Duration::from_millis(1510)).refused.is_none());
     }

@@ -67,11 +67,6 @@ impl Quota {
         self.unit_cost().saturating_mul(u128::from(self.burst.get()))
     }
 
-    /// The time in which this much is granted.
-    pub(super) fn time_for(&self, amount: u64) -> Duration {
-        self.unscaled(self.unit_cost().saturating_mul(u128::from(amount)))
-    }
-
     /// The inverse of [`scaled`](Self::scaled), rounded up.
     pub(super) fn unscaled(&self, time: u128) -> Duration {
         let nanos = time.div_ceil(u128::from(self.rate.amount().get()));

@@ -132,7 +132,7 @@ mod tests {
             }
         }
         let left = |table: &mut AddressTable, number| {
-            table.admit(client(number), false, Duration::ZERO).requests.unwrap().1.left
+            table.admit(client(number), false, Duration::ZERO).requests.unwrap().left()
         };
         assert_eq!(left(&mut table, 100), 9, "a new client, in the place of client 0");
         assert_eq!(left(&mut table, 7), 1);

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 pub use error::{CommitError, Failure, ReadError};
 pub use maintenance::{Maintenance, MaintenanceQueue, MaintenanceTask};
 pub use receipt::{Duplicate, Expired, ExpiryCause, Receipt, Surplus};
-pub use snapshot::{Flow, Reader, ScanHead, ScanRun, Snapshot, Stats, TakeSnapshot};
+pub use snapshot::{Flow, Gap, Reader, ScanHead, ScanRun, Snapshot, Stats, TakeSnapshot};
 
 use crate::batch::Batch;
 use crate::event::Timestamp;

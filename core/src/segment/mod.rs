@@ -28,6 +28,7 @@ use core::fmt;
 
 use tally::Tally;
 
+use crate::column::partition_point;
 use crate::damage::{Affected, Damage};
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
 use crate::identity::IdentityKey;
@@ -70,6 +71,19 @@ impl Part {
         match self {
             Self::Fresh(segment) => (segment.base(), segment.last_seq()),
             Self::Sealed(sealed) => sealed.seqs(),
+        }
+    }
+
+    /// The first sequence number from `from` to `to` of which there is an event, or of which there is none. It covers
+    /// both.
+    ///
+    /// # Errors
+    ///
+    /// [`SealedError`] if it cannot be read or is damaged.
+    pub(crate) fn next_seq(&self, from: u64, to: u64, is_stored: bool) -> Result<Option<u64>, SealedError> {
+        match self {
+            Self::Fresh(segment) => Ok(segment.next_seq(from, to, is_stored)),
+            Self::Sealed(sealed) => sealed.next_seq(from, to, is_stored),
         }
     }
 
@@ -133,6 +147,21 @@ impl Segment {
     pub(crate) fn row_of_seq(&self, seq: u64) -> Option<usize> {
         let ordinal = u32::try_from(seq.checked_sub(self.base)?).ok()?;
         self.rows.row_of_ordinal(ordinal)
+    }
+
+    /// As [`Part::next_seq`].
+    fn next_seq(&self, from: u64, to: u64, is_stored: bool) -> Option<u64> {
+        let rows = &self.rows;
+        let seq = |index| self.seq(rows.row_by_ordinal(index));
+        let index = partition_point(0..rows.len(), |index| seq(index) < from);
+        let found = if is_stored {
+            (index < rows.len()).then(|| seq(index))
+        } else {
+            // Up to the first number without an event, numbers grow by 1 from row to row.
+            let end = partition_point(index..rows.len(), |other| seq(other) == from + (other - index) as u64);
+            Some(from + (end - index) as u64)
+        };
+        found.filter(|found| *found <= to)
     }
 
     /// When the event of this ordinal was committed, in milliseconds since the Unix epoch.

@@ -60,7 +60,7 @@ pub struct Piece {
 pub enum Begun {
     /// It did.
     Pass,
-    /// The events right after the hub's position are not stored any more, so readers may miss some of them. Call
+    /// Events after the hub's position are not stored any more, so readers may miss some of them. Call
     /// [`Hub::reset`](super::Hub::reset): it sends the readers to history, which tells them.
     Gap,
 }
@@ -81,7 +81,7 @@ impl Feed {
         for (group, filter) in added {
             self.matcher.add(group, filter);
         }
-        if first_after(snapshot, after)? != Some(after + 1) {
+        if snapshot.next_gap(after, target.min(snapshot.last_seq()))?.is_some() {
             return Ok(Begun::Gap);
         }
         let filter = Filter { types: self.matcher.types(), after_seq: Some(after), ..Filter::default() };
@@ -125,26 +125,6 @@ impl Feed {
         Ok(Some(Piece { found, reached }))
     }
 }
-
-/// The first sequence number after this one of which there is an event; `None` if there is none.
-pub(super) fn first_after(snapshot: &Arc<dyn Snapshot>, after: u64) -> Result<Option<u64>, ReadError> {
-    let filter = Filter { after_seq: Some(after), ..Filter::default() };
-    let mut run = Arc::clone(snapshot).scan(&Scan { filter, order: Order::Sequence, ..Scan::default() })?;
-    let mut first = None;
-    // The first event of such a scan takes a few steps at most: those of one block.
-    while first.is_none()
-        && run
-            .poll_events(FIRST_BUDGET, &mut |event| {
-                first = Some(event.seq);
-                Flow::Stop
-            })?
-            .is_pending()
-    {}
-    Ok(first)
-}
-
-/// The budget of one call when the first event is looked for.
-const FIRST_BUDGET: u32 = 4096;
 
 impl fmt::Debug for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

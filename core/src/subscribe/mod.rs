@@ -27,6 +27,7 @@
 
 mod feed;
 mod group;
+mod history;
 mod hub;
 mod matcher;
 mod ring;

@@ -9,14 +9,11 @@ use core::mem;
 use core::task::Poll;
 use core::time::Duration;
 
-use bytes::Bytes;
-
-use super::feed::first_after;
+use super::history::{History, Start};
 use super::hub::Taken;
 use super::{Hub, Message, ReaderId};
-use crate::event::Timestamp;
-use crate::query::{Filter, Order, Position, Scan, TypeTest};
-use crate::repository::{Flow, ReadError, Reader, ScanRun};
+use crate::query::{Filter, TypeTest};
+use crate::repository::{ReadError, Reader};
 
 /// A reader joins the hub once no more than this many events are between them. It scans them while its messages gather
 /// in the hub.
@@ -37,7 +34,7 @@ pub struct Subscription {
 
 enum Phase {
     /// Reads what is stored, to the end of the newest snapshot, or as far as the hub does not know.
-    History { scan: Option<Running>, up_to: Option<u64> },
+    History { scan: Option<History>, up_to: Option<u64> },
     /// Has read all that was stored, and joins the hub next.
     Joining,
     /// Takes messages from the hub.
@@ -46,22 +43,14 @@ enum Phase {
     Over,
 }
 
-/// A scan of a snapshot.
-struct Running {
-    run: Box<dyn ScanRun>,
-    /// The position when it is complete.
-    end: u64,
-    /// The position when it began.
-    from: u64,
-}
-
 /// The result of [`Subscription::poll_history`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// There are messages.
     Messages,
-    /// Events after the last one examined are not stored any more, or the position is one that this repository has not
-    /// reached, because it was replaced. The stream goes on with this sequence number or a later one.
+    /// The events from the position to this sequence number are not stored any more, whether the filter selects them or
+    /// not; or the position is one that this repository has not reached, because it was replaced. The stream goes on
+    /// with this sequence number or a later one.
     Gap {
         /// That sequence number.
         first_seq: u64,
@@ -129,40 +118,27 @@ impl Subscription {
     ) -> Result<Poll<Found>, ReadError> {
         let Phase::History { scan, up_to } = &mut self.phase else { return Ok(Poll::Ready(Found::End)) };
         let up_to = *up_to;
-        let mut running = match scan.take() {
-            Some(running) => running,
-            None => match self.begin_scan(reader, up_to)? {
-                Begin::Scan(running) => running,
-                Begin::Gap { first_seq } => return Ok(Poll::Ready(Found::Gap { first_seq })),
-                Begin::End => {
+        let mut history = match scan.take() {
+            Some(history) => history,
+            None => match History::begin(&reader.take()?, &self.filter, self.position, up_to)? {
+                Start::Scan(history) => history,
+                Start::NotReached { last_seq } => {
+                    self.position = last_seq;
+                    return Ok(Poll::Ready(Found::Gap { first_seq: last_seq.saturating_add(1) }));
+                }
+                Start::Nothing => {
                     self.end_history(up_to);
                     return Ok(Poll::Ready(Found::End));
                 }
             },
         };
-        let Self { position, json, .. } = self;
-        let mut bytes = 0;
-        let step = running.run.poll_events(budget, &mut |event| {
-            json.clear();
-            event.write_json(json);
-            bytes += json.len();
-            *position = event.seq;
-            batch.push(Message { seq: event.seq, json: Bytes::copy_from_slice(json) });
-            if bytes < bytes_max { Flow::More } else { Flow::Stop }
-        })?;
-        if step.is_ready() {
-            self.position = self.position.max(running.end);
+        let found = history.poll(budget, bytes_max, &mut self.position, &mut self.json, batch)?;
+        if self.position >= history.end() {
             self.end_history(up_to);
         } else {
-            let reached = running.run.reached().map_or(0, |reached| reached.seq);
-            self.position = self.position.max(reached);
-            self.phase = Phase::History { scan: Some(running), up_to };
+            self.phase = Phase::History { scan: Some(history), up_to };
         }
-        Ok(match (bytes > 0, step) {
-            (true, _) => Poll::Ready(Found::Messages),
-            (false, Poll::Ready(())) => Poll::Ready(Found::End),
-            (false, Poll::Pending) => Poll::Pending,
-        })
+        Ok(found)
     }
 
     /// Takes messages from the hub, about `bytes_max` bytes, and adds them to `batch`. Cheap. `now` is the uptime.
@@ -203,9 +179,9 @@ impl Subscription {
     /// Releases the snapshot and everything read from it; the next [`poll_history`](Self::poll_history) continues in a
     /// new one. For a reader whose client does not read, or when memory is short. Returns what it releases, so that the
     /// caller can drop it where that may take time.
-    pub fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
+    pub fn suspend(&mut self) -> Option<Box<dyn Send>> {
         match &mut self.phase {
-            Phase::History { scan, .. } => scan.take().map(|running| running.run),
+            Phase::History { scan, .. } => scan.take().map(|history| -> Box<dyn Send> { Box::new(history) }),
             Phase::Joining | Phase::Live | Phase::Over => None,
         }
     }
@@ -215,7 +191,7 @@ impl Subscription {
     #[must_use]
     pub fn is_starting(&self) -> bool {
         match &self.phase {
-            Phase::History { scan: Some(running), .. } => running.from == self.position,
+            Phase::History { scan: Some(history), .. } => history.is_at_start(self.position),
             Phase::History { scan: None, .. } | Phase::Joining | Phase::Live | Phase::Over => false,
         }
     }
@@ -224,36 +200,10 @@ impl Subscription {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         let scan = match &self.phase {
-            Phase::History { scan: Some(running), .. } => running.run.held_bytes(),
+            Phase::History { scan: Some(history), .. } => history.held_bytes(),
             Phase::History { scan: None, .. } | Phase::Joining | Phase::Live | Phase::Over => 0,
         };
         size_of::<Self>() + self.json.capacity() + scan
-    }
-
-    fn begin_scan(&mut self, reader: &Reader, up_to: Option<u64>) -> Result<Begin, ReadError> {
-        let snapshot = reader.take()?;
-        let last_seq = snapshot.last_seq();
-        if self.position > last_seq {
-            self.position = last_seq;
-            return Ok(Begin::Gap { first_seq: last_seq.saturating_add(1) });
-        }
-        let end = up_to.map_or(last_seq, |up_to| up_to.min(last_seq));
-        if end <= self.position {
-            return Ok(Begin::End);
-        }
-        let first_seq = first_after(&snapshot, self.position)?.unwrap_or_else(|| last_seq.saturating_add(1));
-        if first_seq > self.position + 1 {
-            self.position = first_seq - 1;
-            return Ok(Begin::Gap { first_seq });
-        }
-        let scan = Scan {
-            filter: (*self.filter).clone(),
-            order: Order::Sequence,
-            from: Some(Position { timestamp: Timestamp::from_nanos(0), seq: self.position }),
-            up_to_seq: Some(end),
-            ..Scan::default()
-        };
-        Ok(Begin::Scan(Running { run: snapshot.scan(&scan)?, end, from: self.position }))
     }
 
     /// All that was stored has been read, or all that the hub does not know.
@@ -268,16 +218,6 @@ impl Subscription {
         // Live messages are written by the feed.
         self.json = Vec::new();
     }
-}
-
-/// How a scan begins.
-enum Begin {
-    Scan(Running),
-    Gap {
-        first_seq: u64,
-    },
-    /// There is nothing to scan.
-    End,
 }
 
 /// The filter that equal ones have in common: lists ascend, without repeats.

@@ -9,8 +9,8 @@ use argus_core::batch::{Batch, Handling, NewEvent};
 use argus_core::event::{Event, Timestamp, Uuid};
 use argus_core::query::{Filter, Order, Position, Scan, TypeTest};
 use argus_core::repository::{
-    CommitError, Duplicate, Failure, Flow, ReadError, Reader, Receipt, Repository, ScanHead, ScanRun, Snapshot, Stats,
-    Surplus,
+    CommitError, Duplicate, Failure, Flow, Gap, ReadError, Reader, Receipt, Repository, ScanHead, ScanRun, Snapshot,
+    Stats, Surplus,
 };
 
 use super::filter;
@@ -182,6 +182,14 @@ impl Snapshot for ModelSnapshot {
 
     fn last_seq(&self) -> u64 {
         self.last_seq
+    }
+
+    fn next_gap(&self, after: u64, up_to: u64) -> Result<Option<Gap>, ReadError> {
+        let stored: BTreeSet<u64> = self.events.iter().map(|event| event.seq).collect();
+        let mut missing =
+            (after + 1..=up_to).skip_while(|seq| stored.contains(seq)).take_while(|seq| !stored.contains(seq));
+        let first = missing.next();
+        Ok(first.map(|first| Gap { first, last: missing.last().unwrap_or(first) }))
     }
 
     fn get(&self, id: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {

@@ -1,5 +1,4 @@
-//! Retention removes events before a live stream has got to them. The feed must not pass over the place where they
-//! were.
+//! Retention removes events before a live stream has got to them. Every place where they were is told.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -7,8 +6,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use argus_core::engine::{Engine, Retention, Seed};
+use argus_core::event::{Timestamp, TypeTest};
 use argus_core::query::Filter;
-use argus_core::repository::{MaintenanceQueue, Repository as _};
+use argus_core::repository::{Gap, MaintenanceQueue, Repository as _};
 use argus_core::storage::MemoryStorage;
 use argus_core::subscribe::{Begun, Feed, Found, Hub, Live, StreamLimits, Subscription};
 use argus_testing::{Draft, NOW, Random, SMALL, all_events, generate, steady};
@@ -41,4 +41,64 @@ fn a_live_reader_is_told_of_events_that_are_gone_before_the_feed_has_read_them()
     let found = reader.poll_history(&engine.reader(), 1_000, 1_000, &mut batch).unwrap();
     assert_eq!(found, Poll::Ready(Found::Gap { first_seq: first }));
     assert_eq!(batch, []);
+}
+
+#[test]
+fn every_gap_between_stored_events_is_told() {
+    const DAY_NANOS: i64 = 24 * 60 * 60 * 1_000_000_000;
+    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(1), SMALL).unwrap();
+    engine.retain(Retention { age: Some(DAY_NANOS), bytes: None });
+    let old = Timestamp::from_nanos(NOW.as_nanos() - 3 * DAY_NANOS);
+    // Events 3, 4, 7 and the last two come late.
+    let is_late = |seq: u64| matches!(seq, 3 | 4 | 7 | 199 | 200);
+    let (mut random, mut maintenance) = (Random::seeded(1), MaintenanceQueue::default());
+    for seq in 1..=200 {
+        let event_type = if seq % 2 == 0 { "even" } else { "odd" };
+        let timestamp = if is_late(seq) { old } else { NOW };
+        let draft = Draft { id: None, event_type: event_type.into(), timestamp, ..generate::draft(&mut random) };
+        engine.commit(NOW, &[generate::batch(&[draft])]).unwrap();
+    }
+    while maintenance.step(&mut engine, steady(NOW), 1_000).unwrap().is_pending() {}
+    let stored: Vec<u64> = all_events(&engine.snapshot()).unwrap().iter().map(|event| event.seq).collect();
+    assert!(stored.iter().all(|seq| !is_late(*seq)) && stored.len() == 195, "{stored:?}");
+    let gaps = [(3, 4), (7, 7), (199, 200)].map(|(first, last)| Gap { first, last });
+    let snapshot = engine.snapshot();
+    for after in 0..=200 {
+        let next = gaps.iter().find(|gap| gap.last > after);
+        let expected = next.map(|gap| Gap { first: gap.first.max(after + 1), ..*gap });
+        assert_eq!(snapshot.next_gap(after, 200).unwrap(), expected, "after {after}");
+        for up_to in after..200 {
+            let expected = expected.filter(|gap| gap.first <= up_to);
+            let expected = expected.map(|gap| Gap { last: gap.last.min(up_to), ..gap });
+            assert_eq!(snapshot.next_gap(after, up_to).unwrap(), expected, "after {after} up to {up_to}");
+        }
+    }
+    for event_type in [None, Some("odd")] {
+        let types = event_type.map(|text| vec![TypeTest::Eq(text.into())]);
+        for (budget, bytes_max, is_suspended) in [(1, 1, false), (1, 1, true), (7, 300, false), (1_000, 100_000, false)]
+        {
+            let filter = Filter { types: types.clone(), after_seq: Some(0), ..Filter::default() };
+            let mut hub = Hub::new(StreamLimits { queue_events: 9, queue_bytes: 99, buffer_bytes: 99 });
+            let mut reader = Subscription::new(hub.open(), filter, 200);
+            let (mut seen, mut batch) = (Vec::new(), Vec::new());
+            while reader.is_in_history() {
+                let found = reader.poll_history(&engine.reader(), budget, bytes_max, &mut batch).unwrap();
+                seen.extend(batch.drain(..).map(|message| message.seq.to_string()));
+                if let Poll::Ready(Found::Gap { first_seq }) = found {
+                    seen.push(format!("gap {first_seq}"));
+                }
+                if is_suspended && !reader.is_starting() {
+                    drop(reader.suspend());
+                }
+            }
+            let expected = (1..=200).filter_map(|seq| match seq {
+                3 | 199 => None,
+                4 => Some("gap 5".to_owned()),
+                7 => Some("gap 8".to_owned()),
+                200 => Some("gap 201".to_owned()),
+                _ => (event_type.is_none() || seq % 2 == 1).then(|| seq.to_string()),
+            });
+            assert_eq!(seen, expected.collect::<Vec<_>>(), "{event_type:?}, {budget}, {bytes_max}");
+        }
+    }
 }

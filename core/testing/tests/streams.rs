@@ -19,6 +19,8 @@ use argus_testing::{
     collect, generate, steady,
 };
 
+const DAY_NANOS: i64 = 24 * 60 * 60 * 1_000_000_000;
+
 /// A reader, as its client knows it.
 struct Reader {
     subscription: Subscription,
@@ -58,6 +60,8 @@ struct World {
 struct Summary {
     seen: usize,
     gaps: usize,
+    /// Gaps between stored events.
+    holes: usize,
     slow: usize,
     cuts: usize,
     crashes: usize,
@@ -72,7 +76,10 @@ impl World {
         let faults = [FaultClass::Crash, FaultClass::ReadError, FaultClass::Kill, FaultClass::Torn, FaultClass::Subset];
         let faults = faults.into_iter().filter(|_| !random.one_in(3)).fold(Faults::NONE, Faults::with);
         let medium = SimStorage::new(random.number(), faults);
-        let retention = Retention { age: None, bytes: random.pick(&[None, None, Some(1_500), Some(4_000)]) };
+        let retention = Retention {
+            age: random.pick(&[None, Some(DAY_NANOS)]),
+            bytes: random.pick(&[None, None, Some(1_500), Some(4_000)]),
+        };
         let limits = StreamLimits {
             queue_events: random.pick(&[1_000, 20, 3]),
             queue_bytes: random.pick(&[1 << 20, 2_000, 300]),
@@ -227,7 +234,7 @@ impl World {
         }
         let (bytes_max, mut batch) = (self.random.pick(&[1, 200, 5_000]), Vec::new());
         if reader.subscription.is_in_history() {
-            let budget = 1 + self.random.below(9) as u32;
+            let (budget, before) = (1 + self.random.below(9) as u32, reader.subscription.position());
             let found = reader.subscription.poll_history(&self.engine.reader(), budget, bytes_max, &mut batch);
             match found {
                 Ok(Poll::Pending | Poll::Ready(Found::Messages | Found::End)) => {}
@@ -235,9 +242,12 @@ impl World {
                     self.medium.pause_faults(true);
                     let stored = all_events(&self.engine.snapshot()).unwrap();
                     self.medium.pause_faults(false);
-                    let is_gone = |seq| stored.iter().all(|event| event.seq != seq);
-                    assert!(is_gone(first_seq - 1), "there is no gap before {first_seq}");
-                    reader.gaps.push((reader.resume, first_seq));
+                    let told = before + 1..first_seq;
+                    assert!(!told.is_empty() && stored.iter().all(|event| !told.contains(&event.seq)), "{told:?}");
+                    reader.gaps.push((before, first_seq));
+                    let is_between = stored.iter().any(|event| event.seq < told.start)
+                        && stored.iter().any(|event| event.seq >= told.end);
+                    self.summary.holes += usize::from(is_between);
                     reader.resume = first_seq - 1;
                     self.summary.gaps += 1;
                 }
@@ -363,11 +373,12 @@ fn run(base: u64, seeds: u64) -> Summary {
     let mut all = Summary::default();
     for seed in base..base + seeds {
         let run = std::panic::catch_unwind(|| World::new(seed).run());
-        let Summary { seen, gaps, slow, cuts, crashes, read_errors, drains, lost } =
+        let Summary { seen, gaps, holes, slow, cuts, crashes, read_errors, drains, lost } =
             run.unwrap_or_else(|_| panic!("the run of seed {seed} fails"));
         all = Summary {
             seen: all.seen + seen,
             gaps: all.gaps + gaps,
+            holes: all.holes + holes,
             slow: all.slow + slow,
             cuts: all.cuts + cuts,
             crashes: all.crashes + crashes,
@@ -382,8 +393,8 @@ fn run(base: u64, seeds: u64) -> Summary {
 
 #[test]
 fn every_reader_sees_every_event_once_or_is_told() {
-    let Summary { seen, gaps, slow, cuts, crashes, read_errors, drains, lost } = run(0, 400);
-    assert!(seen > 5_000 && gaps > 20 && slow > 50 && cuts > 500, "too little happened");
+    let Summary { seen, gaps, holes, slow, cuts, crashes, read_errors, drains, lost } = run(0, 400);
+    assert!(seen > 5_000 && gaps > 20 && holes > 100 && slow > 50 && cuts > 500, "too little happened");
     assert!(crashes > 200 && read_errors > 20 && drains > 100 && lost > 50, "too little happened");
 }
 

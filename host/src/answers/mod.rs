@@ -78,7 +78,7 @@ pub(crate) enum Parked {
 /// A read that can give up its memory, and continue later.
 pub(crate) trait Suspend {
     /// Releases the snapshot and everything read from it, and returns it.
-    fn suspend(&mut self) -> Option<Box<dyn ScanRun>>;
+    fn suspend(&mut self) -> Option<Box<dyn Send>>;
 
     /// The memory of the read in bytes.
     fn held_bytes(&self) -> usize;
@@ -88,8 +88,8 @@ pub(crate) trait Suspend {
 }
 
 impl Suspend for ReadRun {
-    fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
-        self.suspend()
+    fn suspend(&mut self) -> Option<Box<dyn Send>> {
+        self.suspend().map(|scan| -> Box<dyn Send> { Box::new(scan) })
     }
 
     fn held_bytes(&self) -> usize {
@@ -102,7 +102,7 @@ impl Suspend for ReadRun {
 }
 
 impl Suspend for Subscription {
-    fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
+    fn suspend(&mut self) -> Option<Box<dyn Send>> {
         self.suspend()
     }
 

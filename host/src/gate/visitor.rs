@@ -41,7 +41,7 @@ impl Visitor {
         }
         // The time is read only if it is needed.
         if let Some(pass) = self.pass.as_ref().filter(|_| self.caller.counts_bytes()) {
-            self.caller.charge(&pass.gate(clock::moment()), bytes as u64);
+            self.caller.charge(pass, clock::uptime(), bytes as u64);
         }
     }
 

@@ -9,6 +9,7 @@ mod batches;
 mod client;
 mod durable;
 mod fair;
+mod limits;
 mod load;
 mod machine;
 mod postgres;
@@ -71,8 +72,9 @@ const SMOKE: Scale = Scale {
 type Part = fn(&Subject, &Scale, &mut Report) -> Result<()>;
 
 /// The parts of the bench, by the names that `--filter` looks at.
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("single", single::measure),
+    ("limits", limits::measure),
     ("batches and memory", batches::measure),
     ("queries", queries::measure),
     ("fair", fair::measure),

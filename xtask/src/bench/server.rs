@@ -79,17 +79,27 @@ pub(super) fn build(options: &BenchOptions) -> Result<Vec<Subject>> {
 impl Subject {
     /// A new server with an empty repository in memory.
     pub(super) fn start(&self) -> Result<Server> {
-        Server::start(&self.server, "memory:", self.threads)
+        self.start_with(&[])
+    }
+
+    /// The same with further arguments.
+    pub(super) fn start_with(&self, arguments: &[&str]) -> Result<Server> {
+        Server::start(&self.server, "memory:", self.threads, arguments)
+    }
+
+    /// The program of the server.
+    pub(super) fn program(&self) -> &Path {
+        &self.server
     }
 
     /// A server that stores its events in this folder.
     pub(super) fn start_on(&self, folder: &Path) -> Result<Server> {
-        Server::start(&self.server, &format!("disk:{}", folder.display()), self.threads)
+        Server::start(&self.server, &format!("disk:{}", folder.display()), self.threads, &[])
     }
 
     /// The same host with an empty handler.
     pub(super) fn start_floor(&self) -> Result<Server> {
-        Server::start(&self.floor, "memory:", self.threads)
+        Server::start(&self.floor, "memory:", self.threads, &[])
     }
 
     /// An empty folder, removed when dropped. It is on the disk of the build: temporary folders may be in memory, where
@@ -117,10 +127,11 @@ pub(super) struct Memory {
 }
 
 impl Server {
-    fn start(program: &Path, repository: &str, threads: Option<usize>) -> Result<Self> {
+    fn start(program: &Path, repository: &str, threads: Option<usize>, arguments: &[&str]) -> Result<Self> {
         let mut command = Command::new(program);
         command
             .args(["--endpoint", "127.0.0.1:0", "--repository", repository])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         // Settings in the environment are not to be measured.

@@ -41,6 +41,11 @@ impl AnswerCoding {
             Self::Zstd => "zstd",
         }
     }
+
+    /// Encodes a whole body.
+    pub(super) fn encode_whole(self, body: &[u8]) -> Bytes {
+        Encoder::new(self).encode_last(body)
+    }
 }
 
 impl Negotiated {
@@ -54,7 +59,7 @@ impl Negotiated {
             && reply.body.len() >= bytes_min
             && reply.header("content-encoding").is_none()
         {
-            reply.body = Encoder::new(coding).encode_last(&reply.body);
+            reply.body = coding.encode_whole(&reply.body);
             reply.headers.push(("content-encoding", coding.as_str().into()));
         }
         reply

@@ -218,9 +218,7 @@ fn a_key_has_its_own_limits() {
     let post = |seconds| host.at(seconds, "POST", "/events", &[bearer("slow"), JSON, ("content-length", "10")]);
     let (action, mut caller) = post(0);
     assert!(matches!(action, Action::Submit(_)));
-    let now = Moment { wall: Timestamp::from_nanos(0), uptime: Duration::ZERO };
-    let gate = Gate { now, proxies: &host.proxies, meters: &host, keys: Some(&host.keys) };
-    caller.charge(&gate, 300);
+    caller.charge(&host, Duration::ZERO, 300);
     let reply = caller.finish(host.refusal("GET", "/", &[]).into());
     assert_eq!(
         (reply.header("ratelimit-policy"), reply.header("ratelimit")),

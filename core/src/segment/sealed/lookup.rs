@@ -57,6 +57,34 @@ impl Sealed {
         Ok(Some(SequencePage { blocks, next }))
     }
 
+    /// As [`Part::next_seq`](crate::segment::Part::next_seq). Reads nothing if no event is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`SealedError`] if a page cannot be read or is damaged.
+    pub(crate) fn next_seq(&self, from: u64, to: u64, is_stored: bool) -> Result<Option<u64>, SealedError> {
+        let (first, last) = self.seqs;
+        let mut next = from;
+        if self.events() == last - first + 1 {
+            return Ok(Some(from).filter(|_| is_stored && from <= to));
+        }
+        while next <= to {
+            let Some(page) = self.sequence_page(next)? else { break };
+            for (seq, _) in page.blocks {
+                if is_stored || seq != next {
+                    let found = if is_stored { seq } else { next };
+                    return Ok(Some(found).filter(|found| *found <= to));
+                }
+                next = seq + 1;
+            }
+            if !is_stored && next < page.next {
+                break;
+            }
+            next = page.next;
+        }
+        Ok(Some(next).filter(|next| !is_stored && *next <= to))
+    }
+
     fn block_of_seq(&self, sequence_index: &SequenceIndex, seq: u64) -> Result<Option<usize>, SealedError> {
         let Some((page, at)) = sequence_index.locate(seq) else { return Ok(None) };
         let entry = self.page_entries(sequence_index, page)?.nth(at).transpose()?;

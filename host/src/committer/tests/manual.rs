@@ -8,7 +8,7 @@ use std::thread::{self, Thread};
 use argus_core::batch::{BatchBuilder, NewEvent};
 use argus_core::event::{Event, EventType, Payload, Timestamp};
 use argus_core::query::Scan;
-use argus_core::repository::{Flow, ReadError, ScanHead, ScanRun, Snapshot, Stats};
+use argus_core::repository::{Flow, Gap, ReadError, ScanHead, ScanRun, Snapshot, Stats};
 use futures_util::FutureExt as _;
 
 use super::super::*;
@@ -102,6 +102,10 @@ impl Snapshot for FixedSnapshot {
 
     fn last_seq(&self) -> u64 {
         self.0.last_seq
+    }
+
+    fn next_gap(&self, _after: u64, _up_to: u64) -> Result<Option<Gap>, ReadError> {
+        Ok(None)
     }
 
     fn get(&self, _id: &str, _sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {

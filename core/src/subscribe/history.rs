@@ -1,0 +1,184 @@
+//! What one reader of a live stream gets of the stored events.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::task::Poll;
+
+use bytes::Bytes;
+
+use super::{Found, Message};
+use crate::event::Timestamp;
+use crate::query::{Filter, Order, Position, Scan};
+use crate::repository::{Flow, ReadError, ScanRun, Snapshot};
+
+/// How many sequence numbers are looked at for gaps in one step. In a segment with gaps, that is 64 pages of its index.
+const LOOK_AHEAD: u64 = 65_536;
+
+/// A scan of a snapshot by sequence number, and the gaps in it.
+pub(super) struct History {
+    snapshot: Arc<dyn Snapshot>,
+    /// `None` once it is complete.
+    scan: Option<Box<dyn ScanRun>>,
+    /// All events from the position to this one are stored.
+    stored_to: u64,
+    /// After them there is a gap, which ends here or later.
+    gap_to: Option<u64>,
+    /// An event beyond `stored_to`, which the scan has found already.
+    held: Option<Message>,
+    /// The position when it began.
+    start: u64,
+    /// The position when it is complete.
+    end: u64,
+}
+
+/// The result of [`History::begin`].
+pub(super) enum Start {
+    /// A scan.
+    Scan(History),
+    /// The position is beyond the highest sequence number.
+    NotReached {
+        /// That number.
+        last_seq: u64,
+    },
+    /// All has been read already.
+    Nothing,
+}
+
+impl History {
+    /// Begins after `position`, and ends with the snapshot, or after `up_to`.
+    pub(super) fn begin(
+        snapshot: &Arc<dyn Snapshot>,
+        filter: &Filter,
+        position: u64,
+        up_to: Option<u64>,
+    ) -> Result<Start, ReadError> {
+        let last_seq = snapshot.last_seq();
+        if position > last_seq {
+            return Ok(Start::NotReached { last_seq });
+        }
+        let end = up_to.map_or(last_seq, |up_to| up_to.min(last_seq));
+        if end <= position {
+            return Ok(Start::Nothing);
+        }
+        let scan = Scan {
+            filter: filter.clone(),
+            order: Order::Sequence,
+            from: Some(Position { timestamp: Timestamp::from_nanos(0), seq: position }),
+            up_to_seq: Some(end),
+            ..Scan::default()
+        };
+        Ok(Start::Scan(Self {
+            snapshot: Arc::clone(snapshot),
+            scan: Some(Arc::clone(snapshot).scan(&scan)?),
+            stored_to: position,
+            gap_to: None,
+            held: None,
+            start: position,
+            end,
+        }))
+    }
+
+    /// The position when it is complete.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Whether it has got nowhere yet.
+    pub(super) fn is_at_start(&self, position: u64) -> bool {
+        position == self.start
+    }
+
+    /// Its memory in bytes. Cheap.
+    pub(super) fn held_bytes(&self) -> usize {
+        let held = self.held.as_ref().map_or(0, |message| message.json.len());
+        self.scan.as_ref().map_or(0, |scan| scan.held_bytes()) + held
+    }
+
+    /// Moves the position. Otherwise as [`Subscription::poll_history`](super::Subscription::poll_history).
+    pub(super) fn poll(
+        &mut self,
+        budget: u32,
+        bytes_max: usize,
+        position: &mut u64,
+        json: &mut Vec<u8>,
+        batch: &mut Vec<Message>,
+    ) -> Result<Poll<Found>, ReadError> {
+        if *position == self.stored_to {
+            if self.look_ahead()?.is_pending() {
+                return Ok(Poll::Pending);
+            }
+            if let Some(last) = self.gap_to.take() {
+                (self.stored_to, *position) = (last, last);
+                return Ok(Poll::Ready(Found::Gap { first_seq: last.saturating_add(1) }));
+            }
+        }
+        self.poll_events(budget, bytes_max, position, json, batch)
+    }
+
+    /// Finds out which events are stored next, or where the gap ends that is next.
+    fn look_ahead(&mut self) -> Result<Poll<()>, ReadError> {
+        let from = self.gap_to.unwrap_or(self.stored_to);
+        let to = from.saturating_add(LOOK_AHEAD).min(self.end);
+        match self.snapshot.next_gap(from, to)? {
+            Some(gap) if gap.first == from + 1 => {
+                self.gap_to = Some(gap.last);
+                // Otherwise it may go on.
+                return Ok(if gap.last < to || to == self.end { Poll::Ready(()) } else { Poll::Pending });
+            }
+            found if self.gap_to.is_none() => self.stored_to = found.map_or(to, |gap| gap.first - 1),
+            // The gap has ended where the last look did.
+            Some(_) | None => {}
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Hands out events that are stored before the next gap.
+    fn poll_events(
+        &mut self,
+        budget: u32,
+        bytes_max: usize,
+        position: &mut u64,
+        json: &mut Vec<u8>,
+        batch: &mut Vec<Message>,
+    ) -> Result<Poll<Found>, ReadError> {
+        let Self { scan, held, .. } = self;
+        let last = self.stored_to;
+        let mut bytes = 0;
+        if let Some(message) = held.take_if(|message| message.seq <= last) {
+            bytes = message.json.len();
+            *position = message.seq;
+            batch.push(message);
+        }
+        if let (Some(running), None) = (scan.as_mut(), &held) {
+            let step = running.poll_events(budget, &mut |event| {
+                json.clear();
+                event.write_json(json);
+                let message = Message { seq: event.seq, json: Bytes::copy_from_slice(json) };
+                if event.seq > last {
+                    *held = Some(message);
+                    return Flow::Stop;
+                }
+                bytes += json.len();
+                *position = event.seq;
+                batch.push(message);
+                if bytes < bytes_max { Flow::More } else { Flow::Stop }
+            })?;
+            let reached = running.reached().map_or(0, |reached| reached.seq);
+            *position = (*position).max(reached.min(last));
+            if step.is_ready() {
+                *scan = None;
+            }
+        }
+        if scan.is_none() || held.is_some() {
+            *position = last;
+        }
+        Ok(if bytes > 0 {
+            Poll::Ready(Found::Messages)
+        } else if *position == self.end {
+            Poll::Ready(Found::End)
+        } else {
+            Poll::Pending
+        })
+    }
+}
