@@ -35,6 +35,7 @@ mod reply;
 mod request_entry;
 mod route;
 mod search;
+mod search_run;
 mod sse;
 mod stream;
 mod submission;

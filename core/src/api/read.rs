@@ -8,7 +8,8 @@ use core::time::Duration;
 use super::compress::{Encoder, Negotiated};
 use super::lookup::Lookup;
 use super::read_step::ReadStep;
-use super::search::{Search, SearchRun};
+use super::search::Search;
+use super::search_run::SearchRun;
 use super::{Draft, Limits, Refusal, Route};
 use crate::clock::Moment;
 use crate::repository::{ReadError, Reader, ScanRun};
@@ -149,7 +150,7 @@ impl ReadRun {
             State::Asked(Question::Search(search)) => {
                 // The other half of the time is for sending the page.
                 let page_due = self.begun.saturating_add(self.allowance.time / 2);
-                let run = search.begin(reader.take()?, page_due, now.uptime)?;
+                let run = SearchRun::begin(*search, reader.take()?, page_due, now.uptime)?;
                 self.search(Box::new(run), reader, now.uptime, budget)
             }
             State::Searching(mut run) => {
