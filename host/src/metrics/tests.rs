@@ -62,7 +62,7 @@ fn every_metric_is_in_the_text() {
             answer_bytes_held: 9,
             answers_in_flight: 3,
             stream_buffer_bytes: 11,
-            stream_lag_events: 12,
+            stream_lag_events: Some(12),
         })
         .unwrap();
     for line in [
