@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
 
 use argus_core::api::READ_BUDGET;
 use argus_core::repository::{ReadError, Reader};
 use argus_core::subscribe::{Begun, Feed, Hub, Live, Message, ReaderId, StreamLimits, Subscription};
 use event_listener::{Event, EventListener};
 
-use crate::clock;
+use crate::clock::Clock;
 
 /// The live readers of a server.
 pub struct StreamHub {
     state: Mutex<State>,
+    clock: Clock,
+    begun: Instant,
     /// Notified when the first reader becomes live.
     joined: Event,
 }
@@ -39,8 +42,9 @@ pub(crate) enum Looked {
 impl StreamHub {
     /// No readers yet.
     #[must_use]
-    pub fn new(limits: StreamLimits) -> Self {
-        Self { state: Mutex::new(State { hub: Hub::new(limits), wakers: BTreeMap::new() }), joined: Event::new() }
+    pub fn new(limits: StreamLimits, clock: Clock) -> Self {
+        let state = Mutex::new(State { hub: Hub::new(limits), wakers: BTreeMap::new() });
+        Self { state, begun: clock.now(), clock, joined: Event::new() }
     }
 
     /// The bytes of messages that readers share.
@@ -53,6 +57,10 @@ impl StreamHub {
     #[must_use]
     pub fn lag(&self, last_seq: u64) -> u64 {
         self.lock().hub.lag(last_seq)
+    }
+
+    fn uptime(&self) -> Duration {
+        self.clock.now().saturating_duration_since(self.begun)
     }
 
     /// The number of live readers.
@@ -75,8 +83,9 @@ impl StreamHub {
         let mut state = self.lock();
         state.hub.close(reader);
         let waker = state.wakers.remove(&reader);
+        let discarded = state.hub.take_discarded();
         drop(state);
-        drop(waker);
+        drop((waker, discarded));
     }
 
     /// Takes messages for a live reader. If there are none, the next one wakes the task.
@@ -87,7 +96,7 @@ impl StreamHub {
         bytes_max: usize,
         batch: &mut Vec<Message>,
     ) -> Live {
-        let now = clock::moment().uptime;
+        let now = self.uptime();
         let mut state = self.lock();
         let live_before = state.hub.live_readers();
         let live = subscription.poll_live(&mut state.hub, now, bytes_max, batch);
@@ -99,7 +108,9 @@ impl StreamHub {
                 None => drop(state.wakers.insert(reader, cx.waker().clone())),
             }
         }
+        let discarded = state.hub.take_discarded();
         drop(state);
+        drop(discarded);
         if is_first {
             self.joined.notify(1);
         }
@@ -143,7 +154,7 @@ impl StreamHub {
     fn pass(&self, feed: &mut Feed) -> Result<usize, ReadError> {
         let mut count = 0;
         while let Some(piece) = feed.poll(READ_BUDGET)? {
-            let now = clock::moment().uptime;
+            let now = self.uptime();
             count += self.wake(|hub, woken| hub.apply(piece, now, woken));
         }
         Ok(count)
@@ -160,7 +171,9 @@ impl StreamHub {
         let mut state = self.lock();
         change(&mut state.hub, &mut woken);
         let wakers: Vec<Waker> = woken.iter().filter_map(|reader| state.wakers.remove(reader)).collect();
+        let discarded = state.hub.take_discarded();
         drop(state);
+        drop(discarded);
         let count = wakers.len();
         wakers.into_iter().for_each(Waker::wake);
         count
@@ -183,6 +196,7 @@ mod tests {
 
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Poll;
 
     use argus_core::batch::{BatchBuilder, NewEvent};
     use argus_core::engine::{Engine, Seed};
@@ -225,7 +239,7 @@ mod tests {
     #[test]
     fn a_repository_that_was_replaced_by_a_smaller_one_is_noticed() {
         let (large, mut small) = (repository(5), repository(2));
-        let (hub, mut feed) = (StreamHub::new(LIMITS), Feed::default());
+        let (hub, mut feed) = (StreamHub::new(LIMITS, Clock::default()), Feed::default());
         let mut reader = Subscription::new(hub.open(), Filter::default(), 5);
         assert_eq!(take(&hub, &mut reader), (Live::Wait, vec![]));
         assert_eq!(hub.look(&mut feed, &large.reader()).unwrap(), Looked::UpToDate);
@@ -263,7 +277,7 @@ mod tests {
     fn readers_stay_live_while_the_repository_cannot_be_reached() {
         let snapshot = repository(2).reader().take().unwrap();
         let remote = Arc::new(Remote { snapshot, is_reachable: AtomicBool::new(false) });
-        let (hub, mut feed) = (StreamHub::new(LIMITS), Feed::default());
+        let (hub, mut feed) = (StreamHub::new(LIMITS, Clock::default()), Feed::default());
         let mut reader = Subscription::new(hub.open(), Filter::default(), 0);
         assert_eq!(take(&hub, &mut reader), (Live::Wait, vec![]));
         let shared = Reader::Shared(Arc::clone(&remote) as Arc<dyn TakeSnapshot>);

@@ -1,6 +1,6 @@
 //! What all live readers share.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
@@ -39,6 +39,19 @@ pub struct Hub {
     added: Vec<(GroupId, Arc<Filter>)>,
     /// Groups that have ended, which the feed still knows.
     removed: Vec<GroupId>,
+    discarded: Discarded,
+}
+
+/// Messages that a hub does not need any more, from [`Hub::take_discarded`]. To drop many of them takes a while.
+#[derive(Debug, Default)]
+pub struct Discarded(VecDeque<Entry>);
+
+impl Discarded {
+    /// The number of messages.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// The place of a reader in its group.
@@ -84,6 +97,7 @@ impl Hub {
             groups_created: 0,
             added: Vec::new(),
             removed: Vec::new(),
+            discarded: Discarded::default(),
         }
     }
 
@@ -102,8 +116,15 @@ impl Hub {
             self.remove_group(id);
         }
         if self.readers.is_empty() {
-            self.ring.clear();
+            self.discard();
         }
+    }
+
+    /// The messages that the calls before have discarded: all of them, when the last live reader left or the hub was
+    /// reset. They are kept until this call or the next ones are discarded. Call it after every call that may end the
+    /// life of a reader, and drop the result without the lock.
+    pub fn take_discarded(&mut self) -> Discarded {
+        mem::take(&mut self.discarded)
     }
 
     /// The number of live readers, without those that are in history and have not joined.
@@ -186,7 +207,7 @@ impl Hub {
         woken.extend(mem::take(&mut self.readers).into_keys());
         let groups: Vec<GroupId> = self.groups.keys().copied().collect();
         groups.into_iter().for_each(|id| self.remove_group(id));
-        self.ring.clear();
+        self.discard();
         self.position = last_seq;
         self.target = None;
     }
@@ -275,6 +296,14 @@ impl Hub {
         }
         group.wait(reader);
         Taken::Nothing
+    }
+
+    fn discard(&mut self) {
+        let entries = self.ring.clear();
+        // Those from before may still be there.
+        if !entries.is_empty() {
+            self.discarded = Discarded(entries);
+        }
     }
 
     fn add_group(&mut self, key: &Arc<str>, filter: &Arc<Filter>, since: u64) -> GroupId {

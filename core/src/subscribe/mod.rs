@@ -24,6 +24,8 @@
 //!    number is among those that a later [`Hub::apply`] or [`Hub::reset`] returns.
 //! 4. After commits, on a thread that may block: [`Hub::begin`], and if there is something to do, [`Feed::begin`],
 //!    [`Feed::poll`] and [`Hub::apply`] until the pass is complete. After an error, [`Hub::reset`].
+//! 5. After [`Hub::close`], [`Subscription::poll_live`] and [`Hub::reset`]: [`Hub::take_discarded`], and drop the result
+//!    without the lock.
 
 mod feed;
 mod group;
@@ -33,7 +35,7 @@ mod ring;
 mod subscription;
 
 pub use feed::{Assignment, Begun, Feed, Piece};
-pub use hub::Hub;
+pub use hub::{Discarded, Hub};
 pub use subscription::{Found, Live, Subscription};
 
 use core::fmt;

@@ -67,11 +67,11 @@ impl Ring {
         self.entries.get(index)
     }
 
-    /// Removes all entries.
-    pub(super) fn clear(&mut self) {
+    /// Removes all entries, and returns them.
+    pub(super) fn clear(&mut self) -> VecDeque<Entry> {
         self.first += self.entries.len() as u64;
-        self.entries = VecDeque::new();
         self.bytes = 0;
+        core::mem::take(&mut self.entries)
     }
 
     /// Its memory in bytes.

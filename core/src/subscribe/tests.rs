@@ -165,6 +165,8 @@ fn a_pass_wakes_each_reader_that_waits_for_it_once_and_no_other() {
     assert_eq!(world.feed(), [other.reader()]);
     world.hub.close(other.reader());
     assert_eq!((world.hub.live_readers(), world.hub.filters(), world.hub.buffer_bytes()), (0, 0, 0));
+    assert_ne!(world.hub.take_discarded().messages(), 0, "for the host to drop");
+    assert_eq!(world.hub.take_discarded().messages(), 0);
     assert!(!world.begin_pass(), "the hub rests without readers");
 }
 

@@ -109,7 +109,7 @@ impl Server {
             api: settings.api(),
             budget: Budget::new(settings.max_inflight_bytes),
             answers: Answers::new(settings.max_answer_bytes, time.clock()),
-            streams: StreamHub::new(settings.stream_limits()),
+            streams: StreamHub::new(settings.stream_limits(), time.clock()),
             admission: Admission::new(
                 Descriptors::raise_limit(),
                 settings.shell.max_connections_per_address,
