@@ -18,9 +18,9 @@ const PASS_EVENTS: u64 = 16 * 1024;
 
 /// The live readers, and the messages for them.
 ///
-/// Its messages take [`StreamLimits::buffer_bytes`]. The lists of them may have room for up to four times as many, which
-/// for small messages takes up to twice that again. A reader takes about 200 bytes. A group takes up to 1 KiB and its
-/// filter, as a text and compiled.
+/// Its messages take [`StreamLimits::buffer_bytes`]. The lists of them may have room for up to four times as many,
+/// which for small messages takes up to twice that again. A reader takes about 200 bytes. A group takes up to 1 KiB and
+/// its filter, as a text and compiled.
 #[derive(Debug)]
 pub struct Hub {
     limits: StreamLimits,
@@ -145,9 +145,9 @@ impl Hub {
         self.ring.bytes()
     }
 
-    /// All events up to here were examined for the live readers. If a snapshot taken now has a lower last sequence number,
-    /// the repository was replaced: [`reset`](Self::reset) the hub. Otherwise the hub would wait for that many events,
-    /// and its readers would not get them.
+    /// All events up to here were examined for the live readers. If a snapshot taken now has a lower last sequence
+    /// number, the repository was replaced: [`reset`](Self::reset) the hub. Otherwise the hub would wait for that many
+    /// events, and its readers would not get them.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
@@ -200,9 +200,9 @@ impl Hub {
         }
     }
 
-    /// Sends all live readers to history, because a pass failed or events are missing, and goes on after `last_seq`, also
-    /// if that is before [`position`](Self::position). Each reader continues after the last event that it examined, and meets there what the pass met. Adds the
-    /// readers, all of which have to be woken, to `woken`.
+    /// Sends all live readers to history, because a pass failed or events are missing, and goes on after `last_seq`,
+    /// also if that is before [`position`](Self::position). Each reader continues after the last event that it examined, and
+    /// meets there what the pass met. Adds the readers, all of which have to be woken, to `woken`.
     pub fn reset(&mut self, last_seq: u64, woken: &mut Vec<ReaderId>) {
         woken.extend(mem::take(&mut self.readers).into_keys());
         let groups: Vec<GroupId> = self.groups.keys().copied().collect();
