@@ -40,9 +40,6 @@ impl Drop for Open<'_> {
         let mut shared = self.streams.lock();
         shared.hub.close(self.subscription.reader());
         shared.counts.closed(self.transport, self.reason);
-        let discarded = shared.hub.take_discarded();
-        drop(shared);
-        drop(discarded);
     }
 }
 

@@ -121,8 +121,7 @@ impl Hub {
     }
 
     /// The messages that the calls before have discarded: all of them, when the last live reader left or the hub was
-    /// reset. They are kept until this call or the next ones are discarded. Call it after every call that may end the
-    /// life of a reader, and drop the result without the lock.
+    /// reset. The hub keeps them until this call, or until it discards others.
     pub fn take_discarded(&mut self) -> Discarded {
         mem::take(&mut self.discarded)
     }
@@ -201,8 +200,8 @@ impl Hub {
     }
 
     /// Sends all live readers to history, because a pass failed or events are missing, and goes on after `last_seq`,
-    /// also if that is before [`position`](Self::position). Each reader continues after the last event that it examined, and
-    /// meets there what the pass met. Adds the readers, all of which have to be woken, to `woken`.
+    /// also if that is before [`position`](Self::position). Each reader continues after the last event that it
+    /// examined, and meets there what the pass met. Adds the readers, all of which have to be woken, to `woken`.
     pub fn reset(&mut self, last_seq: u64, woken: &mut Vec<ReaderId>) {
         woken.extend(mem::take(&mut self.readers).into_keys());
         let groups: Vec<GroupId> = self.groups.keys().copied().collect();
@@ -300,7 +299,7 @@ impl Hub {
 
     fn discard(&mut self) {
         let entries = self.ring.clear();
-        // Those from before may still be there.
+        // If it had none, the host may not have taken those from before yet.
         if !entries.is_empty() {
             self.discarded = Discarded(entries);
         }

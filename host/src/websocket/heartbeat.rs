@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// What a ping without content takes on the wire at most, in bytes: 2 as it is, 24 as a record of TLS 1.3, and 31 as one
-/// of TLS 1.2. No slow client takes so few bytes of messages in an interval.
+/// What a ping without content takes on the wire at most, in bytes: 2 as it is, 24 as a record of TLS 1.3, and 31 as
+/// one of TLS 1.2. No slow client takes so few bytes of messages in an interval.
 const PING_BYTES_MAX: u64 = 31;
 
 /// When to send a ping, and when the client is given up. It reads no clock and touches no socket.
