@@ -337,7 +337,7 @@ fn start<E>(
         api: settings.api(),
         budget: Budget::new(settings.max_inflight_bytes),
         answers,
-        streams: StreamHub::new(settings.stream_limits()),
+        streams: StreamHub::new(settings.stream_limits(), clock.clone()),
         admission: Admission::new(descriptors, settings.shell.max_connections_per_address, settings.access.proxies()),
         tls,
         request_log,

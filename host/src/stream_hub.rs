@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
 
 use argus_core::api::READ_BUDGET;
 use argus_core::repository::{ReadError, Reader};
 use argus_core::subscribe::{Begun, Feed, Hub, Live, Message, ReaderId, StreamLimits, Subscription};
 use event_listener::{Event, EventListener};
 
-use crate::clock;
+use crate::clock::Clock;
 
 /// The live readers of a server.
 pub struct StreamHub {
     state: Mutex<State>,
+    clock: Clock,
+    begun: Instant,
     /// Notified when the first reader becomes live.
     joined: Event,
 }
@@ -39,15 +42,25 @@ pub(crate) enum Looked {
 impl StreamHub {
     /// No readers yet.
     #[must_use]
-    pub fn new(limits: StreamLimits) -> Self {
-        Self { state: Mutex::new(State { hub: Hub::new(limits), wakers: BTreeMap::new() }), joined: Event::new() }
+    pub fn new(limits: StreamLimits, clock: Clock) -> Self {
+        let state = Mutex::new(State { hub: Hub::new(limits), wakers: BTreeMap::new() });
+        Self { state, begun: clock.now(), clock, joined: Event::new() }
     }
 
-    /// The bytes of messages that readers share, and how many events up to `last_seq` no reader was told of yet.
+    /// The bytes of messages that readers share.
     #[must_use]
-    pub fn held(&self, last_seq: u64) -> (usize, u64) {
-        let state = self.lock();
-        (state.hub.buffer_bytes(), state.hub.lag(last_seq))
+    pub fn buffer_bytes(&self) -> usize {
+        self.lock().hub.buffer_bytes()
+    }
+
+    /// How many events up to `last_seq` no reader was told of yet.
+    #[must_use]
+    pub fn lag(&self, last_seq: u64) -> u64 {
+        self.lock().hub.lag(last_seq)
+    }
+
+    fn uptime(&self) -> Duration {
+        self.clock.now().saturating_duration_since(self.begun)
     }
 
     /// The number of live readers.
@@ -70,8 +83,9 @@ impl StreamHub {
         let mut state = self.lock();
         state.hub.close(reader);
         let waker = state.wakers.remove(&reader);
+        let discarded = state.hub.take_discarded();
         drop(state);
-        drop(waker);
+        drop((waker, discarded));
     }
 
     /// Takes messages for a live reader. If there are none, the next one wakes the task.
@@ -82,7 +96,7 @@ impl StreamHub {
         bytes_max: usize,
         batch: &mut Vec<Message>,
     ) -> Live {
-        let now = clock::uptime();
+        let now = self.uptime();
         let mut state = self.lock();
         let live_before = state.hub.live_readers();
         let live = subscription.poll_live(&mut state.hub, now, bytes_max, batch);
@@ -94,7 +108,9 @@ impl StreamHub {
                 None => drop(state.wakers.insert(reader, cx.waker().clone())),
             }
         }
+        let discarded = state.hub.take_discarded();
         drop(state);
+        drop(discarded);
         if is_first {
             self.joined.notify(1);
         }
@@ -102,12 +118,25 @@ impl StreamHub {
     }
 
     /// Reads what was committed since the last time, up to the end of one pass, and wakes readers.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]: either no snapshot could be taken, and the readers wait for the next look as they were; or stored
+    /// events could not be read, and the readers were woken to meet that in history.
     pub(crate) fn look(&self, feed: &mut Feed, reader: &Reader) -> Result<Looked, ReadError> {
-        if self.lock().hub.live_readers() == 0 {
+        let state = self.lock();
+        if state.hub.live_readers() == 0 {
             return Ok(Looked::NoReaders);
         }
+        // Before the snapshot is taken, because a reader may join with a newer one meanwhile.
+        let position = state.hub.position();
+        drop(state);
         let snapshot = reader.take()?;
         let last_seq = snapshot.last_seq();
+        if last_seq < position {
+            // The repository was replaced by a smaller one.
+            return Ok(Looked::Woke(self.reset(last_seq)));
+        }
         let assignment = self.lock().hub.begin(last_seq);
         let Some(assignment) = assignment else { return Ok(Looked::UpToDate) };
         let passed = match feed.begin(assignment, &snapshot) {
@@ -125,7 +154,7 @@ impl StreamHub {
     fn pass(&self, feed: &mut Feed) -> Result<usize, ReadError> {
         let mut count = 0;
         while let Some(piece) = feed.poll(READ_BUDGET)? {
-            let now = clock::uptime();
+            let now = self.uptime();
             count += self.wake(|hub, woken| hub.apply(piece, now, woken));
         }
         Ok(count)
@@ -142,7 +171,9 @@ impl StreamHub {
         let mut state = self.lock();
         change(&mut state.hub, &mut woken);
         let wakers: Vec<Waker> = woken.iter().filter_map(|reader| state.wakers.remove(reader)).collect();
+        let discarded = state.hub.take_discarded();
         drop(state);
+        drop(discarded);
         let count = wakers.len();
         wakers.into_iter().for_each(Waker::wake);
         count
@@ -156,5 +187,104 @@ impl StreamHub {
 impl fmt::Debug for StreamHub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamHub").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Poll;
+
+    use argus_core::batch::{BatchBuilder, NewEvent};
+    use argus_core::engine::{Engine, Seed};
+    use argus_core::event::{EventType, Payload, Timestamp};
+    use argus_core::query::Filter;
+    use argus_core::repository::{Repository as _, Snapshot, TakeSnapshot};
+    use argus_core::storage::MemoryStorage;
+    use argus_core::subscribe::Found;
+
+    use super::*;
+
+    const LIMITS: StreamLimits = StreamLimits { queue_events: 10, queue_bytes: 1 << 20, buffer_bytes: 1 << 20 };
+
+    /// A repository with this many events.
+    fn repository(events: usize) -> Engine<MemoryStorage> {
+        let mut engine = Engine::open(MemoryStorage::default(), Seed(1)).unwrap();
+        (0..events).for_each(|_| commit(&mut engine));
+        engine
+    }
+
+    fn commit(engine: &mut Engine<MemoryStorage>) {
+        let mut batch = BatchBuilder::new();
+        let event = NewEvent {
+            event_type: EventType::parse("a").unwrap(),
+            timestamp: Timestamp::from_nanos(7),
+            payload: Payload::parse("{}").unwrap(),
+            id: None,
+        };
+        batch.push(event).unwrap();
+        engine.commit(Timestamp::from_nanos(1), &[batch.finish()]).unwrap();
+    }
+
+    /// What a reader takes, with the sequence numbers.
+    fn take(hub: &StreamHub, subscription: &mut Subscription) -> (Live, Vec<u64>) {
+        let mut batch = Vec::new();
+        let live = hub.take(subscription, &mut Context::from_waker(Waker::noop()), 1000, &mut batch);
+        (live, batch.iter().map(|message| message.seq).collect())
+    }
+
+    #[test]
+    fn a_repository_that_was_replaced_by_a_smaller_one_is_noticed() {
+        let (large, mut small) = (repository(5), repository(2));
+        let (hub, mut feed) = (StreamHub::new(LIMITS, Clock::default()), Feed::default());
+        let mut reader = Subscription::new(hub.open(), Filter::default(), 5);
+        assert_eq!(take(&hub, &mut reader), (Live::Wait, vec![]));
+        assert_eq!(hub.look(&mut feed, &large.reader()).unwrap(), Looked::UpToDate);
+        assert_eq!(hub.look(&mut feed, &small.reader()).unwrap(), Looked::Woke(1));
+        assert_eq!(take(&hub, &mut reader), (Live::History, vec![]));
+        let mut history = |engine: &Engine<MemoryStorage>| {
+            let found = reader.poll_history(&engine.reader(), 10, 1000, &mut Vec::new());
+            (found.unwrap(), reader.is_in_history())
+        };
+        assert_eq!(history(&small), (Poll::Ready(Found::Gap { first_seq: 3 }), true));
+        assert_eq!(history(&small), (Poll::Ready(Found::End), false));
+        assert_eq!(take(&hub, &mut reader), (Live::Wait, vec![]));
+        commit(&mut small);
+        assert_eq!(hub.look(&mut feed, &small.reader()).unwrap(), Looked::Woke(1));
+        assert_eq!(take(&hub, &mut reader), (Live::Messages, vec![3]));
+    }
+
+    /// Cannot be reached at times.
+    struct Remote {
+        snapshot: Arc<dyn Snapshot>,
+        is_reachable: AtomicBool,
+    }
+
+    impl TakeSnapshot for Remote {
+        fn take_snapshot(&self) -> Result<Arc<dyn Snapshot>, ReadError> {
+            if self.is_reachable.load(Ordering::Relaxed) {
+                Ok(Arc::clone(&self.snapshot))
+            } else {
+                Err(ReadError::Unavailable("the network is down".into()))
+            }
+        }
+    }
+
+    #[test]
+    fn readers_stay_live_while_the_repository_cannot_be_reached() {
+        let snapshot = repository(2).reader().take().unwrap();
+        let remote = Arc::new(Remote { snapshot, is_reachable: AtomicBool::new(false) });
+        let (hub, mut feed) = (StreamHub::new(LIMITS, Clock::default()), Feed::default());
+        let mut reader = Subscription::new(hub.open(), Filter::default(), 0);
+        assert_eq!(take(&hub, &mut reader), (Live::Wait, vec![]));
+        let shared = Reader::Shared(Arc::clone(&remote) as Arc<dyn TakeSnapshot>);
+        drop(hub.look(&mut feed, &shared).unwrap_err());
+        assert_eq!(take(&hub, &mut reader), (Live::Wait, vec![]));
+        remote.is_reachable.store(true, Ordering::Relaxed);
+        assert_eq!(hub.look(&mut feed, &shared).unwrap(), Looked::Woke(1));
+        assert_eq!(take(&hub, &mut reader), (Live::Messages, vec![1, 2]));
     }
 }

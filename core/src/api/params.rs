@@ -15,7 +15,7 @@ use crate::auth::Access;
 use crate::event::Timestamp;
 use crate::query::{
     Filter, IDS_MAX, LIMIT_MAX, OPERAND_BYTES_MAX, Operand, Order, PAYLOAD_FILTERS_MAX, PAYLOAD_PATH_BYTES_MAX,
-    PayloadFilter, PayloadPath, Scan, Test, TypeTest, decode_cursor,
+    PayloadFilter, PayloadPath, Scan, TYPES_MAX, Test, TypeTest, decode_cursor,
 };
 
 /// The parameters of `GET /events`, for the error about an unknown one. Names of members are common mistakes.
@@ -92,6 +92,9 @@ fn check_filter(filter: &Filter) -> Result<(), ProblemReply> {
     }
     if filter.ids.as_ref().is_some_and(|ids| ids.len() > IDS_MAX) {
         return Err(invalid(format!("id: given more than {IDS_MAX} times")));
+    }
+    if filter.types.as_ref().is_some_and(|types| types.len() > TYPES_MAX) {
+        return Err(invalid(format!("type: given more than {TYPES_MAX} times, with type[prefix]")));
     }
     Ok(())
 }
@@ -370,6 +373,9 @@ mod tests {
         assert!(read(&"x".repeat(10_000)).unwrap_err().len() < 400);
         assert!(read(&"id=a&".repeat(IDS_MAX)).is_ok());
         assert!(read(&"id=a&".repeat(IDS_MAX + 1)).unwrap_err().starts_with("id: "));
+        let types = "type=a&type[prefix]=b&".repeat(TYPES_MAX / 2);
+        assert!(read(&types).is_ok());
+        assert!(read(&format!("{types}type[prefix]=c")).unwrap_err().starts_with("type: given more than 1000 times"));
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub const PAYLOAD_PATH_BYTES_MAX: usize = 1024;
 pub const OPERAND_BYTES_MAX: usize = 4096;
 /// Most ids in a [`Filter`]. Each id takes a lookup.
 pub const IDS_MAX: usize = 1_000;
+/// Most types and prefixes of types together in a [`Filter`] of a client.
+pub const TYPES_MAX: usize = 1_000;
 
 /// Selects the events for which all conditions hold. All read routes share it.
 ///

@@ -20,7 +20,8 @@ pub enum Reader {
 
 /// Takes snapshots of a repository that other processes may write to.
 pub trait TakeSnapshot: Send + Sync {
-    /// Takes a snapshot of the stored events. May wait.
+    /// Takes a snapshot of the stored events. May wait. Its [`last_seq`](Snapshot::last_seq) must not be lower than
+    /// that of an earlier snapshot, unless the repository was replaced: live streams then tell their clients of a gap.
     ///
     /// # Errors
     ///

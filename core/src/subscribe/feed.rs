@@ -15,7 +15,8 @@ use crate::repository::{Flow, ReadError, ScanRun, Snapshot};
 /// A piece has about this many bytes of JSON at most, plus one event.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// Reads new events for a [`Hub`](super::Hub). A hub has one feed.
+/// Reads new events for a [`Hub`](super::Hub). A hub has one feed. It keeps the filters of readers that have left until
+/// the next pass. While there are no live readers, there is none, and a new feed may take its place.
 #[derive(Default)]
 pub struct Feed {
     matcher: Matcher,

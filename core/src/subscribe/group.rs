@@ -1,10 +1,11 @@
 //! Readers with equal filters.
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::ReaderId;
+use super::ring::shrink;
 
 /// Readers with equal filters, and the messages of the ring that they want.
 ///
@@ -12,7 +13,7 @@ use super::ReaderId;
 #[derive(Debug)]
 pub(super) struct Group {
     /// The text of the filter, by which it is found.
-    pub(super) key: Box<str>,
+    pub(super) key: Arc<str>,
     /// It gets the events after this sequence number.
     pub(super) since: u64,
     pub(super) readers: usize,
@@ -37,7 +38,7 @@ struct Slot {
 
 impl Group {
     /// A group without readers and messages.
-    pub(super) fn new(key: Box<str>, since: u64) -> Self {
+    pub(super) fn new(key: Arc<str>, since: u64) -> Self {
         Self { key, since, readers: 0, waiting: BTreeSet::new(), first: 0, slots: VecDeque::new(), bytes: 0 }
     }
 
@@ -82,6 +83,7 @@ impl Group {
     pub(super) fn evict(&mut self, slot: u64) {
         if self.slots.front().is_some_and(|entry| entry.slot == slot) {
             self.slots.pop_front();
+            shrink(&mut self.slots);
             self.first += 1;
         }
     }

@@ -1,7 +1,6 @@
 //! What all live readers share.
 
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
@@ -19,8 +18,9 @@ const PASS_EVENTS: u64 = 16 * 1024;
 
 /// The live readers, and the messages for them.
 ///
-/// Its memory is bounded by [`StreamLimits::buffer_bytes`], plus about 200 bytes for each reader and its compiled
-/// filter for each group.
+/// Its messages take [`StreamLimits::buffer_bytes`]. The lists of them may have room for up to four times as many,
+/// which for small messages takes up to twice that again. A reader takes about 200 bytes. A group takes up to 1 KiB and
+/// its filter, as a text and compiled.
 #[derive(Debug)]
 pub struct Hub {
     limits: StreamLimits,
@@ -31,7 +31,7 @@ pub struct Hub {
     ring: Ring,
     groups: BTreeMap<GroupId, Group>,
     /// The groups by the text of their filter.
-    by_filter: BTreeMap<Box<str>, GroupId>,
+    by_filter: BTreeMap<Arc<str>, GroupId>,
     readers: BTreeMap<ReaderId, Place>,
     readers_opened: u64,
     groups_created: u64,
@@ -39,6 +39,19 @@ pub struct Hub {
     added: Vec<(GroupId, Arc<Filter>)>,
     /// Groups that have ended, which the feed still knows.
     removed: Vec<GroupId>,
+    discarded: Discarded,
+}
+
+/// Messages that a hub does not need any more, from [`Hub::take_discarded`]. To drop many of them takes a while.
+#[derive(Debug, Default)]
+pub struct Discarded(VecDeque<Entry>);
+
+impl Discarded {
+    /// The number of messages.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// The place of a reader in its group.
@@ -51,6 +64,8 @@ struct Place {
     bytes: u64,
     /// The uptime when it last asked for messages.
     asked: Duration,
+    /// The uptime when it first did. Before, it was in history, and what gathered here was not its client's fault.
+    live_since: Option<Duration>,
 }
 
 /// The result of [`Hub::take`].
@@ -82,6 +97,7 @@ impl Hub {
             groups_created: 0,
             added: Vec::new(),
             removed: Vec::new(),
+            discarded: Discarded::default(),
         }
     }
 
@@ -100,8 +116,14 @@ impl Hub {
             self.remove_group(id);
         }
         if self.readers.is_empty() {
-            self.ring.clear();
+            self.discard();
         }
+    }
+
+    /// The messages that the calls before have discarded: all of them, when the last live reader left or the hub was
+    /// reset. The hub keeps them until this call, or until it discards others.
+    pub fn take_discarded(&mut self) -> Discarded {
+        mem::take(&mut self.discarded)
     }
 
     /// The number of live readers, without those that are in history and have not joined.
@@ -120,6 +142,14 @@ impl Hub {
     #[must_use]
     pub fn buffer_bytes(&self) -> usize {
         self.ring.bytes()
+    }
+
+    /// All events up to here were examined for the live readers. If a snapshot taken now has a lower last sequence
+    /// number, the repository was replaced: [`reset`](Self::reset) the hub. Otherwise the hub would wait for that many
+    /// events, and its readers would not get them.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// How many events the hub has to examine, if this is the highest sequence number. 0 without live readers.
@@ -169,15 +199,15 @@ impl Hub {
         }
     }
 
-    /// Sends all live readers to history, because a pass failed or events are missing, and goes on after `last_seq`.
-    /// Each reader continues after the last event that it examined, and meets there what the pass met. Adds the
-    /// readers, all of which have to be woken, to `woken`.
+    /// Sends all live readers to history, because a pass failed or events are missing, and goes on after `last_seq`,
+    /// also if that is before [`position`](Self::position). Each reader continues after the last event that it
+    /// examined, and meets there what the pass met. Adds the readers, all of which have to be woken, to `woken`.
     pub fn reset(&mut self, last_seq: u64, woken: &mut Vec<ReaderId>) {
         woken.extend(mem::take(&mut self.readers).into_keys());
         let groups: Vec<GroupId> = self.groups.keys().copied().collect();
         groups.into_iter().for_each(|id| self.remove_group(id));
-        self.ring.clear();
-        self.position = self.position.max(last_seq);
+        self.discard();
+        self.position = last_seq;
         self.target = None;
     }
 
@@ -188,14 +218,17 @@ impl Hub {
         &mut self,
         reader: ReaderId,
         filter: &Arc<Filter>,
-        key: &str,
+        key: &Arc<str>,
         position: u64,
         ahead_max: u64,
         now: Duration,
     ) -> Option<u64> {
+        // A reader has one place. One that has not got as far as the hub in a snapshot begins anew.
+        self.close(reader);
         if self.readers.is_empty() && self.target.is_none() {
-            // The hub rests. Nobody needs the events before.
-            self.position = self.position.max(position);
+            // The hub rests. Nobody needs the events before. Those after it count even if the hub was further once: the
+            // repository may have been replaced.
+            self.position = position;
         }
         let known = self.by_filter.get(key).copied();
         let since = known.and_then(|id| self.groups.get(&id)).map(|group| group.since);
@@ -205,11 +238,9 @@ impl Hub {
             return None;
         }
         let id = known.unwrap_or_else(|| self.add_group(key, filter, since));
-        // A reader has one place.
-        debug_assert!(!self.readers.contains_key(&reader), "a live reader does not join");
         let group = self.groups.get_mut(&id).expect("it was found, or added");
         group.readers += 1;
-        let place = Place { group: id, next: group.end(), bytes: group.bytes(), asked: now };
+        let place = Place { group: id, next: group.end(), bytes: group.bytes(), asked: now, live_since: None };
         self.readers.insert(reader, place);
         Some(since)
     }
@@ -228,12 +259,13 @@ impl Hub {
         let Some(place) = self.readers.get_mut(&reader) else { return Taken::Lost };
         let group = self.groups.get_mut(&place.group).expect("a live reader has a group");
         let asked = mem::replace(&mut place.asked, now);
+        let live_since = *place.live_since.get_or_insert(now);
         let lost = group.has_lost(place.next);
         if let Some(over) = first_over(&self.limits, place, group) {
             // Since when it has been too far behind. If the message that was too much has left the buffer, all that is
             // known is that the reader did not ask.
             let since = group.slot(over).and_then(|slot| self.ring.get(slot)).map_or(asked, |entry| entry.since);
-            if now.saturating_sub(since.min(now)) >= SLOW_AFTER {
+            if now.saturating_sub(since.max(live_since)) >= SLOW_AFTER {
                 self.close(reader);
                 return Taken::Slow;
             }
@@ -265,11 +297,19 @@ impl Hub {
         Taken::Nothing
     }
 
-    fn add_group(&mut self, key: &str, filter: &Arc<Filter>, since: u64) -> GroupId {
+    fn discard(&mut self) {
+        let entries = self.ring.clear();
+        // If it had none, the host may not have taken those from before yet.
+        if !entries.is_empty() {
+            self.discarded = Discarded(entries);
+        }
+    }
+
+    fn add_group(&mut self, key: &Arc<str>, filter: &Arc<Filter>, since: u64) -> GroupId {
         self.groups_created += 1;
         let id = GroupId(self.groups_created);
-        self.groups.insert(id, Group::new(key.into(), since));
-        self.by_filter.insert(key.into(), id);
+        self.groups.insert(id, Group::new(Arc::clone(key), since));
+        self.by_filter.insert(Arc::clone(key), id);
         self.added.push((id, Arc::clone(filter)));
         id
     }

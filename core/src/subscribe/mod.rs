@@ -24,6 +24,8 @@
 //!    number is among those that a later [`Hub::apply`] or [`Hub::reset`] returns.
 //! 4. After commits, on a thread that may block: [`Hub::begin`], and if there is something to do, [`Feed::begin`],
 //!    [`Feed::poll`] and [`Hub::apply`] until the pass is complete. After an error, [`Hub::reset`].
+//! 5. After [`Hub::close`], [`Subscription::poll_live`] and [`Hub::reset`], with many messages: drop the result of
+//!    [`Hub::take_discarded`] without the lock.
 
 mod feed;
 mod group;
@@ -34,7 +36,7 @@ mod ring;
 mod subscription;
 
 pub use feed::{Assignment, Begun, Feed, Piece};
-pub use hub::Hub;
+pub use hub::{Discarded, Hub};
 pub use subscription::{Found, Live, Subscription};
 
 use core::fmt;

@@ -11,6 +11,17 @@ const MESSAGE_BYTES: usize = 144;
 /// Memory for each group that wants a message: its number here, and the message's slot and bytes there.
 const GROUP_BYTES: usize = 24;
 
+/// A queue with room for this many keeps it.
+const SHRUNK_MIN: usize = 64;
+
+/// Frees room that a queue needed for many small messages and does not need for fewer large ones: afterwards, it has
+/// room for at most four times what is in it, unless that is little.
+pub(super) fn shrink<T>(queue: &mut VecDeque<T>) {
+    if queue.capacity() > SHRUNK_MIN && queue.len() < queue.capacity() / 4 {
+        queue.shrink_to(queue.len() * 2);
+    }
+}
+
 /// The newest messages in order, each in a numbered slot.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
@@ -44,6 +55,7 @@ impl Ring {
             return None;
         }
         let entry = self.entries.pop_front()?;
+        shrink(&mut self.entries);
         self.bytes -= entry.bytes();
         self.first += 1;
         Some((self.first - 1, entry))
@@ -55,11 +67,11 @@ impl Ring {
         self.entries.get(index)
     }
 
-    /// Removes all entries.
-    pub(super) fn clear(&mut self) {
+    /// Removes all entries, and returns them.
+    pub(super) fn clear(&mut self) -> VecDeque<Entry> {
         self.first += self.entries.len() as u64;
-        self.entries = VecDeque::new();
         self.bytes = 0;
+        core::mem::take(&mut self.entries)
     }
 
     /// Its memory in bytes.
@@ -71,5 +83,20 @@ impl Ring {
 impl Entry {
     fn bytes(&self) -> usize {
         MESSAGE_BYTES + self.message.json.len() + self.groups.len() * GROUP_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_gives_back_the_room_that_it_does_not_need() {
+        let mut queue: VecDeque<u64> = (0..100_000).collect();
+        while queue.pop_front().is_some() {
+            shrink(&mut queue);
+            assert!(queue.capacity() <= SHRUNK_MIN.max(queue.len() * 4 + 4));
+        }
+        assert!(queue.capacity() <= SHRUNK_MIN);
     }
 }

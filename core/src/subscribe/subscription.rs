@@ -209,10 +209,10 @@ impl Subscription {
     /// All that was stored has been read, or all that the hub does not know.
     fn end_history(&mut self, up_to: Option<u64>) {
         let phase = match up_to {
-            None => Phase::Joining,
             Some(up_to) if up_to <= self.position => Phase::Live,
-            // The snapshot was older than the hub's, which only a repository with several copies can give.
-            Some(_) => Phase::History { scan: None, up_to },
+            // The second: the snapshot ended before the hub's position. The hub knows whether it still is there, or was
+            // reset because the repository was replaced.
+            None | Some(_) => Phase::Joining,
         };
         drop(mem::replace(&mut self.phase, phase));
         // Live messages are written by the feed.

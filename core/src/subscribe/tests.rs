@@ -165,6 +165,8 @@ fn a_pass_wakes_each_reader_that_waits_for_it_once_and_no_other() {
     assert_eq!(world.feed(), [other.reader()]);
     world.hub.close(other.reader());
     assert_eq!((world.hub.live_readers(), world.hub.filters(), world.hub.buffer_bytes()), (0, 0, 0));
+    assert_ne!(world.hub.take_discarded().messages(), 0, "for the host to drop");
+    assert_eq!(world.hub.take_discarded().messages(), 0);
     assert!(!world.begin_pass(), "the hub rests without readers");
 }
 
@@ -268,6 +270,60 @@ fn a_position_that_the_repository_has_not_reached_is_a_gap() {
     world.commit(&["a"]);
     world.feed();
     assert_eq!(world.drain(&mut reader), [3]);
+}
+
+#[test]
+fn a_reader_that_scans_up_to_the_hub_goes_on_if_the_repository_is_replaced_by_a_smaller_one() {
+    let mut world = World::new(LIMITS);
+    let _first = world.live(Filter::default());
+    let mut late = world.open(of_type("a"));
+    world.commit(&["a"; 5]);
+    assert!(world.begin_pass());
+    let mut batch = Vec::new();
+    assert_eq!(late.poll_live(&mut world.hub, world.now, 100, &mut batch), Live::History);
+    world.engine = Engine::open(MemoryStorage::default(), Seed(2)).unwrap();
+    world.commit(&["a"; 2]);
+    world.hub.reset(2, &mut Vec::new());
+    for _ in 0..10 {
+        if late.is_in_history() {
+            assert!(late.poll_history(&world.engine.reader(), 10, 1_000, &mut batch).unwrap().is_ready());
+        } else if late.poll_live(&mut world.hub, world.now, 100, &mut batch) == Live::Wait {
+            break;
+        }
+    }
+    assert_eq!((seqs(&batch), world.hub.live_readers()), (vec![1, 2], 1));
+    world.commit(&["a"]);
+    assert_eq!(world.feed(), [late.reader()]);
+    assert_eq!(world.drain(&mut late), [3]);
+}
+
+#[test]
+fn a_hub_that_rests_begins_where_its_first_reader_is() {
+    let mut world = World::new(LIMITS);
+    world.commit(&["a"; 5]);
+    let reader = world.live(Filter::default());
+    world.hub.close(reader.reader());
+    world.engine = Engine::open(MemoryStorage::default(), Seed(2)).unwrap();
+    world.commit(&["a"; 2]);
+    let mut reader = world.live(Filter::default());
+    assert_eq!(world.hub.position(), 2);
+    world.commit(&["a"]);
+    world.feed();
+    assert_eq!(world.drain(&mut reader), [3]);
+}
+
+#[test]
+fn a_new_feed_may_follow_while_there_are_no_readers() {
+    let mut world = World::new(LIMITS);
+    let [gone, other] = ["a", "b"].map(|name| world.live(of_type(name)));
+    world.commit(&["a"]);
+    world.feed();
+    [gone, other].iter().for_each(|reader| world.hub.close(reader.reader()));
+    world.feed = Feed::default();
+    let mut reader = world.live(of_type("a"));
+    world.commit(&["a", "b"]);
+    assert_eq!(world.feed(), [reader.reader()]);
+    assert_eq!(world.drain(&mut reader), [2]);
 }
 
 #[test]

@@ -88,8 +88,8 @@ pub struct Gauges {
     pub answers_in_flight: usize,
     /// Bytes that live streams share.
     pub stream_buffer_bytes: usize,
-    /// Events that live streams were not given yet.
-    pub stream_lag_events: u64,
+    /// Events that live streams were not given yet; `None` if that is unknown now, which leaves the previous value.
+    pub stream_lag_events: Option<u64>,
 }
 
 /// Counts a request as in flight until dropped.
@@ -365,7 +365,9 @@ impl Metrics {
         self.answer_bytes_held.set(saturate(gauges.answer_bytes_held as u64));
         self.answers_in_flight.set(saturate(gauges.answers_in_flight as u64));
         self.streams.buffer_bytes.set(saturate(gauges.stream_buffer_bytes as u64));
-        self.streams.lag_events.set(saturate(gauges.stream_lag_events));
+        if let Some(events) = gauges.stream_lag_events {
+            self.streams.lag_events.set(saturate(events));
+        }
         if let Some(stored) = &gauges.stored {
             self.stored_events.set(saturate(stored.events));
             self.stored_bytes.set(saturate(stored.bytes));

@@ -62,7 +62,7 @@ fn every_metric_is_in_the_text() {
             answer_bytes_held: 9,
             answers_in_flight: 3,
             stream_buffer_bytes: 11,
-            stream_lag_events: 12,
+            stream_lag_events: Some(12),
         })
         .unwrap();
     for line in [
@@ -105,4 +105,7 @@ fn every_metric_is_in_the_text() {
     drop((open, in_flight, stream));
     let text = metrics.render(&Gauges::default()).unwrap();
     assert!(text.contains("argus_connections 0\n") && text.contains("argus_http_requests_in_flight 0\n"), "{text}");
+    for unknown in ["argus_stream_lag_events 12\n", "argus_stored_events 10\n"] {
+        assert!(text.contains(unknown), "as it was, {unknown} not in\n{text}");
+    }
 }

@@ -77,11 +77,13 @@ impl<R: Runtime> Session<R> {
         let node = Arc::clone(&self.service.node);
         let render = move || {
             let (queue_batches, queue_bytes) = node.committer.queued();
-            let stored = node.committer.reader().take().and_then(|snapshot| snapshot.stats());
+            let snapshot = node.committer.reader().take();
+            // Statistics may be unreadable in a snapshot that says where it ends.
+            let stream_lag_events = snapshot.as_ref().ok().map(|snapshot| node.streams.lag(snapshot.last_seq()));
+            let stored = snapshot.and_then(|snapshot| snapshot.stats());
             let stored = stored.map_err(|error| node.warnings.unreadable(&error)).ok();
             let (answer_bytes_held, answers_in_flight) = node.answers.held();
-            let last_seq = stored.map_or(0, |stats| stats.last_seq);
-            let (stream_buffer_bytes, stream_lag_events) = node.streams.held(last_seq);
+            let stream_buffer_bytes = node.streams.buffer_bytes();
             let body_bytes_reserved = node.budget.reserved();
             let gauges = Gauges {
                 stored,

@@ -43,6 +43,8 @@ fn serve(node: &Node) {
         // Listens before it looks, so that nothing in between is missed.
         let joined = node.streams.joined();
         if node.streams.live_readers() == 0 {
+            // Without the filters of those that have left.
+            feed = Feed::default();
             joined.wait_timeout(LOOK_INTERVAL);
             continue;
         }
@@ -64,7 +66,9 @@ fn serve(node: &Node) {
                 let readers = u32::try_from(readers).unwrap_or(u32::MAX);
                 node.lifecycle.drains_within(PAUSE_PER_READER.saturating_mul(readers).min(PAUSE_MAX));
             }
-            // The readers meet the same in history, and end there. The thread goes on for others.
+            // If stored events cannot be read, the readers meet the same in history, and end there. If a shared
+            // repository cannot be reached, they wait: nothing is lost, and no other connection would get more. The
+            // thread goes on.
             Err(error) => {
                 node.warnings.unreadable(&error);
                 published.wait_timeout(SHARED_INTERVAL);

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use argus_core::subscribe::Feed;
+use argus_core::subscribe::{Feed, SLOW_AFTER};
+use futures_util::FutureExt as _;
 
 use super::*;
+use crate::answers::PARKED_MAX;
 use crate::testing::{Connected, End, Server};
 
 /// HTTP/1.0, so that the body ends with the connection and has no chunk headers.
@@ -16,11 +18,20 @@ fn stream(server: &Server, query: &str) -> Connected {
 
 /// Stores an event of this type.
 fn store(server: &Server, event_type: &str) {
-    let body = format!(r#"{{"event_type":"{event_type}","timestamp":0,"payload":1}}"#);
+    store_payload(server, event_type, "1");
+}
+
+fn store_payload(server: &Server, event_type: &str, payload: &str) {
+    let body = format!(r#"{{"event_type":"{event_type}","timestamp":0,"payload":{payload}}}"#);
     let head = "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
     let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
     let answer = server.connect().ask(&request, "}\n");
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+}
+
+/// Stores an event of this type with so many bytes of payload.
+fn store_bytes(server: &Server, event_type: &str, bytes: usize) {
+    store_payload(server, event_type, &format!("\"{}\"", "x".repeat(bytes)));
 }
 
 /// Hands the stored events to the readers; returns what was done first.
@@ -36,6 +47,18 @@ fn seen(client: &mut Connected) -> String {
         None => line.to_owned(),
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What a client receives that has room for little at a time.
+fn received_in_pieces(client: &mut Connected) -> String {
+    let mut received = String::new();
+    loop {
+        let more = client.received();
+        if more.is_empty() {
+            return received;
+        }
+        received += &more;
+    }
 }
 
 fn metric(server: &Server, line: &str) -> bool {
@@ -140,17 +163,94 @@ fn a_client_that_takes_nothing_is_closed_and_holds_little() {
     let mut client = server.connect_with_room(1024);
     client.send(b"GET /events/stream HTTP/1.0\r\nhost: x\r\n\r\n");
     for _ in 0..50 {
-        store(&server, "a");
+        store_bytes(&server, "a", 100_000);
         feed(&server, &mut pass);
         client.run_until_idle();
     }
+    let sent = ["argus_stream_events_sent_total 1", "argus_stream_events_sent_total 2"];
+    assert!(sent.iter().any(|line| metric(&server, line)), "one is written, and another one waits to be");
+    assert!(server.node.streams.buffer_bytes() > 50 * 100_000, "all of them are there for every reader");
+    assert_eq!(server.node.answers.held(), (0, 0));
     server.time.advance(Duration::from_secs(31));
     client.run_until_idle();
     server.time.advance(Duration::from_secs(31));
     client.run_until_idle();
     assert!(client.is_over(), "after the write timeout");
     assert_eq!(client.client.end(), Some(End::Reset));
-    assert_eq!(server.node.streams.held(50), (0, 0), "the buffer is empty without readers");
+    assert_eq!(server.node.streams.buffer_bytes(), 0, "the buffer is empty without readers");
+}
+
+#[test]
+fn a_stream_that_waits_for_memory_goes_on_or_is_drained() {
+    let server = Server::start("--max-answer-bytes 262144");
+    store(&server, "a");
+    store(&server, "a");
+    let shares = [(); 2].map(|()| server.node.answers.admit().now_or_never().expect("there is room for two"));
+    let mut waiting = [1, 0].map(|after| stream(&server, &format!("?after_seq={after}")));
+    for client in &mut waiting {
+        assert!(client.received().ends_with("retry: 1000\n\n"));
+    }
+    assert_eq!(server.node.answers.held().1, 2, "neither has a share");
+    let [mut first, mut second] = waiting;
+    server.time.advance(Duration::from_secs(15));
+    assert_eq!(seen(&mut first), ":\n\n", "to wait is no silence");
+    let [one, _other] = shares;
+    drop(one);
+    assert!(seen(&mut first).starts_with("id: 2\n"));
+    // Live readers need no share. The next one has it, until it is dropped.
+    drop(server.node.answers.admit().now_or_never());
+    let _third = server.node.answers.admit().now_or_never();
+    server.node.lifecycle.drain();
+    assert_eq!(first.expect_end(End::Close), "event: drain\ndata: {\"after_seq\":2}\n\n");
+    let told = second.expect_end(End::Close);
+    assert!(told.ends_with("event: drain\ndata: {\"after_seq\":0}\n\n"), "{told}");
+}
+
+#[test]
+fn a_history_that_is_suspended_goes_on_where_it_was() {
+    const EVENTS: u64 = 8;
+    let server = Server::start("");
+    for _ in 0..EVENTS {
+        store_bytes(&server, "a", 100_000);
+    }
+    let mut client = server.connect_with_room(10_000);
+    client.send(b"GET /events/stream?after_seq=0 HTTP/1.0\r\nhost: x\r\n\r\n");
+    let held = server.node.answers.held().0;
+    assert!(held > 200_000, "it holds a scan and two chunks, {held} bytes");
+    server.time.advance(PARKED_MAX);
+    assert_eq!(server.node.answers.sweep(server.time.now()), PARKED_MAX);
+    let suspended = server.node.answers.held().0;
+    assert!(suspended < held, "{suspended} bytes");
+    let received = received_in_pieces(&mut client);
+    let ids: Vec<u64> = received.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
+    assert_eq!(ids, (1..=EVENTS).collect::<Vec<_>>());
+    assert_eq!((server.node.answers.held(), server.node.streams.live_readers()), ((0, 0), 1));
+}
+
+#[test]
+fn a_slow_client_is_told_when_it_reads_on() {
+    let server = Server::start("--stream-queue-events 3");
+    let mut pass = Feed::default();
+    let mut sse = server.connect_with_room(1024);
+    sse.send(b"GET /events/stream HTTP/1.0\r\nhost: x\r\n\r\n");
+    let mut socket = server.connect_with_room(1024);
+    socket.send(
+        b"GET /events/stream HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    for _ in 0..10 {
+        store_bytes(&server, "a", 100_000);
+        feed(&server, &mut pass);
+        [&mut sse, &mut socket].into_iter().for_each(Connected::run_until_idle);
+    }
+    server.time.advance(SLOW_AFTER);
+    let [sse, socket] = [sse, socket].map(|mut client| received_in_pieces(&mut client));
+    let last = sse.rsplit_once("\ndata: {\"id\"").unwrap().0.rsplit_once("id: ").unwrap().1;
+    assert!(sse.ends_with(&format!("event: slow\ndata: {{\"after_seq\":{last}}}\n\n")), "{last}");
+    let sent = socket.matches("\"event_type\"").count();
+    assert!((1..5).contains(&sent), "{sent} events");
+    assert!(socket.ends_with(&format!("\u{3}\u{fffd}after_seq={sent}")), "closed with 1013");
+    assert!(metric(&server, "argus_streams_ended_total{reason=\"slow\"} 2"));
 }
 
 #[test]

@@ -33,6 +33,9 @@ use crate::wire::Wire;
 /// How long a test waits for another thread before it fails. A test that passes never waits that long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often a task is polled for one call of a test before the test fails. A task that has to do something needs few.
+const POLLS_MAX: usize = 10_000;
+
 /// Bytes that the client's system buffers.
 const ROOM: usize = 16 << 20;
 
@@ -106,7 +109,7 @@ impl Server {
             api: settings.api(),
             budget: Budget::new(settings.max_inflight_bytes),
             answers: Answers::new(settings.max_answer_bytes, time.clock()),
-            streams: StreamHub::new(settings.stream_limits()),
+            streams: StreamHub::new(settings.stream_limits(), time.clock()),
             admission: Admission::new(
                 Descriptors::raise_limit(),
                 settings.shell.max_connections_per_address,
@@ -171,7 +174,10 @@ impl Connected {
     /// Runs the connection's task until it only waits.
     pub(crate) fn run_until_idle(&mut self) {
         let waker = Waker::from(Arc::clone(&self.waker));
+        let mut polls = 0;
         while !self.is_over && self.waker.is_woken.swap(false, Ordering::SeqCst) {
+            polls += 1;
+            assert!(polls < POLLS_MAX, "the connection's task wakes itself without end");
             self.is_over = self.driving.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
         }
     }

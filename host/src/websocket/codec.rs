@@ -168,9 +168,11 @@ impl Codec {
     pub(super) fn advance(&mut self, bytes: usize) {
         let pipe = &mut self.pipe;
         pipe.written += bytes;
-        if pipe.written >= pipe.output.len() {
+        // Not each time, which would move the rest again and again. Nor only at the end, which does not come while the
+        // client is slower than the messages.
+        if pipe.written * 2 >= pipe.output.len() {
+            pipe.output.drain(..pipe.written.min(pipe.output.len()));
             pipe.written = 0;
-            pipe.output.clear();
         }
     }
 

@@ -219,8 +219,10 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
 
     /// Reads once, and handles what has arrived. Returns whether anything has.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        if self.codec.output().len() > self.output_bytes_max {
-            return Ok(false);
+        match self.codec.state() {
+            State::Open | State::Closing if self.codec.output().len() <= self.output_bytes_max => {}
+            // The client is too slow, or nothing more is read. The write that waits decides how it goes on.
+            State::Open | State::Closing | State::Closed | State::Gone => return Ok(false),
         }
         let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
         let mut read = ReadBuf::uninit(&mut bytes);

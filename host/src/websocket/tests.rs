@@ -298,6 +298,38 @@ fn client_head_bytes(server: &Server) -> usize {
 }
 
 #[test]
+fn a_client_that_ends_before_it_has_read_keeps_no_task_busy() {
+    let endings: [(&str, Vec<u8>); 4] = [
+        ("no close frame", vec![]),
+        ("a broken frame", vec![FIN | TEXT, 1, b'a']),
+        ("a message", frame(FIN | TEXT, b"hello")),
+        ("a close frame", close(1000)),
+    ];
+    for (ending, bytes) in endings {
+        let server = Server::start("--write-timeout 20s");
+        let mut reads = Client::greeted(&server, 1000, 3, 1000);
+        let mut hangs = Client::greeted(&server, 1000, 3, 1000);
+        for client in [&mut reads, &mut hangs] {
+            client.send(&bytes);
+            client.0.client.finish();
+            client.0.run_until_idle();
+            assert!(!client.0.is_over(), "{ending}: the messages are not written");
+        }
+        let mut received = Vec::new();
+        while !reads.0.is_over() {
+            received.extend(reads.0.client.take_bytes());
+            reads.0.run_until_idle();
+        }
+        received.extend(reads.0.client.take_bytes());
+        assert!(received.len() > 3 * 1000, "{ending}: what was sent before arrives");
+        assert_eq!(reads.0.client.end(), Some(End::Close), "{ending}");
+        server.time.advance(20 * SECOND);
+        hangs.0.expect_end(End::Reset);
+        assert_eq!(server.node.lifecycle.connections(), 0, "{ending}");
+    }
+}
+
+#[test]
 fn many_messages_arrive_in_order_and_whole() {
     let server = Server::start("");
     for (greetings, bytes) in [(20_000, 20), (100, 65_000), (1, 0)] {
@@ -450,4 +482,17 @@ fn an_idle_websocket_holds_little_memory() {
     codec.advance(codec.output().len());
     codec.rest();
     assert_eq!(codec.held_bytes(), 0);
+}
+
+#[test]
+fn what_is_written_is_freed_even_if_something_is_always_left() {
+    let mut codec = codec::Codec::new(125);
+    let message = Bytes::from(vec![b'a'; 64 * 1024]);
+    for _ in 0..1_000 {
+        if codec.output().len() < message.len() {
+            codec.send(Message::Text(message.clone()));
+        }
+        codec.advance(60_000.min(codec.output().len() - 1));
+        assert!(codec.held_bytes() < 1 << 20);
+    }
 }

@@ -96,3 +96,30 @@ fn the_queue_is_full_of_bytes_only_with_the_message_that_is_too_much() {
     world.feed();
     assert_eq!(world.drain(&mut reader), [1, 2, 3], "only the third is too much, and it has just come");
 }
+
+#[test]
+fn what_comes_while_a_reader_is_still_in_history_does_not_make_it_slow() {
+    let mut world = World::new(LIMITS);
+    let mut others = world.live(Filter::default());
+    let mut late = world.open(of_type("a"));
+    world.commit(&["a"; 5]);
+    assert!(world.begin_pass());
+    let mut batch = Vec::new();
+    // It has a place from here on, but scans what the pass does not examine for it.
+    assert_eq!(late.poll_live(&mut world.hub, world.now, 1, &mut batch), Live::History);
+    assert_eq!(world.hub.live_readers(), 2);
+    world.feed();
+    assert_eq!(world.drain(&mut others).len(), 5);
+    world.commit(&["a"; 30]);
+    world.feed();
+    world.now += SLOW_AFTER * 10;
+    while late.is_in_history() {
+        assert!(late.poll_history(&world.engine.reader(), 10, 1, &mut batch).unwrap().is_ready());
+    }
+    assert_eq!(late.poll_live(&mut world.hub, world.now, 1, &mut batch), Live::Messages);
+    assert_eq!(seqs(&batch), [1, 2, 3, 4, 5, 6]);
+    world.now += SLOW_AFTER - Duration::from_millis(1);
+    assert_eq!(late.poll_live(&mut world.hub, world.now, 1, &mut batch), Live::Messages);
+    world.now += Duration::from_millis(1);
+    assert_eq!(late.poll_live(&mut world.hub, world.now, 1, &mut batch), Live::Slow, "now it was live for long enough");
+}
