@@ -220,6 +220,10 @@ mod tests {
         assert!(finds("a") && !finds("b") && finds("c"));
         assert_eq!(warnings.text(), None);
         assert!(!admit(Duration::from_secs(1)), "the key goes on with what it has used");
+        let before = file.current();
+        file.load(&text(entry("a", "rate = '1/m'")), &warnings);
+        locked(before.meter(0).unwrap()).admit(&quotas, false, Duration::from_secs(60));
+        assert!(!admit(Duration::from_secs(61)), "and with what requests of before use now");
         assert!(!shows("argus_key_requests_total{key=\"b\"} 1"));
         file.load(&text(entry("a", "rate = '2/m'")), &warnings);
         assert_eq!(*locked(file.current().meter(0).unwrap()), used, "other limits begin anew");
