@@ -114,7 +114,7 @@ impl StartError {
 /// |---|---|
 /// | 0 | drained: every request was answered, every queued batch committed |
 /// | 1 | the server could not start, or the storage had failed when it stopped |
-/// | 2 | a setting is wrong |
+/// | 2 | a setting is wrong, or a file that it names: of keys, of a certificate |
 /// | 3 | the drain timed out and cut connections with their requests under way; queued batches were still committed |
 /// | 4 | a thread of the server died, or a commit or a maintenance task panicked; the server drained by itself |
 /// | 130, 143 | a second signal, SIGINT or SIGTERM, ended the process at once |
