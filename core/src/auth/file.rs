@@ -11,7 +11,7 @@ use core::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::secret::looks_like_key;
+use super::likeness::looks_like_key;
 use super::{Access, Key, KeyFileError, KeyFileFault, KeyHash, KeyName, Scope, Scopes, parse_pattern};
 use crate::event::Timestamp;
 use crate::limit::{Quota, Quotas, Rate, RateError, parse_amount, parse_size};

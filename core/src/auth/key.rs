@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 
-use super::secret::looks_like_key;
+use super::likeness::looks_like_key;
 use super::{Access, Scopes};
 use crate::event::Timestamp;
 use crate::hex;

@@ -4,16 +4,12 @@ use alloc::string::String;
 use core::fmt;
 
 use super::KeyHash;
+use super::likeness::PREFIX;
 
-/// What every key begins with, so that people and scanners of secrets recognize one.
-const PREFIX: &str = "argus_";
 /// The random bytes of a key.
 pub(super) const RANDOM_BYTES: usize = 32;
 /// The characters that 256 bits take in base 62.
 const DIGITS: usize = 43;
-
-/// How many letters and digits after the prefix make a text look like a key. With fewer, half of the bits are missing.
-const SUSPECT_DIGITS: usize = 20;
 
 /// A key as its owner sends it. It is shown by [`expose`](Self::expose) alone, not by `Debug`, and has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
@@ -68,15 +64,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whether a text has something that looks like a key, or like a large part of one. Such a text is not repeated in
-/// errors, and is no name.
-pub(super) fn looks_like_key(text: &str) -> bool {
-    text.split(PREFIX).skip(1).any(|rest| {
-        let digits = rest.bytes().take(SUSPECT_DIGITS).take_while(u8::is_ascii_alphanumeric);
-        digits.count() == SUSPECT_DIGITS
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::format;
@@ -93,22 +80,6 @@ mod tests {
         assert_eq!(Secret::from_random(one).expose(), format!("argus_{}z", "0".repeat(42)));
         // 2^256 - 1, converted by Python.
         assert_eq!(Secret::from_random([255; 32]).expose(), "argus_yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp1");
-    }
-
-    #[test]
-    fn keys_and_large_parts_of_them_look_like_keys() {
-        let digits = "0123456789abcdefghijABCDEFGHIJ0123456789abc";
-        for text in [
-            format!("argus_{digits}"),
-            format!("x = 'argus_{digits}'"),
-            "argus_0123456789abcdefghij".into(),
-            "argus_backup argus_argus_0123456789abcdefghij-".into(),
-        ] {
-            assert!(looks_like_key(&text), "{text}");
-        }
-        for text in ["", "argus_", "argus_backup", "argus_0123456789abcdefghi", "argus_0123456789_abcdefghij", digits] {
-            assert!(!looks_like_key(text), "{text}");
-        }
     }
 
     #[test]
