@@ -28,6 +28,8 @@ pub struct Description {
 pub struct Answer<'a> {
     /// The status code.
     pub status: u16,
+    /// The header fields, names in lower case.
+    pub headers: &'a [(String, String)],
     /// The value of `Content-Type`, if there is one.
     pub content_type: Option<&'a str>,
     /// The body; `None` if the answer has none, for example to `HEAD`.
@@ -46,8 +48,8 @@ impl Description {
         Ok(Self { document, validators: Mutex::default() })
     }
 
-    /// Requires that the document declares the status and the media type for the requested operation, and that the body
-    /// is valid under its schema.
+    /// Requires that the document declares the status and the media type for the requested operation, that the answer
+    /// has the header fields that are required, and that the body is valid under its schema.
     ///
     /// `request` is method and target. If it is unknown, or the document has no such operation, the answer must match
     /// any operation, or be an error.
@@ -56,7 +58,7 @@ impl Description {
     ///
     /// [`Failure`] that says what the document does not declare.
     pub fn check(&self, request: Option<(&str, &str)>, answer: Answer<'_>) -> Outcome {
-        let Answer { status, content_type, body } = answer;
+        let Answer { status, headers, content_type, body } = answer;
         let requested = request.map_or_else(
             || "an unknown request".to_owned(),
             |(method, target)| format!("{method} {}", target.get(..80).unwrap_or(target)),
@@ -66,7 +68,11 @@ impl Description {
         let operation = request.and_then(|(method, target)| self.operation(method, target));
         let responses = match operation {
             Some(operation) => {
-                vec![self.response(operation, status).ok_or_else(|| unmet(format!("the status {status}")))?]
+                let response = self.response(operation, status).ok_or_else(|| unmet(format!("the status {status}")))?;
+                if let Some(name) = self.missing_header(response, headers) {
+                    return Err(unmet(format!("an answer without {name}")));
+                }
+                vec![response]
             }
             None => self.operations().filter_map(|operation| self.response(operation, status)).collect(),
         };
@@ -123,10 +129,24 @@ impl Description {
 
     /// The declaration of an operation's answer with this status.
     fn response<'a>(&'a self, operation: &'a Value, status: u16) -> Option<&'a Value> {
-        let response = operation.get("responses")?.get(status.to_string())?;
-        match response.get("$ref").and_then(Value::as_str) {
+        self.resolved(operation.get("responses")?.get(status.to_string())?)
+    }
+
+    /// A header field that is required in an answer and not there.
+    fn missing_header<'a>(&self, response: &'a Value, headers: &[(String, String)]) -> Option<&'a str> {
+        let mut declared = response.get("headers").and_then(Value::as_object).into_iter().flatten();
+        declared.find_map(|(name, header)| {
+            let is_required = self.resolved(header)?.get("required") == Some(&Value::Bool(true));
+            let is_there = headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+            (is_required && !is_there).then_some(name.as_str())
+        })
+    }
+
+    /// What a value refers to, or itself.
+    fn resolved<'a>(&'a self, value: &'a Value) -> Option<&'a Value> {
+        match value.get("$ref").and_then(Value::as_str) {
             Some(reference) => self.document.pointer(reference.strip_prefix('#')?),
-            None => Some(response),
+            None => Some(value),
         }
     }
 
@@ -166,9 +186,13 @@ mod tests {
                     }},
                     "400": {"$ref": "#/components/responses/BadRequest"},
                 }}},
-                "/events/{id}": {"head": {"responses": {"200": {}}}},
+                "/events/{id}": {"head": {"responses": {"200": {"headers": {
+                    "X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"},
+                    "Link": {"schema": {"type": "string"}},
+                }}}}},
             },
             "components": {
+                "headers": {"X-Request-Id": {"required": true, "schema": {"type": "string"}}},
                 "schemas": {
                     "List": {"type": "array", "items": {"type": "string", "format": "date-time"}},
                     "Problem": {"type": "object", "required": ["title"]},
@@ -185,7 +209,8 @@ mod tests {
     fn an_answer_must_match_the_requested_operation_or_any_if_that_is_unknown() {
         let description = description();
         let check = |request, status, content_type, body: &str| {
-            let answer = Answer { status, content_type: Some(content_type), body: Some(body.as_bytes()) };
+            let (content_type, body) = (Some(content_type), Some(body.as_bytes()));
+            let answer = Answer { status, headers: &[], content_type, body };
             description.check(request, answer)
         };
         let (json, problem) = ("application/json", "application/problem+json");
@@ -212,9 +237,12 @@ mod tests {
             assert!(check(request, 405, problem, "{}").is_err());
             assert!(check(request, 405, json, "{}").is_err());
         }
-        let to_head =
-            |status| description.check(Some(("HEAD", "/events/a")), Answer { status, content_type: None, body: None });
-        assert_eq!(to_head(200), Ok(()));
-        assert!(to_head(404).is_err());
+        let identified = [("x-request-id".to_owned(), "1".to_owned())];
+        let to_head = |status, headers: &[(String, String)]| {
+            description.check(Some(("HEAD", "/events/a")), Answer { status, headers, content_type: None, body: None })
+        };
+        assert_eq!(to_head(200, &identified), Ok(()));
+        assert!(to_head(200, &[]).is_err(), "a required field is missing");
+        assert!(to_head(404, &identified).is_err());
     }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use argus_core::auth::{KeyName, NewKey, Scope, Scopes, parse_pattern};
 use argus_core::event::{Timestamp, TypeTest};
 use clap::{Args, Subcommand};
+use thiserror::Error;
 
 /// Makes API keys for --keys
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,17 @@ struct NewKeyOptions {
     expires: Option<Timestamp>,
 }
 
+/// Why there is no new key.
+#[derive(Debug, Error)]
+enum NewKeyError {
+    #[error("no key was made: the system's random generator failed: {0}")]
+    Randomness(#[from] getrandom::Error),
+    #[error("no key was made: its entry could not be printed, at least not as a whole: {0}")]
+    Entry(#[source] io::Error),
+    #[error("the key could not be shown and is lost: {0}. Remove its entry, which was printed")]
+    Key(#[source] io::Error),
+}
+
 impl KeyCommand {
     /// Makes the key and prints it. Exit code 1 if there is no randomness, or if it cannot be printed.
     #[must_use]
@@ -51,7 +63,7 @@ impl KeyCommand {
         match options.print(&mut io::stdout(), &mut io::stderr(), io::stderr().is_terminal()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                drop(writeln!(io::stderr(), "error: no key was made: {error}"));
+                drop(writeln!(io::stderr(), "error: {error}"));
                 ExitCode::FAILURE
             }
         }
@@ -60,9 +72,14 @@ impl KeyCommand {
 
 impl NewKeyOptions {
     /// Prints the entry and then the key, so that there is no key without an entry.
-    fn print(self, entries: &mut impl io::Write, keys: &mut impl io::Write, for_people: bool) -> io::Result<()> {
+    fn print(
+        self,
+        entries: &mut impl io::Write,
+        keys: &mut impl io::Write,
+        for_people: bool,
+    ) -> Result<(), NewKeyError> {
         let mut random = [0; 32];
-        getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
+        getrandom::fill(&mut random)?;
         let mut scopes = Scopes::default();
         for scope in self.scope {
             scopes.insert(scope);
@@ -74,10 +91,9 @@ impl NewKeyOptions {
             }
         }
         let (secret, entry) = NewKey { name: self.name, scopes, types, expires: self.expires }.make(random);
-        entries.write_all(entry.as_bytes())?;
-        entries.flush()?;
+        entries.write_all(entry.as_bytes()).and_then(|()| entries.flush()).map_err(NewKeyError::Entry)?;
         let label = if for_people { "\nThe key, shown only this once: " } else { "" };
-        writeln!(keys, "{label}{}", secret.expose())
+        writeln!(keys, "{label}{}", secret.expose()).map_err(NewKeyError::Key)
     }
 }
 
@@ -137,11 +153,27 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_says_whether_there_is_an_entry() {
+        let failure = |mut entries: &mut dyn io::Write, mut keys: &mut dyn io::Write| {
+            let KeyAction::New(options) = read(&["--name", "argus_backup", "--scope", "read"]).unwrap().action;
+            options.print(&mut entries, &mut keys, false).unwrap_err().to_string()
+        };
+        // A slice takes no more than its length.
+        let (mut printed, mut nothing) = (Vec::new(), [0; 0]);
+        let lost = failure(&mut printed, &mut &mut nothing[..]);
+        assert!(lost.contains("Remove its entry") && !printed.is_empty(), "{lost}");
+        let mut shown = Vec::new();
+        let unmade = failure(&mut &mut nothing[..], &mut shown);
+        assert!(unmade.starts_with("no key was made") && shown.is_empty(), "{unmade}");
+    }
+
+    #[test]
     fn wrong_arguments_say_what_is_right() {
         for (arguments, expected) in [
             (&["--scope", "read"][..], "--name"),
             (&["--name", "a"], "--scope"),
             (&["--name", "a b", "--scope", "read"], "a name has 1 to 64"),
+            (&["--name", "argus_0123456789abcdefghij", "--scope", "read"], "does not look like a key"),
             (&["--name", "a", "--scope", "admin"], "the scopes are write, read, stream, erase, metrics"),
             (&["--name", "a", "--scope", "read", "--type", "a*"], "as in web.*"),
             (&["--name", "a", "--scope", "read", "--expires", "tomorrow"], "as in 2027-01-31T00:00:00Z"),

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -113,7 +114,7 @@ impl StartError {
 /// |---|---|
 /// | 0 | drained: every request was answered, every queued batch committed |
 /// | 1 | the server could not start, or the storage had failed when it stopped |
-/// | 2 | a setting is wrong |
+/// | 2 | a setting is wrong, or a file that it names: of keys, of a certificate |
 /// | 3 | the drain timed out and cut connections with their requests under way; queued batches were still committed |
 /// | 4 | a thread of the server died, or a commit or a maintenance task panicked; the server drained by itself |
 /// | 130, 143 | a second signal, SIGINT or SIGTERM, ended the process at once |
@@ -207,10 +208,33 @@ fn read_keys(settings: &Settings) -> Result<Option<(Keys, KeyText)>, KeyFileProb
     Ok(Some((text.parse()?, text)))
 }
 
+/// What is done on SIGHUP with these settings. `keys_wanted` is set when the file of keys is to be read again.
+fn on_hangup(
+    settings: &Settings,
+    keys_wanted: &Arc<AtomicBool>,
+    request_log: Option<&RequestLog>,
+    tls: Option<&Tls>,
+    lifecycle: &Arc<Lifecycle>,
+) -> io::Result<Vec<OnHangup>> {
+    let mut actions: Vec<OnHangup> = Vec::new();
+    if settings.access.keys.is_some() {
+        let wanted = Arc::clone(keys_wanted);
+        actions.push(Box::new(move || wanted.store(true, Ordering::Release)));
+    }
+    if let Some(log) = request_log.filter(|log| log.is_file()).cloned() {
+        actions.push(Box::new(move || log.reopen()));
+    }
+    if let Some(tls) = tls {
+        actions.push(tls.watch(lifecycle)?);
+    }
+    Ok(actions)
+}
+
 /// Puts the keys into force, and starts to watch their file.
 fn start_gate(
     settings: &Settings,
     keys: Option<(Keys, KeyText)>,
+    keys_wanted: Arc<AtomicBool>,
     metrics: &Arc<Metrics>,
     warnings: &Arc<Warnings>,
     lifecycle: &Arc<Lifecycle>,
@@ -218,7 +242,7 @@ fn start_gate(
     let mut file = None;
     if let (Some((keys, text)), Some(path)) = (keys, &settings.access.keys) {
         let started = KeyFile::new(path, keys, metrics);
-        started.watch(text, warnings, lifecycle).map_err(StartError::Thread)?;
+        started.watch(text, keys_wanted, warnings, lifecycle).map_err(StartError::Thread)?;
         file = Some(started);
     }
     let mut seed = [0; 16];
@@ -297,14 +321,10 @@ fn start<E>(
     // Signals before the endpoint, so that a server can be stopped as soon as it listens.
     let tls = Tls::of(&settings.tls)?;
     let request_log = start_request_log(&settings, &metrics, lifecycle)?;
-    let mut on_hangup: Vec<OnHangup> = Vec::new();
-    if let Some(log) = request_log.clone().filter(RequestLog::is_file) {
-        on_hangup.push(Box::new(move || log.reopen()));
-    }
-    if let Some(tls) = &tls {
-        on_hangup.push(tls.watch(lifecycle).map_err(StartError::Thread)?);
-    }
-    signals::watch(Arc::clone(lifecycle), log.clone(), on_hangup).map_err(StartError::Thread)?;
+    let keys_wanted = Arc::<AtomicBool>::default();
+    on_hangup(&settings, &keys_wanted, request_log.as_ref(), tls.as_ref(), lifecycle)
+        .and_then(|actions| signals::watch(Arc::clone(lifecycle), log.clone(), actions))
+        .map_err(StartError::Thread)?;
     // The endpoint before the repository: a second server, started by mistake, must not create a folder.
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
     let socket = bind(&settings.endpoint).map_err(listen_error)?;
@@ -322,7 +342,7 @@ fn start<E>(
         Arc::clone(&warnings),
     )
     .map_err(StartError::Thread)?;
-    let gate = start_gate(&settings, keys, &metrics, &warnings, lifecycle)?;
+    let gate = start_gate(&settings, keys, keys_wanted, &metrics, &warnings, lifecycle)?;
     trim::start(lifecycle).map_err(StartError::Thread)?;
     let clock = Clock::default();
     let answers = Answers::new(settings.max_answer_bytes, clock.clone());
@@ -412,8 +432,6 @@ pub fn announce(program: &str, scheme: &'static str, address: SocketAddr) {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use futures_util::FutureExt as _;
 
     use super::*;
@@ -433,6 +451,20 @@ mod tests {
         let ending = drain(&server.node, Executor(Arc::clone(&is_ended)));
         assert!(is_ended.load(Ordering::SeqCst), "the executor is dropped");
         ending
+    }
+
+    #[test]
+    fn a_hangup_asks_for_the_keys_before_their_file_is_watched() {
+        let lifecycle = Lifecycle::new(1, Duration::from_secs(3600));
+        let actions = |flags: &str, wanted: &Arc<AtomicBool>| {
+            let settings =
+                Settings::read("argus-test", ["argus-test"].into_iter().chain(flags.split_whitespace())).unwrap();
+            on_hangup(&settings, wanted, None, None, &lifecycle).unwrap()
+        };
+        let wanted = Arc::<AtomicBool>::default();
+        actions("--keys keys.toml", &wanted).iter().for_each(|act| act());
+        assert!(wanted.load(Ordering::SeqCst));
+        assert!(actions("", &wanted).is_empty(), "the signal keeps its default effect");
     }
 
     #[test]

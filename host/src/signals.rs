@@ -22,12 +22,12 @@ const SAME_SIGNAL: Duration = Duration::from_millis(100);
 /// Starts the thread that handles signals, so that they work even if the executor hangs. The first signal starts the
 /// drain, the second ends the process. If the thread dies, the server [fails](Lifecycle::fail).
 ///
+/// On SIGHUP, everything in `on_hangup` is called, which must not wait. If that is nothing, the signal keeps its
+/// default effect: it ends the process when its terminal closes.
+///
 /// # Errors
 ///
 /// When the system refuses a thread or a signal handler; signals then have their default effect.
-///
-/// On SIGHUP, everything in `on_hangup` is called, which must not wait. If that is nothing, the signal keeps its
-/// default effect: it ends the process when its terminal closes.
 pub(crate) fn watch(lifecycle: Arc<Lifecycle>, log: LogBuffer, on_hangup: Vec<OnHangup>) -> io::Result<()> {
     let hangup = if on_hangup.is_empty() { None } else { Some(SIGHUP) };
     let mut signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup))?;

@@ -118,8 +118,13 @@ impl Connection {
         self.write(&request.to_bytes(&host))?;
         let head = self.read_head(&request.method)?;
         if let Some(description) = &self.description {
-            let (status, content_type) = (head.status, head.header("content-type"));
-            description.check(Some((&request.method, &request.target)), Answer { status, content_type, body: None })?;
+            let answer = Answer {
+                status: head.status,
+                headers: &head.headers,
+                content_type: head.header("content-type"),
+                body: None,
+            };
+            description.check(Some((&request.method, &request.target)), answer)?;
         }
         Ok(head)
     }
@@ -226,12 +231,17 @@ impl Connection {
         };
         if let Some(description) = &self.description {
             let request = self.last_request.as_ref().map(|(method, target)| (method.as_str(), target.as_str()));
-            let (status, content_type) = (head.status, head.header("content-type"));
             let content = match has_body {
                 true => Some(compress::decoded(head.header("content-encoding"), &body)?),
                 false => None,
             };
-            description.check(request, Answer { status, content_type, body: content.as_deref() })?;
+            let answer = Answer {
+                status: head.status,
+                headers: &head.headers,
+                content_type: head.header("content-type"),
+                body: content.as_deref(),
+            };
+            description.check(request, answer)?;
         }
         Ok(body)
     }

@@ -33,6 +33,10 @@ const REQUEST_FIELDS: [&str; 10] = [
     "x-request-id",
 ];
 
+/// Most names of a preflight that are looked at: many times what any page sends. The browser refuses the others, since
+/// the answer does not allow them.
+const PREFLIGHT_NAMES_MAX: usize = 64;
+
 /// Fields of answers that pages may read, besides the safelisted ones.
 pub(super) const EXPOSED_FIELDS: &str = "accept, accept-encoding, accept-post, allow, argus-last-seq, \
     argus-scanned-to, argus-warning, content-encoding, date, etag, link, location, preference-applied, ratelimit, \
@@ -58,7 +62,8 @@ pub struct CorsOriginError {
     reason: &'static str,
 }
 
-/// The origins whose pages may use the interface. None by default: then `Origin` has no effect.
+/// The origins whose pages may use the interface. None by default: then `Origin` has no effect, except that a page of
+/// another origin than the server's own cannot open a `WebSocket`.
 #[derive(Clone, Debug, Default)]
 pub struct Cors {
     any: bool,
@@ -71,7 +76,7 @@ pub(super) enum Sharing {
     /// Nothing: there are no allowed origins.
     #[default]
     Off,
-    /// No page may read the answer. Another origin's might.
+    /// No page may read the answer: its origin is unknown or not listed. The answer to a listed origin would differ.
     Withheld,
     /// Pages of this origin may read it. The answer to another origin would differ.
     With(Box<str>),
@@ -194,7 +199,7 @@ impl Cors {
     /// 204 for a preflight.
     fn allow(&self, head: &RequestHead<'_>, route: Route, origin: &str) -> Reply {
         let mut fields = REQUEST_FIELDS.map(Cow::Borrowed).to_vec();
-        for name in members(head, "access-control-request-headers") {
+        for name in members(head, "access-control-request-headers").take(PREFLIGHT_NAMES_MAX) {
             if is_token(&name) && !fields.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
                 fields.push(name.into_owned().to_ascii_lowercase().into());
             }

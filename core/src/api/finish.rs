@@ -61,8 +61,11 @@ impl Finish {
         let Draft(reply) = draft;
         // A live stream never has a coding: a client should see each event at once.
         let is_live = reply.route == Route::Stream && reply.problem.is_none();
-        let may_be_coded = !is_live && (self.is_read || reply.body.len() >= Negotiated::CODED_BYTES_MIN);
+        let is_long = reply.body.len() >= Negotiated::CODED_BYTES_MIN;
         let mut reply = self.negotiated.code(reply);
+        // A short body has a coding if the client excludes `identity`.
+        let is_coded = reply.header("content-encoding").is_some();
+        let may_be_coded = !is_live && (self.is_read || is_long || is_coded);
         if self.is_head && !reply.body.is_empty() {
             reply.headers.push(("content-length", reply.body.len().to_string().into()));
             reply.body = Bytes::new();

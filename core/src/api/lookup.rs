@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::params::invalid;
+use super::params::{invalid, without_value};
 use super::problem_reply::ProblemReply;
 use super::target::Target;
 use super::text::Excerpt;
@@ -23,7 +23,10 @@ pub(super) struct Lookup {
 impl Lookup {
     pub(super) fn read(id: String, target: &Target<'_>, access: Access) -> Result<Self, ProblemReply> {
         match target.params.first() {
-            Some(param) => Err(invalid(format!("{}: this route has no parameters", Excerpt(&param.name)))),
+            Some(param) => {
+                let name = without_value(&param.name);
+                Err(invalid(format!("{}: this route has no parameters", Excerpt(name))))
+            }
             None => Ok(Self { id, access }),
         }
     }

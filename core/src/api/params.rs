@@ -109,9 +109,13 @@ pub(super) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), 
 
 /// The error for a parameter that the route does not have. `known` lists those that it has.
 pub(super) fn unknown(name: &str, known: &str) -> ProblemReply {
-    // What follows a '=' that is encoded was meant as a value, and may be a key.
-    let name = name.split_once('=').map_or(name, |(name, _)| name);
-    invalid(format!("{}: unknown parameter; the parameters are {known}", Excerpt(name)))
+    invalid(format!("{}: unknown parameter; the parameters are {known}", Excerpt(without_value(name))))
+}
+
+/// The name of an unknown parameter, for errors. What follows a `=` that is encoded was meant as a value, and may be a
+/// key.
+pub(super) fn without_value(name: &str) -> &str {
+    name.split_once('=').map_or(name, |(name, _)| name)
 }
 
 /// The error for an invalid parameter. `detail` begins with its name.

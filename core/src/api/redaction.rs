@@ -12,48 +12,57 @@ pub(super) const KEY_PARAMETER: &str = "key";
 const REDACTED: &str = "key=[redacted]";
 
 /// The request target without the keys in it, for logs. Everything that might be read as the parameter `key` is
-/// replaced, however it is encoded, also in targets that are refused.
+/// replaced, however it is encoded, also in targets that are refused: whoever has encoded too much still meant a key.
 #[must_use]
 pub fn redacted(target: &str) -> Cow<'_, str> {
-    let is_separator = |character: char| matches!(character, '?' | '&' | '#' | ';');
-    if !target.split(is_separator).skip(1).any(is_key) {
+    let (mut shown, mut rest) = (String::new(), target);
+    while let Some((before, key)) = first_key(rest).and_then(|at| rest.split_at_checked(at)) {
+        shown.push_str(before);
+        shown.push_str(REDACTED);
+        // Only these end a parameter. A key may contain all other separators.
+        rest = key.find(['&', '#']).and_then(|end| key.get(end..)).unwrap_or_default();
+    }
+    if shown.is_empty() {
         return Cow::Borrowed(target);
     }
-    let mut shown = String::with_capacity(target.len());
-    for (index, part) in target.split_inclusive(is_separator).enumerate() {
-        let text = part.trim_end_matches(is_separator);
-        if index > 0 && is_key(text) {
-            shown.push_str(REDACTED);
-            shown.push_str(part.get(text.len()..).unwrap_or_default());
-        } else {
-            shown.push_str(part);
-        }
-    }
+    shown.push_str(rest);
     Cow::Owned(shown)
+}
+
+/// Where the first key begins: behind anything that separates parameters, or would if it were not encoded.
+fn first_key(target: &str) -> Option<usize> {
+    (0..target.len()).find_map(|at| {
+        let (byte, after) = decoded(target.as_bytes().get(at..)?)?;
+        (matches!(byte, b'?' | b'&' | b'#' | b';') && is_key(after)).then(|| target.len() - after.len())
+    })
 }
 
 /// What an error shows in place of an undecoded parameter, if that is a key.
 pub(super) fn redacted_key(raw: &str) -> Option<&'static str> {
-    is_key(raw).then_some(REDACTED)
+    is_key(raw.as_bytes()).then_some(REDACTED)
 }
 
-/// Whether an undecoded parameter is, or was meant to be, a key. An invalid `%` stands for itself.
-fn is_key(raw: &str) -> bool {
-    let mut rest = raw.as_bytes();
+/// Whether an undecoded parameter is, or was meant to be, a key.
+fn is_key(raw: &[u8]) -> bool {
+    let mut rest = raw;
     for expected in KEY_PARAMETER.bytes().chain([b'=']) {
-        let (byte, after) = match rest {
-            [b'%', high, low, after @ ..] if let (Some(high), Some(low)) = (hex::value(*high), hex::value(*low)) => {
-                (high << 4 | low, after)
-            }
-            [byte, after @ ..] => (*byte, after),
-            [] => return false,
-        };
-        if !byte.eq_ignore_ascii_case(&expected) {
-            return false;
+        match decoded(rest) {
+            Some((byte, after)) if byte.eq_ignore_ascii_case(&expected) => rest = after,
+            Some(_) | None => return false,
         }
-        rest = after;
     }
     true
+}
+
+/// The first byte, percent-decoded, and what follows it. An invalid `%` stands for itself.
+fn decoded(raw: &[u8]) -> Option<(u8, &[u8])> {
+    match raw {
+        [b'%', high, low, after @ ..] if let (Some(high), Some(low)) = (hex::value(*high), hex::value(*low)) => {
+            Some((high << 4 | low, after))
+        }
+        [byte, after @ ..] => Some((*byte, after)),
+        [] => None,
+    }
 }
 
 #[cfg(test)]
@@ -70,12 +79,28 @@ mod tests {
             ("/events?KEY=SECRET", "/events?key=[redacted]"),
             ("/events?key=SECRET%zz", "/events?key=[redacted]"),
             ("http://host/events?key=SECRET#key=SECRET", "http://host/events?key=[redacted]#key=[redacted]"),
-            ("/events?&&key=SECRET?key=SECRET", "/events?&&key=[redacted]?key=[redacted]"),
+            ("/events?&&key=SECRET?key=SECRET", "/events?&&key=[redacted]"),
+            ("/events?key=SEC;RET&key=SEC?RET&a=1", "/events?key=[redacted]&key=[redacted]&a=1"),
+            ("/events?key=SEC%26RET#x", "/events?key=[redacted]#x"),
             ("/a;key=SECRET", "/a;key=[redacted]"),
+            ("/events%3Fkey=SECRET", "/events%3Fkey=[redacted]"),
+            ("/events%3fk%65y%3dSECRET", "/events%3fkey=[redacted]"),
+            ("/events?type=a%26key=SECRET&b=2", "/events?type=a%26key=[redacted]&b=2"),
+            ("/events%23key=SECRET", "/events%23key=[redacted]"),
+            ("/events?a%3bKEY=SECRET", "/events?a%3bkey=[redacted]"),
         ] {
             assert_eq!(redacted(target), shown, "{target}");
         }
-        for target in ["/events", "/events?type=key", "/key=1", "/events?keys=1&key", "/events?k%6=1&%", ""] {
+        for target in [
+            "/events",
+            "/events?type=key",
+            "/key=1",
+            "/events?keys=1&key",
+            "/events?k%6=1&%",
+            "/é?é=%3",
+            "/%3Fkeys",
+            "",
+        ] {
             assert_eq!(redacted(target), target);
         }
     }

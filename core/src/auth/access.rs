@@ -43,16 +43,7 @@ impl Access {
         let Some(permitted) = &self.types else { return };
         filter.types = Some(match &filter.types {
             None => permitted.to_vec(),
-            Some(wanted) => {
-                let mut both: Vec<TypeTest> = Vec::new();
-                for test in wanted.iter().flat_map(|wanted| permitted.iter().filter_map(|other| common(wanted, other)))
-                {
-                    if !both.contains(&test) {
-                        both.push(test);
-                    }
-                }
-                both
-            }
+            Some(wanted) => both(&simplified(wanted), &simplified(permitted)),
         });
     }
 
@@ -68,21 +59,43 @@ impl Access {
     }
 }
 
-/// The test that holds if both hold; `None` if both never do. Of two prefixes, one begins with the other, or no text
-/// begins with both.
-fn common(one: &TypeTest, other: &TypeTest) -> Option<TypeTest> {
-    let (longer, shorter) = match (one, other) {
-        (TypeTest::Eq(_), _) => (one, other),
-        (TypeTest::Prefix(_), TypeTest::Eq(_)) => (other, one),
-        (TypeTest::Prefix(left), TypeTest::Prefix(right)) if left.len() >= right.len() => (one, other),
-        (TypeTest::Prefix(_), TypeTest::Prefix(_)) => (other, one),
-    };
-    shorter.matches(longer.text().as_bytes()).then(|| longer.clone())
+/// By text, and a prefix before the same text: so tests come after all tests that cover them.
+fn rank(test: &TypeTest) -> (&str, bool) {
+    (test.text(), matches!(test, TypeTest::Eq(_)))
+}
+
+/// The tests that together match the same types, in the order of [`rank`], without those that another one covers.
+///
+/// What one prefix covers follows it without a gap, so each test is compared with one other. A query and a key may have
+/// thousands of them.
+fn simplified(tests: &[TypeTest]) -> Vec<&TypeTest> {
+    let mut sorted: Vec<&TypeTest> = tests.iter().collect();
+    sorted.sort_unstable_by_key(|test| rank(test));
+    sorted.dedup_by(|test, before| before.matches(test.text().as_bytes()));
+    sorted
+}
+
+/// What matches if a test of each list does, both of them [simplified]: the tests of each that the other covers. Of two
+/// prefixes, one begins with the other, or no text begins with both.
+fn both(one: &[&TypeTest], other: &[&TypeTest]) -> Vec<TypeTest> {
+    let mut common: Vec<&TypeTest> = covered(one, other).chain(covered(other, one)).collect();
+    common.sort_unstable_by_key(|test| rank(test));
+    common.dedup();
+    common.into_iter().cloned().collect()
+}
+
+/// Those tests that a test of the others covers, which can only be the last one that does not come after it.
+fn covered<'t>(tests: &[&'t TypeTest], others: &[&TypeTest]) -> impl Iterator<Item = &'t TypeTest> {
+    tests.iter().copied().filter(|test| {
+        let after = others.partition_point(|other| rank(other) <= rank(test));
+        let before = after.checked_sub(1).and_then(|at| others.get(at));
+        before.is_some_and(|before| before.matches(test.text().as_bytes()))
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
     use super::*;
     use crate::auth::parse_pattern;
@@ -103,12 +116,36 @@ mod tests {
             (&["login"], Some(vec![prefix("log"), prefix("x")]), Some(vec![eq("login")])),
             (&["login"], Some(vec![eq("logout")]), Some(vec![])),
             (&["login"], Some(vec![]), Some(vec![])),
+            (&["web.*"], Some(vec![eq("web.b"), eq("web.a"), eq("web.b")]), Some(vec![eq("web.a"), eq("web.b")])),
+            (&["b", "a"], Some(vec![prefix(""), eq("a"), prefix("a")]), Some(vec![eq("a"), eq("b")])),
             (&["*"], None, None),
             (&["*", "login"], Some(vec![eq("a")]), Some(vec![eq("a")])),
         ] {
             let mut filter = Filter { types: wanted, ..Filter::default() };
             access(patterns).restrict(&mut filter);
             assert_eq!(filter.types, expected, "{patterns:?}");
+        }
+    }
+
+    #[test]
+    fn a_restricted_filter_matches_what_both_match() {
+        let texts = ["", "a", "aa", "ab", "b", "ba"];
+        let tests: Vec<TypeTest> =
+            texts.iter().flat_map(|text| [TypeTest::Eq((*text).into()), TypeTest::Prefix((*text).into())]).collect();
+        // All lists of three: of what is permitted from the front, of what is wanted from the back.
+        let lists: Vec<Vec<TypeTest>> = (0..tests.len().pow(3))
+            .map(|number| [number, number / 12, number / 144].map(|index| tests[index % 12].clone()).to_vec())
+            .collect();
+        for (permitted, wanted) in lists.iter().zip(lists.iter().cycle().skip(577).step_by(5)) {
+            let access = Access { types: Some(permitted.as_slice().into()) };
+            let mut filter = Filter { types: Some(wanted.clone()), ..Filter::default() };
+            access.restrict(&mut filter);
+            let restricted = filter.types.unwrap();
+            for text in ["a", "aa", "aab", "ab", "abc", "b", "ba", "bb", "c"] {
+                let any = |tests: &[TypeTest]| tests.iter().any(|test| test.matches(text.as_bytes()));
+                let expected = any(permitted) && any(wanted);
+                assert_eq!(any(&restricted), expected, "{text} by {permitted:?} and {wanted:?}");
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use core::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::secret::looks_like_key;
+use super::likeness::looks_like_key;
 use super::{Access, Key, KeyFileError, KeyFileFault, KeyHash, KeyName, Scope, Scopes, parse_pattern};
 use crate::event::Timestamp;
 use crate::limit::{Quota, Quotas, Rate, RateError, parse_amount, parse_size};
@@ -93,15 +93,13 @@ struct Entry<'a> {
     lines: &'a Lines<'a>,
     table: &'a DeTable<'a>,
     span: Range<usize>,
-    /// The name, if it is valid and not a key.
+    /// The name, if it is valid.
     name: Option<KeyName>,
 }
 
 impl<'a> Entry<'a> {
     fn new(lines: &'a Lines<'a>, table: &'a DeTable<'a>, span: Range<usize>) -> Self {
         let name = table.get("name").and_then(|name| KeyName::parse(name.get_ref().as_str()?).ok());
-        // Errors of other fields repeat the name.
-        let name = name.filter(|name| !looks_like_key(name.as_str()));
         Self { lines, table, span, name }
     }
 
@@ -125,10 +123,10 @@ impl<'a> Entry<'a> {
             }
         }
         let name = self.required("name", self.text("name")?)?;
-        let name = KeyName::parse(name).map_err(|error| self.error("name", error))?;
-        if looks_like_key(name.as_str()) {
-            return Err(KeyFileError { name: None, ..self.error("name", KeyFileFault::Secret) });
+        if looks_like_key(name) {
+            return Err(self.error("name", KeyFileFault::Secret));
         }
+        let name = KeyName::parse(name).map_err(|error| self.error("name", error))?;
         let hash = self.required("sha256", self.text("sha256")?)?;
         let hash = KeyHash::parse(hash).ok_or_else(|| {
             self.error("sha256", if looks_like_key(hash) { KeyFileFault::Secret } else { KeyFileFault::Hash })

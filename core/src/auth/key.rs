@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 
+use super::likeness::looks_like_key;
 use super::{Access, Scopes};
 use crate::event::Timestamp;
 use crate::hex;
@@ -33,13 +34,14 @@ pub struct Key {
     pub quotas: Quotas,
 }
 
-/// The name of a key: 1 to 64 ASCII letters, digits, `.`, `_` and `-`, so that it needs no quotes anywhere.
+/// The name of a key: 1 to 64 ASCII letters, digits, `.`, `_` and `-`, so that it needs no quotes anywhere. It does not
+/// look like a key, since logs show it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyName(Arc<str>);
 
 /// A text is not a [`KeyName`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a name has 1 to {NAME_CHARS_MAX} letters, digits, '.', '_' and '-'")]
+#[error("a name has 1 to {NAME_CHARS_MAX} letters, digits, '.', '_' and '-', and does not look like a key")]
 pub struct KeyNameError;
 
 /// The SHA-256 of a key.
@@ -65,7 +67,7 @@ impl KeyName {
     pub fn parse(text: &str) -> Result<Self, KeyNameError> {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         let is_name = (1..=NAME_CHARS_MAX).contains(&text.len()) && text.bytes().all(is_allowed);
-        is_name.then(|| Self(text.into())).ok_or(KeyNameError)
+        (is_name && !looks_like_key(text)).then(|| Self(text.into())).ok_or(KeyNameError)
     }
 
     /// The text.
@@ -154,10 +156,10 @@ mod tests {
 
     #[test]
     fn names_need_no_quotes() {
-        for name in ["a", "web-1.eu_west", &"n".repeat(64)] {
+        for name in ["a", "web-1.eu_west", "argus_backup", &"n".repeat(64)] {
             assert!(KeyName::parse(name).is_ok(), "{name}");
         }
-        for name in ["", "a b", "a\"", "ä", "a\n", &"n".repeat(65)] {
+        for name in ["", "a b", "a\"", "ä", "a\n", &"n".repeat(65), "argus_0123456789abcdefghij"] {
             assert_eq!(KeyName::parse(name), Err(KeyNameError), "{name}");
         }
     }

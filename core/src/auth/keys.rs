@@ -1,5 +1,6 @@
 //! The keys that the operator allows.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::file;
@@ -13,6 +14,8 @@ pub struct Keys {
     keys: Vec<Key>,
     /// The start of each hash and the index of its key, in ascending order.
     by_hash: Vec<(u64, usize)>,
+    /// The index of each key.
+    by_name: BTreeMap<KeyName, usize>,
 }
 
 impl Keys {
@@ -25,7 +28,8 @@ impl Keys {
         let keys = file::parse(text)?;
         let mut by_hash: Vec<_> = keys.iter().enumerate().map(|(index, key)| (key.hash.start(), index)).collect();
         by_hash.sort_unstable();
-        Ok(Self { keys, by_hash })
+        let by_name = keys.iter().enumerate().map(|(index, key)| (key.name.clone(), index)).collect();
+        Ok(Self { keys, by_hash, by_name })
     }
 
     /// The keys in the order of the file.
@@ -62,7 +66,7 @@ impl Keys {
     /// The index of the key with this name.
     #[must_use]
     pub fn position(&self, name: &KeyName) -> Option<usize> {
-        self.keys.iter().position(|key| key.name == *name)
+        self.by_name.get(name).copied()
     }
 }
 

@@ -9,6 +9,7 @@ mod file;
 mod file_error;
 mod key;
 mod keys;
+mod likeness;
 mod new_key;
 mod pattern;
 mod scope;

@@ -4,9 +4,8 @@ use alloc::string::String;
 use core::fmt;
 
 use super::KeyHash;
+use super::likeness::PREFIX;
 
-/// What every key begins with, so that people and scanners of secrets recognize one.
-const PREFIX: &str = "argus_";
 /// The random bytes of a key.
 pub(super) const RANDOM_BYTES: usize = 32;
 /// The characters that 256 bits take in base 62.
@@ -63,11 +62,6 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
-}
-
-/// Whether a text looks like a key. Such a text is not repeated in errors.
-pub(super) fn looks_like_key(text: &str) -> bool {
-    text.contains(PREFIX)
 }
 
 #[cfg(test)]

@@ -6,8 +6,12 @@ use core::str::FromStr;
 
 use thiserror::Error;
 
+/// The first 96 bits of `64:ff9b::/96`, in whose addresses an IPv4 address follows (RFC 6052, section 2.1).
+const NAT64_PREFIX: u128 = 0x0064_ff9b << 64;
+
 /// Whom a limit by address counts as one client: an IPv4 address, or an IPv6 network of 64 bits, which is what one
-/// subscriber gets at least (RFC 6177). An IPv4-mapped IPv6 address is the IPv4 address.
+/// subscriber gets at least (RFC 6177). An IPv4-mapped IPv6 address is the IPv4 address, and so is one that a translator
+/// between the two has made (NAT64, RFC 6052): otherwise all IPv4 clients behind it were one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClientNetwork {
     /// One IPv4 address.
@@ -20,6 +24,9 @@ impl From<IpAddr> for ClientNetwork {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address),
+            IpAddr::V6(address) if address.to_bits() >> 32 == NAT64_PREFIX => {
+                Self::V4(Ipv4Addr::from_bits(address.to_bits() as u32))
+            }
             IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
         }
     }
@@ -124,6 +131,9 @@ mod tests {
         let client = |text: &str| ClientNetwork::from(text.parse::<IpAddr>().unwrap());
         assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
         assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
+        assert_eq!(client("64:ff9b::192.0.2.1"), client("192.0.2.1"));
+        assert_ne!(client("64:ff9b::192.0.2.1"), client("64:ff9b::192.0.2.2"));
+        assert_eq!(client("64:ff9b:0:0:1::1"), client("64:ff9b:0:0:2::1"), "another prefix is not translated");
         assert_eq!(client("2001:db8:0:1::1"), client("2001:db8:0:1:ffff::2"));
         assert_ne!(client("2001:db8:0:1::1"), client("2001:db8:0:2::1"));
         assert_ne!(client("::"), client("0.0.0.0"));

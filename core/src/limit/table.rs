@@ -10,7 +10,8 @@ use siphasher::sip::SipHasher13;
 
 use super::{ClientNetwork, Meter, Quotas, Verdict};
 
-/// How many addresses a server remembers, if it is not told otherwise. They take 3 MiB.
+/// About how many addresses a server remembers, if it is not told otherwise: as many slots as there are, in sets of
+/// eight. Their table takes 3 MiB.
 pub const ADDRESSES_MAX: usize = 65_536;
 
 /// How many addresses share a set. More would make each request slower, fewer would fill a set before the others.
@@ -36,7 +37,8 @@ struct Slot {
 }
 
 impl AddressTable {
-    /// An empty table for about `addresses_max` addresses: at least that many, and always the same amount of memory.
+    /// An empty table with at least `addresses_max` slots, which always take the same amount of memory. It remembers
+    /// somewhat fewer addresses than that before it forgets the first, since a set may be full before others are.
     /// The seed must be unpredictable, so that no caller can choose addresses that share a set.
     #[must_use]
     pub fn new(quotas: Quotas, addresses_max: usize, seed: u128) -> Self {

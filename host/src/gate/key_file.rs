@@ -3,12 +3,11 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use argus_core::auth::{KeyFileError, Keys};
-use signal_hook::consts::SIGHUP;
-use signal_hook::iterator::Signals;
 use thiserror::Error;
 
 use super::{LoadedKeys, locked};
@@ -74,28 +73,25 @@ impl KeyFile {
         Arc::clone(&locked(&self.current))
     }
 
-    /// Starts the thread that reads the file again when it has changed and on SIGHUP, until the drain begins. `seen` is
-    /// the text of the keys in force.
+    /// Starts the thread that reads the file again when it has changed and when `is_wanted` is set, until the drain
+    /// begins. `seen` is the text of the keys in force.
     ///
     /// # Errors
     ///
-    /// When the system refuses a thread or a signal handler.
+    /// When the system refuses a thread.
     pub(crate) fn watch(
         self: &Arc<Self>,
         seen: KeyText,
+        is_wanted: Arc<AtomicBool>,
         warnings: &Arc<Warnings>,
         lifecycle: &Arc<Lifecycle>,
     ) -> io::Result<()> {
         let [serving, ending, failing] = [(); 3].map(|()| Arc::clone(lifecycle));
-        let mut signals = Signals::new([SIGHUP])?;
         let (file, warnings) = (Arc::clone(self), Arc::clone(warnings));
         let mut look = Look { tried: seen.clone(), last: seen };
         let watch = move || {
             while !serving.drains_within(LOOK_INTERVAL) {
-                let is_asked = signals.pending().count() > 0;
-                if is_asked {
-                    tracing::info!("SIGHUP; reading the file of keys");
-                }
+                let is_asked = is_wanted.swap(false, Ordering::AcqRel);
                 if let Some(text) = look.at(KeyText::read(&file.path), is_asked) {
                     file.load(&text, &warnings);
                 }
@@ -224,9 +220,33 @@ mod tests {
         assert!(finds("a") && !finds("b") && finds("c"));
         assert_eq!(warnings.text(), None);
         assert!(!admit(Duration::from_secs(1)), "the key goes on with what it has used");
+        let before = file.current();
+        file.load(&text(entry("a", "rate = '1/m'")), &warnings);
+        locked(before.meter(0).unwrap()).admit(&quotas, false, Duration::from_secs(60));
+        assert!(!admit(Duration::from_secs(61)), "and with what requests of before use now");
         assert!(!shows("argus_key_requests_total{key=\"b\"} 1"));
         file.load(&text(entry("a", "rate = '2/m'")), &warnings);
         assert_eq!(*locked(file.current().meter(0).unwrap()), used, "other limits begin anew");
+    }
+
+    #[test]
+    fn a_file_that_is_wanted_is_read_although_it_is_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        std::fs::write(&path, entry("a", "")).unwrap();
+        let metrics = Arc::new(Metrics::new("test", "memory").unwrap());
+        let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), Location::Memory));
+        let lifecycle = Lifecycle::new(1, Duration::from_secs(3600));
+        let text = KeyText::read(&path);
+        let file = KeyFile::new(&path, text.parse().unwrap(), &metrics);
+        let first = file.current();
+        // Wanted before the thread starts, as by a signal during the recovery of a repository.
+        file.watch(text, Arc::new(AtomicBool::new(true)), &warnings, &lifecycle).unwrap();
+        while Arc::ptr_eq(&first, &file.current()) {
+            std::thread::yield_now();
+        }
+        lifecycle.drain();
+        assert_eq!(lifecycle.failure(), None);
     }
 
     #[test]

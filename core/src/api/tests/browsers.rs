@@ -67,6 +67,49 @@ fn a_preflight_comes_after_the_drain_and_before_the_route() {
 }
 
 #[test]
+fn a_preflight_with_many_names_gets_the_first_ones() {
+    let names: Vec<String> = (0..1_000).map(|number| alloc::format!("x-{number}")).collect();
+    let names = names.join(",");
+    let fields = [PAGE, ("access-control-request-method", "POST"), ("access-control-request-headers", &names)];
+    let answer = reply(&api(&["*"]), "OPTIONS", "/events", &fields);
+    assert!(answer.header("access-control-allow-headers").unwrap().ends_with(", x-62, x-63"));
+}
+
+#[test]
+fn a_short_answer_that_has_to_be_coded_varies() {
+    let unknown = |accepted: &str| reply(&Api::new(LIMITS), "POST", "/nothing", &[("accept-encoding", accepted)]);
+    let coded = unknown("gzip, identity;q=0");
+    assert_eq!((coded.header("content-encoding"), coded.header("vary")), (Some("gzip"), Some("accept-encoding")));
+    let plain = unknown("gzip");
+    assert_eq!((plain.header("content-encoding"), plain.header("vary")), (None, None));
+}
+
+#[test]
+fn operations_that_need_a_key_say_how_it_is_sent() {
+    let document: Value = serde_json::from_slice(&reply(&Api::new(LIMITS), "GET", "/openapi.json", &[]).body).unwrap();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap().iter().filter(|(_, value)| value.is_object()) {
+            let (needs_key, security) = (operation["responses"].get("401").is_some(), operation.get("security"));
+            assert_eq!(security.is_some(), needs_key, "{method} {path}");
+            assert_eq!(operation["responses"].get("403").is_some(), needs_key, "{method} {path}");
+            let takes_query = matches!((&**method, &**path), ("post", "/events") | (_, "/events/stream"));
+            let schemes = security.map_or(0, |security| security.as_array().unwrap().len());
+            assert_eq!(
+                schemes,
+                if takes_query {
+                    3
+                } else if needs_key {
+                    2
+                } else {
+                    0
+                },
+                "{method} {path}"
+            );
+        }
+    }
+}
+
+#[test]
 fn beacons_are_json_when_pages_are_allowed() {
     let beacon = ("content-type", "text/plain;charset=UTF-8");
     let submitted =

@@ -94,6 +94,17 @@ fn names_and_hashes_are_unique() {
 }
 
 #[test]
+fn every_name_is_accepted_but_that_of_a_key() {
+    let entry = |name: &str| format!("[[key]]\nname = '{name}'\nsha256 = '{HASH}'\nscopes = ['read']\n");
+    for name in ["argus_backup", "argus_", "a.b-c_d", "argus_0123456789abcdefghi"] {
+        let key = &parse(&entry(name)).unwrap()[0];
+        assert_eq!(KeyName::parse(name).as_ref(), Ok(&key.name));
+    }
+    assert!(KeyName::parse("argus_0123456789abcdefghij").is_err());
+    assert_eq!(parse(&entry("argus_0123456789abcdefghij")).unwrap_err().fault, KeyFileFault::Secret);
+}
+
+#[test]
 fn a_key_in_the_wrong_place_is_not_repeated() {
     let secret = "argus_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
     for text in [

@@ -60,11 +60,18 @@ fn keys(data: &[u8]) {
             let lines = 1 + text.matches('\n').count();
             assert!((1..=lines).contains(&error.line), "line {} of {lines}", error.line);
             for shown in [error.to_string(), format!("{error:?}")] {
-                assert!(!shown.contains("argus_"), "the error repeats what may be a key: {shown}");
+                assert!(!shows_key(&shown), "the error repeats what may be a key: {shown}");
             }
         }
         Ok(keys) => check_read(&keys),
     }
+}
+
+/// Whether a text has the start of a key and about half of its digits.
+fn shows_key(text: &str) -> bool {
+    let is_digit = |character: &char| character.is_ascii_alphanumeric();
+    text.match_indices("argus_")
+        .any(|(at, prefix)| text[at + prefix.len()..].chars().take_while(is_digit).count() >= 20)
 }
 
 /// The keys that were read are those that were made, and each is found by its text alone.
@@ -89,7 +96,7 @@ fn check_read(keys: &Keys) {
         assert_eq!(keys.position(&key.name), Some(index), "two keys have the name {}", key.name);
         assert_eq!(KeyName::parse(key.name.as_str()).as_ref(), Ok(&key.name));
         assert!(key.scopes != Scopes::default(), "a key without scopes");
-        assert!(!key.name.as_str().contains("argus_"), "a key as a name");
+        assert!(!shows_key(key.name.as_str()), "a key as a name");
     }
     assert_eq!(keys.find(SECRET, NOW), None, "nobody made this key");
 }
