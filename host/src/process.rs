@@ -29,7 +29,7 @@ use crate::logging;
 use crate::memory::Plan;
 use crate::metrics::Metrics;
 use crate::node::Node;
-use crate::request_log::RequestLog;
+use crate::request_log::{RequestLog, RequestLogError};
 use crate::settings::Settings;
 use crate::signals::{self, OnHangup};
 use crate::stream_hub::StreamHub;
@@ -89,13 +89,12 @@ impl StartError {
     /// 2 if a setting is wrong, 1 otherwise.
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Tls(_) => ExitCode::from(2),
+            Self::Tls(_) | Self::RequestLog { .. } => ExitCode::from(WRONG_SETTING),
             Self::Repository(_)
             | Self::Listen { .. }
             | Self::Descriptors(_)
             | Self::Metrics(_)
             | Self::Thread(_)
-            | Self::RequestLog { .. }
             | Self::Serve(_)
             | Self::Randomness(_) => ExitCode::FAILURE,
         }
@@ -247,9 +246,10 @@ fn start_request_log(
     let Some(target) = &settings.shell.request_log else { return Ok(None) };
     let (format, lost, failing) =
         (settings.shell.request_log_format, metrics.request_log_lines_lost(), Arc::clone(lifecycle));
-    RequestLog::start(target, format, lost, move |reason| failing.fail(reason))
-        .map(Some)
-        .map_err(|source| StartError::RequestLog { path: target.to_string(), source })
+    RequestLog::start(target, format, lost, move |reason| failing.fail(reason)).map(Some).map_err(|error| match error {
+        RequestLogError::File(source) => StartError::RequestLog { path: target.to_string(), source },
+        RequestLogError::Thread(error) => StartError::Thread(error),
+    })
 }
 
 /// Lowers the limit on connections to what the limit on open files allows, less what the repository needs. The
@@ -294,7 +294,7 @@ fn start<E>(
     metrics.memory_planned(plan.bytes());
     tracing::info!(bytes = plan.bytes(), "memory under these settings: {plan}; docs/operations.md explains it");
     let descriptors = Descriptors::raise_limit();
-    // Signals before the endpoint, so that a server can be stopped as soon as it listens.
+    let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), settings.repository.clone()));
     let tls = Tls::of(&settings.tls)?;
     let request_log = start_request_log(&settings, &metrics, lifecycle)?;
     let mut on_hangup: Vec<OnHangup> = Vec::new();
@@ -302,8 +302,9 @@ fn start<E>(
         on_hangup.push(Box::new(move || log.reopen()));
     }
     if let Some(tls) = &tls {
-        on_hangup.push(tls.watch(lifecycle).map_err(StartError::Thread)?);
+        on_hangup.push(tls.watch(&warnings, lifecycle).map_err(StartError::Thread)?);
     }
+    // Signals before the endpoint, so that a server can be stopped as soon as it listens.
     signals::watch(Arc::clone(lifecycle), log.clone(), on_hangup).map_err(StartError::Thread)?;
     // The endpoint before the repository: a second server, started by mistake, must not create a folder.
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
@@ -312,7 +313,6 @@ fn start<E>(
     let Opened { repository, flush_every } = settings.backend.open(&settings.repository, program)?;
     let limits =
         QueueLimits { batches_max: settings.commit_queue_batches.get(), bytes_max: settings.commit_queue_bytes };
-    let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), settings.repository.clone()));
     let committer = Committer::start(
         repository,
         flush_every,
