@@ -99,7 +99,8 @@ impl<R: Runtime> Wire<R> {
                 async move {
                     let answered = answer(Arc::clone(&session), request, route).await;
                     session.answered(answered.status());
-                    Ok::<_, Infallible>(answered.map(|source| WireBody::new(source, connection, chunked)))
+                    let record = session.take_record();
+                    Ok::<_, Infallible>(answered.map(|source| WireBody::new(source, connection, chunked, record)))
                 }
             }
         });
@@ -175,7 +176,7 @@ impl<R: Runtime> Wire<R> {
         let timer = Timer::new(self.runtime.clone(), self.node.clock.clone());
         let mut close_watch = CloseWatch { timer, connection: &connection, socket, registration, lifecycle, drain };
         if lock(socket).is_encrypted() {
-            self.shake_hands(&mut close_watch).await?;
+            self.handshake(&mut close_watch).await?;
         }
         let mut is_draining = false;
         let outcome = poll_fn(|cx| {
