@@ -4,6 +4,7 @@ mod handshake;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -58,6 +59,11 @@ impl<R: Runtime> Wire<R> {
     pub fn new(node: Arc<Node>, runtime: R) -> Self {
         let service = Service::new(Arc::clone(&node), runtime.clone());
         Self { node, runtime, service }
+    }
+
+    /// Counts and logs that an accepted connection cannot be served; see [`Node::accept_failed`].
+    pub fn accept_failed(&self, error: &io::Error) {
+        self.node.accept_failed(error);
     }
 
     /// Serves one connection until either side, a timeout or the drain closes it. A complete answer arrives before the

@@ -309,7 +309,7 @@ fn an_impossible_file_is_refused_at_the_start(ctx: &Context<'_>) -> Outcome {
     let path = folder.path().join("no/such/folder/requests.log").display().to_string();
     let arguments = ["--endpoint", "127.0.0.1:0", "--repository", "memory:", "--request-log", &path];
     let exit = ctx.run_to_exit(&arguments)?;
-    check_eq!(exit.code, Some(1), "the exit code, with the message {}", exit.stderr);
+    check_eq!(exit.code, Some(2), "the exit code, with the message {}", exit.stderr);
     check!(exit.stderr.contains("request log"), "a message about the request log, not {:?}", exit.stderr);
     Ok(())
 }
