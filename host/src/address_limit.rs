@@ -1,11 +1,12 @@
 //! How many connections each client address has.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argus_core::api::Proxies;
+use argus_core::limit::ClientNetwork;
 
 /// Counts the open connections of each client address, and limits them. It has an entry for each address with an open
 /// connection, so the limit on all connections limits its size, too.
@@ -15,22 +16,14 @@ pub(crate) struct AddressLimit {
     /// Their connections are those of many clients, and not counted.
     proxies: Proxies,
     // std's hash is seeded, so chosen addresses cannot degrade it.
-    open: Mutex<HashMap<Client, usize>>,
-}
-
-/// Whom an address stands for. A client with IPv6 usually has a /64 network of its own, from which it may take any
-/// address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Client {
-    V4([u8; 4]),
-    V6Network([u16; 4]),
+    open: Mutex<HashMap<ClientNetwork, usize>>,
 }
 
 /// A connection that is counted until this is dropped.
 #[derive(Debug)]
 pub(crate) struct AddressPlace {
     limit: Arc<AddressLimit>,
-    client: Client,
+    client: ClientNetwork,
 }
 
 impl AddressLimit {
@@ -50,7 +43,7 @@ impl AddressLimit {
         if self.proxies.trust(peer.ip().to_canonical()) {
             return Ok(None);
         }
-        let client = Client::of(peer);
+        let client = ClientNetwork::from(peer.ip());
         let mut open = self.lock();
         let count = open.entry(client).or_insert(0);
         if *count >= most.get() {
@@ -61,7 +54,7 @@ impl AddressLimit {
         Ok(Some(AddressPlace { limit: Arc::clone(self), client }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Client, usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ClientNetwork, usize>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -69,18 +62,6 @@ impl AddressLimit {
 /// The address has as many connections as it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AddressFull;
-
-impl Client {
-    fn of(peer: SocketAddr) -> Self {
-        match peer.ip().to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.octets()),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Self::V6Network([a, b, c, d])
-            }
-        }
-    }
-}
 
 impl Drop for AddressPlace {
     fn drop(&mut self) {

@@ -27,6 +27,8 @@ pub(crate) struct Reading<'a, B> {
     arrival: Option<Arrival>,
     /// Bytes that have arrived.
     arrived: usize,
+    /// Bytes that the pace has counted before they could be read.
+    ahead: usize,
 }
 
 impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
@@ -45,7 +47,7 @@ impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
             None => Some(bytes_max),
         };
         let length_max = length_max.ok_or(Refusal::BodyTooLarge)?;
-        Ok(Self { body, length_max, pace, clock, budget, arrival: None, arrived: 0 })
+        Ok(Self { body, length_max, pace, clock, budget, arrival: None, arrived: 0, ahead: 0 })
     }
 
     /// When the body times out unless more of it arrives.
@@ -56,6 +58,17 @@ impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
     /// How many bytes have arrived so far.
     pub(crate) fn arrived(&self) -> usize {
         self.arrived
+    }
+
+    /// This many bytes have arrived that cannot be read yet, as those of an encrypted record that is not complete. They
+    /// show that the body keeps arriving.
+    pub(crate) fn arriving(&mut self, bytes: usize) {
+        let more = bytes.saturating_sub(self.ahead);
+        if more > 0 {
+            self.ahead = bytes;
+            self.pace.advance(more, self.clock.now());
+            self.arrival.iter().for_each(|arrival| arrival.keeps(self.pace));
+        }
     }
 
     /// Ready with the whole body.
@@ -97,7 +110,8 @@ impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
             None if is_last => return self.reserve_for(data).map(Some),
             none => none.insert(Arrival::new(self.length_max, self.pace, self.budget)),
         };
-        self.pace.advance(data.len(), self.clock.now());
+        self.pace.advance(data.len().saturating_sub(self.ahead), self.clock.now());
+        self.ahead = self.ahead.saturating_sub(data.len());
         arrival.push(&data, self.pace)?;
         Ok(None)
     }

@@ -30,12 +30,17 @@ const PIECE_BYTES_MAX: usize = 4096;
 pub(crate) struct Owner {
     /// The name of the thread that writes them.
     pub(crate) thread: &'static str,
-    /// The message when some of them were lost.
-    pub(crate) loss: &'static str,
+    /// The message when some of them found no room, because writing took too long.
+    pub(crate) late: &'static str,
+    /// The message when writing some of them failed.
+    pub(crate) failed: &'static str,
 }
 
-const STANDARD_ERROR: Owner =
-    Owner { thread: "argus-log", loss: "log lines were lost: standard error did not accept them" };
+const STANDARD_ERROR: Owner = Owner {
+    thread: "argus-log",
+    late: "log lines were lost: standard error did not take them in time",
+    failed: "log lines were lost: standard error did not accept them",
+};
 
 /// Takes lines without ever waiting. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -88,7 +93,7 @@ impl LogBuffer {
         let shared =
             Arc::new(Shared { buffer: Mutex::default(), filled: Condvar::new(), emptied: Condvar::new(), lost });
         let writing = Arc::clone(&shared);
-        watch::spawn(owner.thread, move || writing.write_to(sink, owner.loss), || false, on_death)?;
+        watch::spawn(owner.thread, move || writing.write_to(sink, owner), || false, on_death)?;
         Ok(Self { shared })
     }
 
@@ -126,19 +131,26 @@ impl Shared {
     }
 
     /// The body of the thread that writes.
-    fn write_to(&self, sink: impl Write, loss: &str) {
+    fn write_to(&self, sink: impl Write, owner: Owner) {
         let mut lines = Lines { sink, is_broken: false };
         let mut taken = Vec::new();
         let mut reported = self.lost.get();
+        let mut failed = 0;
         loop {
             taken.clear();
             self.take(&mut taken);
             let lost = lines.write(&taken);
             self.lost.inc_by(lost);
-            if lost == 0 && self.lost.get() > reported {
+            failed += lost;
+            if lost == 0 {
                 let all = self.lost.get();
-                tracing::warn!(lines = all - reported, "{loss}");
-                reported = all;
+                let late = (all - reported).saturating_sub(failed);
+                for (lines, reason) in [(failed, owner.failed), (late, owner.late)] {
+                    if lines > 0 {
+                        tracing::warn!(lines, "{reason}");
+                    }
+                }
+                (reported, failed) = (all, 0);
             }
         }
     }
@@ -203,7 +215,7 @@ impl<W: Write> Lines<W> {
                 Ok(0) => return bytes,
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // The error cannot be reported: this is where it would be written.
+                // Whoever can report the error has done so: for the log itself, this is where it would be written.
                 Err(_) => return bytes,
             }
         }

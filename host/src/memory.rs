@@ -16,6 +16,10 @@ const WORKER_BYTES: usize = 4 * MIB;
 /// A connection that is idle or has a small request: a read buffer, a write buffer, and its state.
 const CONNECTION_BYTES: usize = 32 * KIB;
 
+/// What TLS adds to a connection: its state, a record that has not arrived completely, one that was decrypted, and a
+/// piece of an answer that was encrypted.
+const TLS_CONNECTION_BYTES: usize = (10 + 18 + 16 + 64) * KIB;
+
 /// A connection at its largest has a piece of an answer, and a head in two buffers, each of which has doubled its
 /// capacity.
 const fn large_connection_bytes(head_bytes: usize) -> usize {
@@ -72,7 +76,8 @@ impl Plan {
             term("answers", 1, settings.max_answer_bytes),
             term("streams", 1, settings.stream_buffer_bytes),
         ];
-        Self([server.as_slice(), &repository].concat())
+        let tls = settings.tls.is_on().then(|| term("tls", connections, TLS_CONNECTION_BYTES));
+        Self(server.into_iter().chain(tls).chain(repository).collect())
     }
 
     /// The sum of all terms, in bytes.

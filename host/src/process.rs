@@ -30,7 +30,7 @@ use crate::logging;
 use crate::memory::Plan;
 use crate::metrics::Metrics;
 use crate::node::Node;
-use crate::request_log::RequestLog;
+use crate::request_log::{RequestLog, RequestLogError};
 use crate::settings::Settings;
 use crate::signals::{self, OnHangup};
 use crate::stream_hub::StreamHub;
@@ -90,13 +90,12 @@ impl StartError {
     /// 2 if a setting is wrong, 1 otherwise.
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Tls(_) => ExitCode::from(2),
+            Self::Tls(_) | Self::RequestLog { .. } => ExitCode::from(WRONG_SETTING),
             Self::Repository(_)
             | Self::Listen { .. }
             | Self::Descriptors(_)
             | Self::Metrics(_)
             | Self::Thread(_)
-            | Self::RequestLog { .. }
             | Self::Serve(_)
             | Self::Randomness(_) => ExitCode::FAILURE,
         }
@@ -214,6 +213,7 @@ fn on_hangup(
     keys_wanted: &Arc<AtomicBool>,
     request_log: Option<&RequestLog>,
     tls: Option<&Tls>,
+    warnings: &Arc<Warnings>,
     lifecycle: &Arc<Lifecycle>,
 ) -> io::Result<Vec<OnHangup>> {
     let mut actions: Vec<OnHangup> = Vec::new();
@@ -225,7 +225,7 @@ fn on_hangup(
         actions.push(Box::new(move || log.reopen()));
     }
     if let Some(tls) = tls {
-        actions.push(tls.watch(lifecycle)?);
+        actions.push(tls.watch(warnings, lifecycle)?);
     }
     Ok(actions)
 }
@@ -271,9 +271,10 @@ fn start_request_log(
     let Some(target) = &settings.shell.request_log else { return Ok(None) };
     let (format, lost, failing) =
         (settings.shell.request_log_format, metrics.request_log_lines_lost(), Arc::clone(lifecycle));
-    RequestLog::start(target, format, lost, move |reason| failing.fail(reason))
-        .map(Some)
-        .map_err(|source| StartError::RequestLog { path: target.to_string(), source })
+    RequestLog::start(target, format, lost, move |reason| failing.fail(reason)).map(Some).map_err(|error| match error {
+        RequestLogError::File(source) => StartError::RequestLog { path: target.to_string(), source },
+        RequestLogError::Thread(error) => StartError::Thread(error),
+    })
 }
 
 /// Lowers the limit on connections to what the limit on open files allows, less what the repository needs. The
@@ -318,11 +319,12 @@ fn start<E>(
     metrics.memory_planned(plan.bytes());
     tracing::info!(bytes = plan.bytes(), "memory under these settings: {plan}; docs/operations.md explains it");
     let descriptors = Descriptors::raise_limit();
-    // Signals before the endpoint, so that a server can be stopped as soon as it listens.
+    let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), settings.repository.clone()));
     let tls = Tls::of(&settings.tls)?;
     let request_log = start_request_log(&settings, &metrics, lifecycle)?;
+    // Signals before the endpoint, so that a server can be stopped as soon as it listens.
     let keys_wanted = Arc::<AtomicBool>::default();
-    on_hangup(&settings, &keys_wanted, request_log.as_ref(), tls.as_ref(), lifecycle)
+    on_hangup(&settings, &keys_wanted, request_log.as_ref(), tls.as_ref(), &warnings, lifecycle)
         .and_then(|actions| signals::watch(Arc::clone(lifecycle), log.clone(), actions))
         .map_err(StartError::Thread)?;
     // The endpoint before the repository: a second server, started by mistake, must not create a folder.
@@ -332,7 +334,6 @@ fn start<E>(
     let Opened { repository, flush_every } = settings.backend.open(&settings.repository, program)?;
     let limits =
         QueueLimits { batches_max: settings.commit_queue_batches.get(), bytes_max: settings.commit_queue_bytes };
-    let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), settings.repository.clone()));
     let committer = Committer::start(
         repository,
         flush_every,

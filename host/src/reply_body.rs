@@ -13,7 +13,6 @@ use thiserror::Error;
 
 use crate::answers::Admitted;
 use crate::metrics::InFlight;
-use crate::request_log::Record;
 
 /// The body of an answer. It is `Send`, `Sync` and `Unpin`, and holds at most one chunk of a streamed answer.
 #[derive(Debug)]
@@ -21,8 +20,6 @@ pub struct ReplyBody {
     content: Content,
     /// The request is in flight until its whole answer was sent.
     _in_flight: Option<InFlight>,
-    /// Logged when the body is dropped, complete or not.
-    record: Option<Box<Record>>,
 }
 
 /// Why a body was aborted. The connection is reset without the final chunk, so that a partial answer is never mistaken
@@ -81,26 +78,18 @@ enum State {
 
 impl ReplyBody {
     pub(crate) fn whole(bytes: Bytes, in_flight: Option<InFlight>) -> Self {
-        Self { content: Content::Whole(bytes), _in_flight: in_flight, record: None }
+        Self { content: Content::Whole(bytes), _in_flight: in_flight }
     }
 
     /// The body of an answer whose read is parked.
     pub(crate) fn streamed(admitted: Arc<Admitted>, advance: Advance, in_flight: InFlight) -> Self {
         let streamed = Streamed { admitted, advance, state: State::Parked };
-        Self { content: Content::Streamed(Box::new(Mutex::new(streamed))), _in_flight: Some(in_flight), record: None }
-    }
-
-    /// The same body, whose end is logged.
-    pub(crate) fn with_record(mut self, record: Option<Box<Record>>) -> Self {
-        let is_empty = self.is_end_stream();
-        self.record = record;
-        self.record.iter_mut().for_each(|record| record.sent(0, is_empty));
-        self
+        Self { content: Content::Streamed(Box::new(Mutex::new(streamed))), _in_flight: Some(in_flight) }
     }
 
     /// The body of a live stream.
     pub(crate) fn events(events: EventBody, in_flight: InFlight) -> Self {
-        Self { content: Content::Events(events), _in_flight: Some(in_flight), record: None }
+        Self { content: Content::Events(events), _in_flight: Some(in_flight) }
     }
 
     /// The bytes, if the answer is complete and none of it was sent.
@@ -109,14 +98,10 @@ impl ReplyBody {
     ///
     /// The body itself, if it is streamed.
     pub fn into_whole(self) -> Result<Bytes, Self> {
-        let Self { content, _in_flight, mut record } = self;
+        let Self { content, _in_flight } = self;
         match content {
-            Content::Whole(bytes) => {
-                // Its owner sends it without telling.
-                record.iter_mut().for_each(|record| record.sent(bytes.len(), true));
-                Ok(bytes)
-            }
-            content @ (Content::Streamed(_) | Content::Events(_)) => Err(Self { content, _in_flight, record }),
+            Content::Whole(bytes) => Ok(bytes),
+            content @ (Content::Streamed(_) | Content::Events(_)) => Err(Self { content, _in_flight }),
         }
     }
 }
@@ -126,8 +111,7 @@ impl Body for ReplyBody {
     type Error = BrokenOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let Self { content, record, .. } = &mut *self;
-        let piece = match content {
+        let piece = match &mut self.content {
             Content::Whole(bytes) if bytes.is_empty() => None,
             Content::Whole(bytes) => Some(Ok(std::mem::take(bytes))),
             Content::Streamed(streamed) => {
@@ -137,13 +121,6 @@ impl Body for ReplyBody {
                 ready!(events.get_mut().unwrap_or_else(PoisonError::into_inner).poll_chunk(cx))
             }
         };
-        if let Some(record) = record {
-            match &piece {
-                None => record.sent(0, true),
-                Some(Ok(bytes)) => record.sent(bytes.len(), matches!(content, Content::Whole(_))),
-                Some(Err(_)) => {}
-            }
-        }
         Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
 

@@ -155,7 +155,8 @@ pub struct Settings {
     #[arg(value_parser = parse_threads)]
     pub threads: Option<NonZeroUsize>,
 
-    /// Time for the request line and header fields to arrive, from the first byte; then 408
+    /// Time for the request line and header fields to arrive, from the first byte; then 408. Also the time for a
+    /// handshake of TLS
     #[arg(long, env = "ARGUS_HEADER_TIMEOUT", value_name = "DURATION", default_value = "10s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub header_timeout: Duration,

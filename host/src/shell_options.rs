@@ -26,8 +26,8 @@ const HEAD_FIELDS: RangeInclusive<usize> = 8..=10_000;
 /// Options of the shell.
 #[derive(Args, Clone, Debug)]
 pub struct ShellOptions {
-    /// Most open connections of one client address (IPv6: of one /64 network); a further one gets 503 and is closed.
-    /// Those of a --trust-proxy do not count [default: no limit]
+    /// Most open connections of one client address (IPv6: of one /64 network); a further one gets 503 and is closed, or
+    /// is only closed with TLS. Those of a --trust-proxy do not count [default: no limit]
     #[arg(long, env = "ARGUS_MAX_CONNECTIONS_PER_ADDRESS", value_name = "COUNT", help_heading = "Limits")]
     #[arg(value_parser = parse_count)]
     pub max_connections_per_address: Option<NonZeroUsize>,
@@ -125,7 +125,7 @@ impl ShellOptions {
         })
     }
 
-    /// Whether these are the sizes of heads that the HTTP library is fastest with.
+    /// Whether heads have no more fields than the HTTP library is fastest with.
     pub(crate) fn has_few_fields(&self) -> bool {
         self.max_head_fields.get() <= HEAD_FIELDS_DEFAULT
     }

@@ -1,10 +1,13 @@
 //! The state of a connection's socket, besides reading and writing.
 
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::rt::{Read, Write};
+use hyper::rt::{Read, ReadBufCursor, Write};
 use socket2::SockRef;
 
 /// A connection's byte stream, and the state of its TCP connection. Implemented for every stream with the file
@@ -24,6 +27,17 @@ pub trait Socket: Read + Write + Unpin {
     /// Whether the peer may send more, and whether the connection still exists. `None` where the system does not report
     /// it.
     fn tcp_state(&self) -> Option<TcpState>;
+
+    /// How many bytes were read that no reader has got, because the rest of their record is missing. 0 for a socket
+    /// that does not encrypt.
+    fn undecrypted(&self) -> usize {
+        0
+    }
+
+    /// Reads what is to be discarded: bytes as they arrive, encrypted or not.
+    fn poll_read_raw(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        self.poll_read(cx, buf)
+    }
 }
 
 /// The state of a TCP connection.
@@ -115,13 +129,9 @@ mod linux {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::io::{self, ErrorKind, Read as _, Write as _};
+    use std::io::{ErrorKind, Read as _, Write as _};
     use std::net::{Shutdown, TcpListener, TcpStream};
     use std::os::fd::BorrowedFd;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-
-    use hyper::rt::ReadBufCursor;
 
     use super::*;
 

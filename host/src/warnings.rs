@@ -31,6 +31,8 @@ struct State {
     clock: Option<ClockDoubt>,
     /// The file of keys has an error.
     keys: bool,
+    /// The files of the certificate have an error.
+    certificate: bool,
     /// Why the last commit was refused, if the storage was unavailable.
     unavailable: Option<Cause>,
     /// The events affected by each damaged place found, without repeats, and at most one more than are named. Damage
@@ -80,6 +82,13 @@ impl Warnings {
         self.any.store(!state.is_empty(), Ordering::Release);
     }
 
+    /// Reports whether the files of the certificate have an error. The caller has logged it.
+    pub fn certificate(&self, is_wrong: bool) {
+        let mut state = self.state();
+        state.certificate = is_wrong;
+        self.any.store(!state.is_empty(), Ordering::Release);
+    }
+
     /// Logs that stored data could not be read; if it is damaged, also counts it and warns of it from now on.
     pub fn unreadable(&self, error: &ReadError) {
         match error {
@@ -116,10 +125,11 @@ impl Warnings {
         if !self.any() {
             return None;
         }
-        let State { clock, keys, unavailable, damaged } = &*self.state();
+        let State { clock, keys, certificate, unavailable, damaged } = &*self.state();
         let mut all: Vec<String> = clock.iter().map(ToString::to_string).collect();
         // Any caller can read this, so it does not say what is wrong.
         all.extend(keys.then(|| "the file of keys has an error, and the keys of before stay in force".to_owned()));
+        all.extend(certificate.then(|| "the new certificate cannot be used, and the old one stays in use".to_owned()));
         all.extend(unavailable.iter().map(|cause| {
             format!("the last commit was refused, because the storage is not available: {}", cause.public_text())
         }));
@@ -143,8 +153,8 @@ impl Warnings {
 
 impl State {
     fn is_empty(&self) -> bool {
-        let Self { clock, keys, unavailable, damaged } = self;
-        clock.is_none() && !keys && unavailable.is_none() && damaged.is_empty()
+        let Self { clock, keys, certificate, unavailable, damaged } = self;
+        clock.is_none() && !keys && !certificate && unavailable.is_none() && damaged.is_empty()
     }
 }
 

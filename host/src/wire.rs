@@ -4,6 +4,7 @@ mod handshake;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -60,6 +61,11 @@ impl<R: Runtime> Wire<R> {
         Self { node, runtime, service }
     }
 
+    /// Counts and logs that an accepted connection cannot be served; see [`Node::accept_failed`].
+    pub fn accept_failed(&self, error: &io::Error) {
+        self.node.accept_failed(error);
+    }
+
     /// Serves one connection until either side, a timeout or the drain closes it. A complete answer arrives before the
     /// connection closes; an incomplete one ends in a reset, so that it is not mistaken for a complete one. `route`
     /// takes each exchange through the framework. Incidents on the connection are logged and counted here.
@@ -99,7 +105,8 @@ impl<R: Runtime> Wire<R> {
                 async move {
                     let answered = answer(Arc::clone(&session), request, route).await;
                     session.answered(answered.status());
-                    Ok::<_, Infallible>(answered.map(|source| WireBody::new(source, connection, chunked)))
+                    let record = session.take_record();
+                    Ok::<_, Infallible>(answered.map(|source| WireBody::new(source, connection, chunked, record)))
                 }
             }
         });
@@ -175,7 +182,7 @@ impl<R: Runtime> Wire<R> {
         let timer = Timer::new(self.runtime.clone(), self.node.clock.clone());
         let mut close_watch = CloseWatch { timer, connection: &connection, socket, registration, lifecycle, drain };
         if lock(socket).is_encrypted() {
-            self.shake_hands(&mut close_watch).await?;
+            self.handshake(&mut close_watch).await?;
         }
         let mut is_draining = false;
         let outcome = poll_fn(|cx| {

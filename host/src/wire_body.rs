@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::connection::Connection;
 use crate::reply_body::ReplyBody;
+use crate::request_log::Record;
 
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -19,6 +20,8 @@ pub(crate) struct WireBody<B> {
     body: AnswerBody<B>,
     connection: Arc<Connection>,
     progress: Progress,
+    /// Logged when the body is dropped, complete or not.
+    record: Option<Box<Record>>,
 }
 
 /// How far an answer's body was read.
@@ -46,9 +49,17 @@ impl<B> WireBody<B>
 where
     Self: Body,
 {
-    /// `chunked` says how a body of unknown length is sent: in chunks, or up to the end of the connection.
-    pub(crate) fn new(body: AnswerBody<B>, connection: Arc<Connection>, chunked: bool) -> Self {
-        let mut body = Self { body, connection, progress: Progress::KnownLength };
+    /// `chunked` says how a body of unknown length is sent: in chunks, or up to the end of the connection. `record` is
+    /// told what is sent.
+    pub(crate) fn new(
+        body: AnswerBody<B>,
+        connection: Arc<Connection>,
+        chunked: bool,
+        record: Option<Box<Record>>,
+    ) -> Self {
+        let mut body = Self { body, connection, progress: Progress::KnownLength, record };
+        let is_empty = body.is_end_stream();
+        body.record.iter_mut().for_each(|record| record.sent(0, is_empty));
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
             body.progress = Progress::Streaming;
             body.connection.state().streaming_begins(chunked);
@@ -82,10 +93,18 @@ where
             AnswerBody::Service(body) => ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into)),
             AnswerBody::Framework(body) => ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into)),
         };
+        let is_last = self.is_end_stream();
+        if let Some(record) = &mut self.record {
+            match &frame {
+                None => record.sent(0, true),
+                Some(Ok(frame)) => record.sent(frame.data_ref().map_or(0, Bytes::len), is_last),
+                Some(Err(_)) => {}
+            }
+        }
         if self.progress == Progress::Streaming {
             self.progress = match &frame {
                 None => Progress::Streamed,
-                Some(Ok(_)) if self.is_end_stream() => Progress::Streamed,
+                Some(Ok(_)) if is_last => Progress::Streamed,
                 Some(Ok(_)) => Progress::Streaming,
                 Some(Err(_)) => Progress::BrokenOff,
             };
@@ -140,7 +159,7 @@ mod tests {
     /// flushed.
     fn written_after(frames: usize, body: impl Body<Data = Bytes, Error = BoxError> + Unpin) -> Writing {
         let connection = answering();
-        let mut body = WireBody::new(AnswerBody::Framework(body), Arc::clone(&connection), true);
+        let mut body = WireBody::new(AnswerBody::Framework(body), Arc::clone(&connection), true, None);
         for _ in 0..frames {
             let _ = futures_util::FutureExt::now_or_never(body.frame()).unwrap();
         }

@@ -42,6 +42,8 @@ pub(crate) struct WireIo<'s, I, F> {
     resets: bool,
     /// Whether reads may be large. hyper's buffer grows only when a read fills it.
     is_large: bool,
+    /// Bytes that have arrived and wait to be decrypted, as the connection's state knows them.
+    undecrypted: usize,
 }
 
 #[derive(Debug)]
@@ -60,7 +62,7 @@ impl<'s, I, F> WireIo<'s, I, F> {
     /// `refuse` returns a complete answer, from the status line on. Unless the connection `is_large`, it takes little
     /// memory, and only heads of [`SMALL_HEAD_BYTES_MAX`].
     pub(crate) fn new(socket: &'s Mutex<I>, connection: Arc<Connection>, is_large: bool, refuse: F) -> Self {
-        Self { socket, connection, refuse, closing: Closing::Open, resets: false, is_large }
+        Self { socket, connection, refuse, closing: Closing::Open, resets: false, is_large, undecrypted: 0 }
     }
 }
 
@@ -79,6 +81,19 @@ impl<I: Socket, F> WireIo<'_, I, F> {
     fn poll_flush_socket(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut *lock(self.socket)).poll_flush(cx);
         self.note_flushed(flushed)
+    }
+
+    /// Reads from the socket, and reports what has arrived and cannot be read yet.
+    fn poll_read_socket(&mut self, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let mut socket = lock(self.socket);
+        let read = Pin::new(&mut *socket).poll_read(cx, buf);
+        let undecrypted = socket.undecrypted();
+        drop(socket);
+        if undecrypted != self.undecrypted {
+            self.undecrypted = undecrypted;
+            self.connection.state().set_undecrypted(undecrypted);
+        }
+        read
     }
 
     /// A flush that has to wait is a write that stalls: the client takes nothing.
@@ -104,7 +119,7 @@ impl<I: Socket, F> WireIo<'_, I, F> {
 }
 
 impl<I: Socket, F: Unpin> Read for WireIo<'_, I, F> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let mut state = self.connection.state();
         let in_head = state.expects_head();
         let head_bytes_max = state.head_bytes_max();
@@ -116,12 +131,12 @@ impl<I: Socket, F: Unpin> Read for WireIo<'_, I, F> {
         }
         drop(state);
         if !in_head && self.is_large {
-            return Pin::new(&mut *lock(self.socket)).poll_read(cx, buf);
+            return self.poll_read_socket(cx, buf);
         }
         let mut bytes = [const { MaybeUninit::uninit() }; HEAD_READ_BYTES];
         let room = buf.remaining().min(HEAD_READ_BYTES);
         let mut read = ReadBuf::uninit(bytes.split_at_mut(room).0);
-        ready!(Pin::new(&mut *lock(self.socket)).poll_read(cx, read.unfilled()))?;
+        ready!(self.poll_read_socket(cx, read.unfilled()))?;
         if !read.filled().is_empty() {
             if in_head {
                 let now = self.connection.now();
@@ -199,7 +214,6 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
     /// unread input sends a reset, and the client's kernel then discards the answer if it was not read yet.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let mut discards = 0;
         loop {
             match &mut this.closing {
                 // The answer is written, and the stream is taken back from hyper.
@@ -238,26 +252,36 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
                     };
                 }
                 Closing::Lingering(discarded) => {
-                    let mut bytes = [const { MaybeUninit::uninit() }; DISCARD_BYTES];
-                    let mut read = ReadBuf::uninit(&mut bytes);
-                    ready!(Pin::new(&mut *lock(this.socket)).poll_read(cx, read.unfilled()))?;
-                    *discarded += read.filled().len();
-                    let mut state = this.connection.state();
-                    if read.filled().is_empty() || *discarded > state.linger_bytes_max() {
-                        this.closing = Closing::Closed;
-                        continue;
-                    }
-                    state.linger_receives(this.connection.now());
-                    discards += 1;
-                    if discards == DISCARDS_MAX {
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
+                    ready!(poll_discard(this.socket, &this.connection, discarded, cx))?;
+                    this.closing = Closing::Closed;
                 }
                 Closing::Closed => return Poll::Ready(Ok(())),
             }
         }
     }
+}
+
+/// Discards what the client of a lingering connection still sends, as it arrives, and adds it to `discarded`. Ready when
+/// the client has stopped, or has sent too much.
+pub(crate) fn poll_discard<I: Socket>(
+    socket: &Mutex<I>,
+    connection: &Connection,
+    discarded: &mut usize,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    for _ in 0..DISCARDS_MAX {
+        let mut bytes = [const { MaybeUninit::uninit() }; DISCARD_BYTES];
+        let mut read = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(&mut *lock(socket)).poll_read_raw(cx, read.unfilled()))?;
+        *discarded += read.filled().len();
+        let mut state = connection.state();
+        if read.filled().is_empty() || *discarded > state.linger_bytes_max() {
+            return Poll::Ready(Ok(()));
+        }
+        state.linger_receives(connection.now());
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 fn note_written<I: Socket, T>(connection: &Connection, socket: &Mutex<I>, written: Poll<T>) -> Poll<T> {

@@ -22,10 +22,11 @@ pub async fn serve<S: Routes>(
     peer: SocketAddr,
     permit: ConnectionPermit,
 ) {
-    // Registered here and not where it was accepted, so that this worker receives its events.
+    // Registered here and not where it was accepted, so that this worker receives its events. It was registered there,
+    // too: when that fails, accepting pauses.
     let stream = match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => stream,
-        Err(error) => return tracing::error!(%peer, %error, "a connection cannot be registered for events"),
+        Err(error) => return wire.accept_failed(&error),
     };
     // Answers are written at once, so delaying packets gains nothing. A socket that refuses the option is closed
     // already, and the first read reports that.

@@ -39,12 +39,16 @@ pub(crate) fn run() -> Result<bool> {
     let mut steps = Steps::new("test", [&STEPS[..], &check::STEPS].concat());
     let nextest = steps.run("cargo-nextest is there", install_nextest);
     let no_nextest = "cargo-nextest is missing";
-    steps.run("programs for the tests are there", install_programs);
+    let programs = steps.run("programs for the tests are there", install_programs);
     if nextest {
         steps.run_tests("unit, property and integration tests", || {
             // The conformance suite needs binaries of this tree, so it is a step of its own.
             let filter = format!("not binary_id({})", conformance::TEST_BINARY_ID);
-            steps::run_tests(&mut cargo(["nextest", "run", "--workspace", "--filterset", &filter]))
+            let mut nextest = cargo(["nextest", "run", "--workspace", "--filterset", &filter]);
+            if programs {
+                nextest.env("ARGUS_REQUIRE_CLIENTS", "1");
+            }
+            steps::run_tests(&mut nextest)
         });
     } else {
         steps.cannot_run("unit, property and integration tests", no_nextest);

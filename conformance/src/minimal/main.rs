@@ -70,6 +70,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Err(error) = RequestLog::check(&settings.request_log) {
+        complain(&format!("the request log: {error}"));
+        return ExitCode::from(2);
+    }
     match serve(settings, gate) {
         Ok(code) => ExitCode::from(code),
         Err(message) => {

@@ -50,6 +50,11 @@ impl RequestLog {
         Ok(Some(Self { lines, json: settings.json, reopen, lost: AtomicU64::new(0) }))
     }
 
+    /// Whether the log can be opened.
+    pub(crate) fn check(settings: &RequestLogSettings) -> io::Result<()> {
+        settings.path.as_deref().map_or(Ok(()), |path| open(path).map(drop))
+    }
+
     pub(crate) fn log(&self, entry: &RequestEntry<'_>) {
         let mut line = Vec::new();
         if self.json {

@@ -96,6 +96,11 @@ impl Arrival {
         Ok(())
     }
 
+    /// More of the body is arriving, and cannot be read yet.
+    pub(crate) fn keeps(&self, pace: Pace) {
+        lock(&self.held).pace = pace;
+    }
+
     /// Capacity for this many bytes and some that may follow, to grow in few steps: at most about four times the bytes
     /// that have arrived, and never more than the length. The last buffer but one has at most half of the length, so
     /// that both together stay within [`memory_bytes_max`].

@@ -56,6 +56,8 @@ pub(crate) struct ConnectionState {
     body_unread: bool,
     /// A request's body ended early, or in the middle of its framing.
     body_broken: bool,
+    /// Bytes that have arrived and cannot be decrypted before more have.
+    undecrypted: usize,
     head_error: Option<HeadError>,
     head_bytes_max: usize,
     head: HeadBytes,
@@ -116,6 +118,7 @@ impl ConnectionState {
             is_upgrading: false,
             body_unread: false,
             body_broken: false,
+            undecrypted: 0,
             head_error: None,
             head_bytes_max: settings.shell.max_head_bytes,
             head: HeadBytes::new(settings.shell.max_head_bytes),
@@ -348,6 +351,16 @@ impl ConnectionState {
 
     pub(crate) fn set_body_unread(&mut self, unread: bool) {
         self.body_unread = unread;
+    }
+
+    /// This many bytes have arrived that cannot be decrypted yet, because the rest of their record is missing.
+    pub(crate) fn set_undecrypted(&mut self, bytes: usize) {
+        self.undecrypted = bytes;
+    }
+
+    /// Bytes that have arrived and cannot be decrypted yet.
+    pub(crate) fn undecrypted(&self) -> usize {
+        self.undecrypted
     }
 
     /// A request's body cannot be read to its end.

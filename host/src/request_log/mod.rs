@@ -13,16 +13,31 @@ use std::time::Duration;
 
 use argus_core::api::RequestEntry;
 use prometheus::IntCounter;
+use thiserror::Error;
 
 pub(crate) use record::Record;
-use sink::{LogFile, StandardOutput};
+use sink::{LogFile, Reporting, StandardOutput};
 
 use crate::log_buffer::{LogBuffer, Owner};
 use crate::shell_options::{RequestLogFormat, RequestLogTarget};
 
 /// The thread of the request log, and what the log on standard error says when lines of it are lost.
-const OWNER: Owner =
-    Owner { thread: "argus-requests", loss: "lines of the request log were lost: it was not written in time" };
+const OWNER: Owner = Owner {
+    thread: "argus-requests",
+    late: "lines of the request log were lost: it was not written in time",
+    failed: "lines of the request log were lost: it could not be written",
+};
+
+/// Why the request log could not be started.
+#[derive(Debug, Error)]
+pub enum RequestLogError {
+    /// The file cannot be opened.
+    #[error("the file cannot be opened: {0}")]
+    File(#[source] io::Error),
+    /// The system refuses to start a thread.
+    #[error("the system refused to start a thread: {0}")]
+    Thread(#[source] io::Error),
+}
 
 /// Writes the request log. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,22 +54,24 @@ impl RequestLog {
     ///
     /// # Errors
     ///
-    /// The file cannot be opened, or the system refuses to start a thread.
+    /// [`RequestLogError`].
     pub fn start(
         target: &RequestLogTarget,
         format: RequestLogFormat,
         lost: IntCounter,
         on_death: impl FnOnce(String) + Send + 'static,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, RequestLogError> {
         let (buffer, reopen) = match target {
-            RequestLogTarget::StandardOutput => (LogBuffer::start_as(OWNER, StandardOutput, lost, on_death)?, None),
+            RequestLogTarget::StandardOutput => {
+                (LogBuffer::start_as(OWNER, Reporting::new(target, StandardOutput), lost, on_death), None)
+            }
             RequestLogTarget::File(path) => {
                 let reopen = Arc::<AtomicBool>::default();
-                let file = LogFile::open(path.clone(), Arc::clone(&reopen))?;
-                (LogBuffer::start_as(OWNER, file, lost, on_death)?, Some(reopen))
+                let file = LogFile::open(path.clone(), Arc::clone(&reopen)).map_err(RequestLogError::File)?;
+                (LogBuffer::start_as(OWNER, Reporting::new(target, file), lost, on_death), Some(reopen))
             }
         };
-        Ok(Self { buffer, format, reopen })
+        Ok(Self { buffer: buffer.map_err(RequestLogError::Thread)?, format, reopen })
     }
 
     /// Writes a line. Never waits.

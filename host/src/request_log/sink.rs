@@ -7,6 +7,39 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::log_buffer::write_to_descriptor;
+use crate::log_limit::LogLimit;
+
+/// Reports errors of another sink to the log of the server, at most once a minute.
+#[derive(Debug)]
+pub(super) struct Reporting<W> {
+    /// Where the request log goes, for the message.
+    target: String,
+    sink: W,
+    failures: LogLimit,
+}
+
+impl<W: Write> Reporting<W> {
+    pub(super) fn new(target: &impl ToString, sink: W) -> Self {
+        Self { target: target.to_string(), sink, failures: LogLimit::default() }
+    }
+}
+
+impl<W: Write> Write for Reporting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.sink.write(bytes);
+        if let Err(error) = &written
+            && error.kind() != io::ErrorKind::Interrupted
+            && let Some(suppressed) = self.failures.due()
+        {
+            tracing::error!(path = self.target, %error, suppressed, "the request log cannot be written");
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}
 
 /// A file that is opened again when it is told to.
 #[derive(Debug)]
@@ -66,6 +99,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::fs;
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -88,5 +122,47 @@ mod tests {
         fs::remove_dir_all(folder.path()).unwrap();
         reopen.store(true, Ordering::Release);
         log.write_all(b"d\n").unwrap();
+    }
+    /// A full disk.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_first_failure_is_reported_with_its_reason() {
+        let page = Page::default();
+        let writer = page.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut sink = Reporting::new(&"/logs/requests", Full);
+            assert!(sink.write(b"a\n").is_err() && sink.write(b"b\n").is_err());
+        });
+        let log = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.lines().count(), 1, "{log}");
+        let full = io::Error::from(io::ErrorKind::StorageFull).to_string();
+        for words in ["the request log cannot be written", "/logs/requests", &full] {
+            assert!(log.contains(words), "{log}");
+        }
     }
 }

@@ -46,6 +46,10 @@ use crate::working_memory::WorkingMemory;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// What the request log says in place of the status of a request that was dropped before it had an answer. nginx has
+/// the same for a client that has closed its connection.
+const NO_ANSWER: u16 = 499;
+
 /// Answers requests. Shared by all connections of a server.
 #[derive(Debug)]
 pub(crate) struct Service<R> {
@@ -68,6 +72,8 @@ pub(crate) struct Session<R> {
     connection: Arc<Connection>,
     /// What runs on the connection after the answer 101.
     upgrade: Mutex<Option<Upgrade>>,
+    /// What the request log says about the request whose answer goes through the framework.
+    record: Mutex<Option<Box<Record>>>,
 }
 
 /// An answer before it is [finished](argus_core::api::Caller::finish).
@@ -102,6 +108,7 @@ impl<R: Runtime> Service<R> {
             timer: Mutex::new(Timer::new(self.runtime.clone(), self.node.clock.clone())),
             connection,
             upgrade: Mutex::default(),
+            record: Mutex::default(),
         })
     }
 }
@@ -124,6 +131,12 @@ impl<R: Runtime> Session<R> {
         // Read only if it is logged.
         let time = self.service.node.request_log.as_ref().map(|_| clock::now());
         let (ids, interpreted) = self.interpret(&method, &uri, version, &headers);
+        let record = time.and_then(|time| {
+            let (target, http_10) = (target(&uri), version == Version::HTTP_10);
+            let line = RequestHead { method: method.as_str(), target: &target, http_10, ..RequestHead::default() };
+            let visitor = interpreted.as_ref().ok().map(|(_, visitor)| visitor);
+            self.record(&line, visitor, &ids, (begun, time))
+        });
         async move {
             let mut visitor = Visitor::default();
             let answer = match interpreted {
@@ -142,7 +155,6 @@ impl<R: Runtime> Session<R> {
             let Answer { draft, streamed } = answer;
             let reply = visitor.caller().finish(draft);
             self.report(&method, &line, &visitor, &reply, &ids, self.connection.now() - begun);
-            let record = time.and_then(|time| self.record(&line, &visitor, &reply, &ids, (begun, time)));
             self.respond(reply, streamed, ids, in_flight, record)
         }
     }
@@ -241,13 +253,12 @@ impl<R: Runtime> Session<R> {
         logging::log_request(line.method, line.target, reply, ids, &sender, latency);
     }
 
-    /// What the request log says about a request with this line, whose head had arrived at these times, once its answer
-    /// is over. `None` if there is no request log.
+    /// What the request log says about a request with this line, whose head had arrived at these times: that it has no
+    /// answer, until it has one. `None` if there is no request log.
     fn record(
         &self,
         line: &RequestHead<'_>,
-        visitor: &Visitor,
-        reply: &Reply,
+        visitor: Option<&Visitor>,
         ids: &Ids,
         (begun, time): (Instant, Timestamp),
     ) -> Option<Box<Record>> {
@@ -258,15 +269,15 @@ impl<R: Runtime> Session<R> {
             begun,
             time,
             peer: self.peer,
-            client: visitor.caller().client,
-            key: visitor.key_name().map(Into::into),
+            client: visitor.and_then(|visitor| visitor.caller().client),
+            key: visitor.and_then(Visitor::key_name).map(Into::into),
             method: line.method.into(),
             target: line.target.into(),
             http_10: line.http_10,
-            status: reply.status,
+            status: NO_ANSWER,
             request_id: ids.request_id.as_str().into(),
             trace: ids.trace,
-            problem: reply.problem,
+            problem: None,
             bytes: 0,
             complete: false,
         }))
@@ -283,8 +294,11 @@ impl<R: Runtime> Session<R> {
         streamed: Option<Streamed>,
         ids: Ids,
         in_flight: InFlight,
-        record: Option<Box<Record>>,
+        mut record: Option<Box<Record>>,
     ) -> Response<ReplyBody> {
+        if let Some(record) = &mut record {
+            (record.status, record.problem) = (reply.status, reply.problem);
+        }
         let mut headers = HeaderMap::with_capacity(reply.headers.len() + 3);
         for (name, value) in reply.headers {
             append(&mut headers, field_name(name), value);
@@ -297,7 +311,7 @@ impl<R: Runtime> Session<R> {
             // Beside `Upgrade`, which some refusals have there.
             headers.append(CONNECTION, HeaderValue::from_static("close"));
         }
-        let record = self.upgrade_record(record);
+        self.keep_record(record);
         let body = match streamed {
             None => ReplyBody::whole(reply.body, Some(in_flight)),
             Some(Streamed::Events(events)) => ReplyBody::events(events, in_flight),
@@ -306,7 +320,7 @@ impl<R: Runtime> Session<R> {
                 ReplyBody::streamed(admitted, advance, in_flight)
             }
         };
-        let mut response = Response::new(body.with_record(record));
+        let mut response = Response::new(body);
         *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         *response.headers_mut() = headers;
         response

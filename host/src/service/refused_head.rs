@@ -23,7 +23,11 @@ impl<R: Runtime> Session<R> {
             HeadError::TooLarge | HeadError::Malformed => self.diagnose_head(error),
         };
         let (parts, body) = response.into_parts();
-        raw_answer::answer(parts.status, &parts.headers, &body.into_whole().unwrap_or_default())
+        let body = body.into_whole().unwrap_or_default();
+        if let Some(mut record) = self.take_record() {
+            record.sent(body.len(), true);
+        }
+        raw_answer::answer(parts.status, &parts.headers, &body)
     }
 
     /// Asks the core what is wrong with a head that hyper refuses.
@@ -77,7 +81,7 @@ impl<R: Runtime> Session<R> {
         let method = Method::from_bytes(head.method.as_bytes()).unwrap_or_default();
         let reply = visitor.caller().finish(draft);
         self.report(&method, head, visitor, &reply, &ids, Duration::ZERO);
-        let record = self.record(head, visitor, &reply, &ids, (self.connection.now(), clock::now()));
+        let record = self.record(head, Some(visitor), &ids, (self.connection.now(), clock::now()));
         self.respond(reply, None, ids, in_flight, record)
     }
 

@@ -117,6 +117,7 @@ impl<R: Runtime> Session<R> {
         if let Poll::Ready(read) = reading.poll(cx) {
             return Poll::Ready(read);
         }
+        reading.arriving(self.connection.state().undecrypted());
         let mut timer = self.timer.lock().unwrap_or_else(PoisonError::into_inner);
         timer.poll_deadline(cx, reading.deadline()).map(|()| Err(Refusal::BodyTimeout))
     }

@@ -42,15 +42,18 @@ impl<R: Runtime> Session<R> {
         head
     }
 
-    /// Keeps the record of an answer 101 until its WebSocket ends. Returns that of any other answer.
-    pub(super) fn upgrade_record(&self, record: Option<Box<Record>>) -> Option<Box<Record>> {
+    /// Keeps the record of an answer: of 101 until its WebSocket ends, of any other until
+    /// [`take_record`](Self::take_record).
+    pub(super) fn keep_record(&self, record: Option<Box<Record>>) {
         match &mut *self.upgrade.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(upgrade) => {
-                upgrade.record = record;
-                None
-            }
-            None => record,
+            Some(upgrade) => upgrade.record = record,
+            None => *self.record.lock().unwrap_or_else(PoisonError::into_inner) = record,
         }
+    }
+
+    /// The record of the answer that was made last. Its body has to be reported to it.
+    pub(crate) fn take_record(&self) -> Option<Box<Record>> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The framework has returned an answer with this status. If it is not 101, the connection stays HTTP.

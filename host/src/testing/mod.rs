@@ -6,4 +6,6 @@ mod time;
 
 pub(crate) use server::{Connected, Server, settings};
 pub(crate) use stream::End;
+#[cfg(feature = "tls")]
+pub(crate) use stream::{MemoryStream, connection};
 pub(crate) use time::{ManualRuntime, ManualTime};

@@ -24,6 +24,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::reply_body::ReplyBody;
+use crate::request_log::RequestLog;
 use crate::settings::Settings;
 use crate::stream_hub::StreamHub;
 use crate::tls::Tls;
@@ -105,6 +106,10 @@ impl Server {
             Arc::clone(&lifecycle),
             Arc::clone(&warnings),
         );
+        let request_log = settings.shell.request_log.as_ref().map(|target| {
+            let (format, lost) = (settings.shell.request_log_format, metrics.request_log_lines_lost());
+            RequestLog::start(target, format, lost, |reason| panic!("{reason}")).expect("the log can be written")
+        });
         let node = Arc::new(Node {
             api: settings.api(),
             budget: Budget::new(settings.max_inflight_bytes),
@@ -116,7 +121,7 @@ impl Server {
                 settings.access.proxies(),
             ),
             tls,
-            request_log: None,
+            request_log,
             gate: Gate::new(&settings.access, None, 7),
             request_ids: 7.into(),
             settings,

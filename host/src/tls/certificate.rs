@@ -1,11 +1,11 @@
 //! The server's certificate: read from files, and replaced while the server runs.
 
-use std::fs::{self, Metadata};
-use std::io;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -14,6 +14,9 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use thiserror::Error;
+
+/// Most bytes of a file that are read. A chain of certificates has some thousand.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Where the certificate and its key are.
 #[derive(Clone, Debug)]
@@ -44,16 +47,28 @@ pub enum CertificateError {
 }
 
 impl Files {
-    /// Reads both files: a chain of certificates, the server's first, and its key, in PEM.
-    pub(super) fn load(&self, provider: &CryptoProvider) -> Result<CertifiedKey, CertificateError> {
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&self.certificate)
-            .and_then(Iterator::collect)
-            .map_err(|error| unreadable(&self.certificate, &error, "certificate"))?;
+    /// Reads both files.
+    pub(super) fn read(&self) -> Contents {
+        Contents { certificate: read(&self.certificate), key: read(&self.key) }
+    }
+
+    /// What the files contain: a chain of certificates, the server's first, and its key, in PEM.
+    pub(super) fn parse(
+        &self,
+        contents: &Contents,
+        provider: &CryptoProvider,
+    ) -> Result<CertifiedKey, CertificateError> {
+        let of_file =
+            |path: &Path, reason: &String| CertificateError::File { path: path.to_owned(), reason: reason.clone() };
+        let certificate = contents.certificate.as_ref().map_err(|reason| of_file(&self.certificate, reason))?;
+        let key = contents.key.as_ref().map_err(|reason| of_file(&self.key, reason))?;
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(certificate)
+            .collect::<Result<_, _>>()
+            .map_err(|error| not_pem(&self.certificate, &error, "certificate"))?;
         if chain.is_empty() {
-            return Err(unreadable(&self.certificate, &pem::Error::NoItemsFound, "certificate"));
+            return Err(not_pem(&self.certificate, &pem::Error::NoItemsFound, "certificate"));
         }
-        let key =
-            PrivateKeyDer::from_pem_file(&self.key).map_err(|error| unreadable(&self.key, &error, "private key"))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| not_pem(&self.key, &error, "private key"))?;
         CertifiedKey::from_der(chain, key, provider).map_err(|error| {
             if error == Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
                 return CertificateError::Mismatch { certificate: self.certificate.clone(), key: self.key.clone() };
@@ -67,31 +82,42 @@ impl Files {
         })
     }
 
-    /// Whether everybody on this machine may read the key.
-    pub(super) fn is_key_open(&self) -> bool {
-        fs::metadata(&self.key).is_ok_and(|found| found.mode() & 0o007 != 0)
-    }
-
-    /// What tells a version of the files from another.
-    pub(super) fn stamp(&self) -> Stamp {
-        Stamp([&self.certificate, &self.key].map(|path| fs::metadata(path).ok().map(|found| file_stamp(&found))))
+    /// Whether all users of this machine may read the key.
+    pub(super) fn is_key_readable_by_all(&self) -> bool {
+        fs::metadata(&self.key).is_ok_and(|found| found.mode() & 0o004 != 0)
     }
 }
 
-/// A version of both files; `None` for one that is missing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp([Option<(Option<SystemTime>, u64, u64)>; 2]);
-
-fn file_stamp(found: &Metadata) -> (Option<SystemTime>, u64, u64) {
-    (found.modified().ok(), found.len(), found.ino())
+/// What was found in both files, or why it could not be read. It tells a version of the files from another, whatever
+/// their times and permissions are.
+#[derive(PartialEq, Eq)]
+pub(super) struct Contents {
+    certificate: Result<Vec<u8>, String>,
+    key: Result<Vec<u8>, String>,
 }
 
-fn unreadable(path: &Path, error: &pem::Error, wanted: &str) -> CertificateError {
+/// Without the key.
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contents").finish_non_exhaustive()
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) if bytes.len() as u64 > FILE_BYTES_MAX => Err("it has more than 1 MiB".to_owned()),
+        Ok(_) => Ok(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err("there is no such file".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn not_pem(path: &Path, error: &pem::Error, wanted: &str) -> CertificateError {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the library may add errors, each of which has a text")]
     let reason = match error {
         pem::Error::NoItemsFound => format!("there is no {wanted} in PEM in this file"),
-        pem::Error::Io(error) if error.kind() == io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        pem::Error::Io(error) => error.to_string(),
         other => format!("not valid PEM: {other}"),
     };
     CertificateError::File { path: path.to_owned(), reason }

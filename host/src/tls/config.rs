@@ -1,21 +1,22 @@
 //! What all encrypted connections of a server share.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{ServerConfig, ServerConnection};
 use thiserror::Error;
 
-use super::certificate::{CertificateError, CurrentCertificate, Files, Stamp};
+use super::certificate::{CertificateError, Contents, CurrentCertificate, Files};
 use crate::lifecycle::Lifecycle;
 use crate::signals::OnHangup;
 use crate::tls_options::TlsOptions;
+use crate::warnings::Warnings;
 use crate::watch;
 
-/// How often the files are looked at. A certificate is renewed weeks before it expires.
+/// How often the files are read. A certificate is renewed weeks before it expires.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Most bytes of an answer that are encrypted before they are written.
@@ -45,6 +46,8 @@ struct Source {
     files: Files,
     provider: Arc<CryptoProvider>,
     current: Arc<CurrentCertificate>,
+    /// What was loaded last, or found to be wrong.
+    tried: Mutex<Contents>,
 }
 
 impl Tls {
@@ -62,17 +65,17 @@ impl Tls {
 
     fn load(files: Files) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let current = Arc::new(CurrentCertificate::new(files.load(&provider)?));
-        if files.is_key_open() {
-            tracing::warn!(path = %files.key.display(), "other users can read the private key; `chmod 600` closes it");
-        }
+        let contents = files.read();
+        let current = Arc::new(CurrentCertificate::new(files.parse(&contents, &provider)?));
+        warn_of_permissions(&files);
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::<CurrentCertificate>::clone(&current));
         // A client may offer the old version alone, as `curl --http1.0` does.
         config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
-        Ok(Self { config: Arc::new(config), source: Arc::new(Source { files, provider, current }) })
+        let source = Source { files, provider, current, tried: Mutex::new(contents) };
+        Ok(Self { config: Arc::new(config), source: Arc::new(source) })
     }
 
     /// The server's side of a new connection.
@@ -88,47 +91,52 @@ impl Tls {
     /// # Errors
     ///
     /// When the system refuses to start a thread.
-    pub(crate) fn watch(&self, lifecycle: &Arc<Lifecycle>) -> io::Result<OnHangup> {
+    pub(crate) fn watch(&self, warnings: &Arc<Warnings>, lifecycle: &Arc<Lifecycle>) -> io::Result<OnHangup> {
         let [serving, ending, failing] = [(); 3].map(|()| Arc::clone(lifecycle));
-        let source = Arc::clone(&self.source);
+        let (source, warnings) = (Arc::clone(&self.source), Arc::clone(warnings));
         let is_wanted = Arc::<AtomicBool>::default();
         let wanted = Arc::clone(&is_wanted);
         let look = move || {
-            let mut stamp = source.files.stamp();
             while !serving.drains_within(LOOK_INTERVAL) {
-                source.look(&mut stamp, wanted.swap(false, Ordering::AcqRel));
+                source.look(&warnings, wanted.swap(false, Ordering::AcqRel));
             }
         };
         watch::spawn("argus-tls", look, move || ending.is_draining(), move |reason| failing.fail(reason))?;
         Ok(Box::new(move || is_wanted.store(true, Ordering::Release)))
     }
 
-    /// Reads the files again, as the thread does.
+    /// Looks at the files, as the thread does.
     #[cfg(test)]
-    pub(super) fn reload(&self) {
-        self.source.reload();
+    pub(super) fn look(&self, warnings: &Warnings) {
+        self.source.look(warnings, false);
     }
 }
 
 impl Source {
-    /// Reads the files again if they have changed since `stamp`, or if it `is_wanted`.
-    fn look(&self, stamp: &mut Stamp, is_wanted: bool) {
-        // Before reading: if they change meanwhile, the next look reads them once more.
-        let found = self.files.stamp();
-        if found != *stamp || is_wanted {
-            *stamp = found;
-            self.reload();
+    /// Loads what is in the files if that has changed, or if it `is_wanted`. Files that are not valid together may be
+    /// half of a replacement: the next look finds the other half.
+    fn look(&self, warnings: &Warnings, is_wanted: bool) {
+        let found = self.files.read();
+        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        if found == *tried && !is_wanted {
+            return;
         }
-    }
-
-    /// Files that are not valid together may be half of a replacement. The next look finds the other half.
-    fn reload(&self) {
-        match self.files.load(&self.provider) {
+        let parsed = self.files.parse(&found, &self.provider);
+        *tried = found;
+        warnings.certificate(parsed.is_err());
+        match parsed {
             Ok(certified) => {
                 self.current.replace(certified);
                 tracing::info!(path = %self.files.certificate.display(), "the certificate was read again");
+                warn_of_permissions(&self.files);
             }
             Err(error) => tracing::error!(%error, "the new certificate cannot be used; the old one stays in use"),
         }
+    }
+}
+
+fn warn_of_permissions(files: &Files) {
+    if files.is_key_readable_by_all() {
+        tracing::warn!(path = %files.key.display(), "all users can read the private key; `chmod o-r` prevents it");
     }
 }

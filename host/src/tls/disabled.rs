@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::lifecycle::Lifecycle;
 use crate::signals::OnHangup;
 use crate::tls_options::TlsOptions;
+use crate::warnings::Warnings;
 
 /// There is none.
 #[derive(Clone, Debug)]
@@ -26,7 +27,7 @@ impl Tls {
         Ok(None)
     }
 
-    pub(crate) fn watch(&self, _: &Arc<Lifecycle>) -> io::Result<OnHangup> {
+    pub(crate) fn watch(&self, _: &Arc<Warnings>, _: &Arc<Lifecycle>) -> io::Result<OnHangup> {
         match *self {}
     }
 }

@@ -42,7 +42,13 @@ pub enum HandshakeError {
     /// The client speaks HTTP without TLS. Nothing was answered.
     #[error("the client speaks HTTP without TLS")]
     PlainHttp,
+    /// The client has sent more than a handshake needs.
+    #[error("the handshake is too long")]
+    TooLong,
     /// The client left.
     #[error("the client left")]
     Gone,
+    /// The server stops.
+    #[error("the server stops")]
+    Draining,
 }

@@ -132,4 +132,16 @@ impl<S: Socket> Socket for Secured<S> {
     fn tcp_state(&self) -> Option<TcpState> {
         delegate!(self, socket => socket.tcp_state())
     }
+
+    fn undecrypted(&self) -> usize {
+        delegate!(self, socket => socket.undecrypted())
+    }
+
+    fn poll_read_raw(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_read_raw(cx, buf),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_read_raw(cx, buf),
+        }
+    }
 }

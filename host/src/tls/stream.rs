@@ -11,10 +11,20 @@ use rustls::ServerConnection;
 use super::HandshakeError;
 use crate::socket::{Socket, TcpState};
 
+/// Most bytes of a handshake. Clients are not asked for certificates, so theirs have less than 4 KiB.
+const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest record, in bytes (RFC 8446, section 5.2).
+const RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 256;
+
+/// Most times that a read receives something before other tasks get a turn. What a client sends may be of no use to the
+/// reader: a byte of a long record, or a record without content.
+const RECEIVES_MAX: usize = 16;
+
 /// The server's end of a TLS connection.
 ///
-/// It has two buffers, both within rustls: a record that has not arrived completely, and encrypted bytes that the
-/// socket has not taken. Nothing more is encrypted until the socket has taken all of them, so a write may succeed and
+/// It has three buffers, all within rustls: a record that has not arrived completely, a record that was decrypted and
+/// not read yet, and encrypted bytes that the socket has not taken. Nothing more is encrypted until the socket has taken all of them, so a write may succeed and
 /// leave bytes behind that only a flush, or the next write, hands to the socket.
 #[derive(Debug)]
 pub(crate) struct TlsStream<S: Socket> {
@@ -22,6 +32,8 @@ pub(crate) struct TlsStream<S: Socket> {
     session: ServerConnection,
     /// The first byte that arrived. A client that speaks HTTP without TLS begins with a letter.
     first: Option<u8>,
+    /// Bytes that have arrived since the last ones that could be read.
+    undecrypted: usize,
     /// The connection would end in a reset now.
     resets: AtomicBool,
     /// The alert that announces the end was encrypted.
@@ -30,7 +42,7 @@ pub(crate) struct TlsStream<S: Socket> {
 
 impl<S: Socket> TlsStream<S> {
     pub(super) fn new(socket: S, session: ServerConnection) -> Self {
-        Self { socket, session, first: None, resets: AtomicBool::new(false), has_closed: false }
+        Self { socket, session, first: None, undecrypted: 0, resets: AtomicBool::new(false), has_closed: false }
     }
 
     /// Ready once the client and the server have agreed on keys.
@@ -42,6 +54,9 @@ impl<S: Socket> TlsStream<S> {
             }
             match ready!(self.poll_receive(cx)) {
                 Ok(0) => return Poll::Ready(Err(HandshakeError::Gone)),
+                Ok(_) if self.undecrypted > HANDSHAKE_BYTES_MAX => {
+                    return Poll::Ready(Err(HandshakeError::TooLong));
+                }
                 Ok(_) => {}
                 Err(_) if self.first.is_some_and(|byte| byte.is_ascii_uppercase()) => {
                     return Poll::Ready(Err(HandshakeError::PlainHttp));
@@ -80,8 +95,16 @@ impl<S: Socket> TlsStream<S> {
         let mut incoming = Incoming { socket: Blocking { socket: &mut self.socket, cx }, first: &mut self.first };
         match self.session.read_tls(&mut incoming) {
             Ok(bytes) => {
-                let processed = self.session.process_new_packets();
-                Poll::Ready(processed.map(|_| bytes).map_err(|error| io::Error::new(ErrorKind::InvalidData, error)))
+                self.undecrypted = self.undecrypted.saturating_add(bytes);
+                match self.session.process_new_packets() {
+                    Ok(state) => {
+                        if state.plaintext_bytes_to_read() > 0 {
+                            self.undecrypted = 0;
+                        }
+                        Poll::Ready(Ok(bytes))
+                    }
+                    Err(error) => Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, error))),
+                }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
@@ -111,7 +134,7 @@ impl<S: Socket> TlsStream<S> {
 impl<S: Socket> Read for TlsStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        loop {
+        for _ in 0..RECEIVES_MAX {
             let mut reader = this.session.reader();
             match reader.fill_buf() {
                 // The client has announced the end.
@@ -133,6 +156,8 @@ impl<S: Socket> Read for TlsStream<S> {
             }
             ready!(this.poll_receive(cx))?;
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -191,6 +216,15 @@ impl<S: Socket> Socket for TlsStream<S> {
 
     fn tcp_state(&self) -> Option<TcpState> {
         self.socket.tcp_state()
+    }
+
+    /// At most one record, since records without content bring nobody closer to more.
+    fn undecrypted(&self) -> usize {
+        self.undecrypted.min(RECORD_BYTES_MAX)
+    }
+
+    fn poll_read_raw(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_read(cx, buf)
     }
 }
 

@@ -2,19 +2,27 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::cell::Cell;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use argus_core::subscribe::Feed;
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tempfile::TempDir;
 
+use super::stream::TlsStream;
 use super::{Tls, TlsError};
-use crate::testing::{Connected, End, Server};
+use crate::socket::{Socket, TcpState};
+use crate::testing::{Connected, End, MemoryStream, Server, connection};
 use crate::tls_options::TlsOptions;
 
 /// A certificate in files, and what a client has to trust.
@@ -214,7 +222,13 @@ fn a_client_without_tls_is_told_so() {
     let server = server(&authority, "");
     let mut connected = server.connect();
     connected.send(HEALTH);
-    let answer = connected.expect_end(End::Close);
+    let answer = connected.client.take();
+    // More that nobody reads would reset the connection, and the answer might be lost.
+    connected.send(b"more");
+    assert!(!connected.is_over());
+    assert_eq!(connected.client.unread_by_server(), 0);
+    connected.client.finish();
+    assert_eq!(connected.expect_end(End::Close), "");
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n") && answer.contains("https://"), "{answer}");
     expect_handshakes(&server, "plain_http", 1);
     let mut connected = server.connect();
@@ -327,13 +341,33 @@ fn a_certificate_is_replaced_and_a_bad_one_is_not_used() {
     };
     let old = authority.trusted.clone();
     assert!(trusts(&old));
-    let tls = server.node.tls.clone().unwrap();
+    let (tls, warnings) = (server.node.tls.clone().unwrap(), &server.node.warnings);
+    tls.look(warnings);
     fs::write(authority.folder.path().join("cert.pem"), "no certificate").unwrap();
-    tls.reload();
+    tls.look(warnings);
     assert!(trusts(&old), "the old certificate stays in use");
+    assert!(warnings.text().unwrap().contains("the new certificate cannot be used"));
     let new = write_certificate(&authority.folder, "argus.test");
-    tls.reload();
+    tls.look(warnings);
     assert!(trusts(&new) && !trusts(&old));
+    assert_eq!(warnings.text(), None);
+}
+
+#[test]
+fn files_are_read_again_even_if_only_their_contents_have_changed() {
+    let authority = Authority::new();
+    let server = server(&authority, "");
+    let (tls, warnings) = (server.node.tls.clone().unwrap(), &server.node.warnings);
+    let path = authority.folder.path().join("cert.pem");
+    let valid = fs::read(&path).unwrap();
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    // With the same length and time, as after `cp -p` or a change of permissions.
+    for (contents, is_wrong) in [(vec![b'x'; valid.len()], true), (valid, false)] {
+        fs::write(&path, contents).unwrap();
+        fs::File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
+        tls.look(warnings);
+        assert_eq!(warnings.text().is_some(), is_wrong);
+    }
 }
 
 #[test]
@@ -354,5 +388,191 @@ fn files_that_are_no_certificate_say_what_is_wrong_with_which() {
     ] {
         let message = load(cert.clone(), key.clone()).unwrap_err().to_string();
         assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    }
+}
+
+#[test]
+fn a_handshake_has_a_greatest_length() {
+    let authority = Authority::new();
+    let server = server(&authority, "");
+    let mut connected = server.connect();
+    // The beginning of a greeting of 60,000 bytes, in records of their own.
+    let first = [&[0x16, 3, 1, 0x10, 0, 1, 0, 0xea, 0x60][..], &[0; 4092]].concat();
+    let next = [&[0x16, 3, 1, 0x10, 0][..], &[0; 4096]].concat();
+    for record in [&first, &next, &next] {
+        connected.send(record);
+        assert!(!connected.is_over());
+    }
+    connected.send(&next);
+    connected.wait_for_end();
+    expect_handshakes(&server, "failed", 1);
+}
+
+#[test]
+fn a_drain_ends_a_handshake() {
+    let authority = Authority::new();
+    let server = server(&authority, "");
+    let mut connected = server.connect();
+    connected.run_until_idle();
+    server.node.lifecycle.drain();
+    connected.wait_for_end();
+    expect_handshakes(&server, "gone", 1);
+}
+
+/// A request to store an event of many bytes, all in one record.
+fn upload(bytes: usize) -> (String, String) {
+    let event = "{\"event_type\":\"a\",\"timestamp\":0,\"payload\":\"\"}";
+    let event = event.replace("\"\"}", &format!("\"{}\"}}", "x".repeat(bytes - event.len())));
+    let head = "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    (format!("{head}content-length: {}\r\n\r\n", event.len()), event)
+}
+
+#[test]
+fn a_record_that_arrives_slowly_is_no_stalled_body() {
+    let authority = Authority::new();
+    let server = server(&authority, "--body-timeout 5s --min-body-rate 1KiB");
+    for is_slow in [false, true] {
+        let mut client = Encrypted::connect(&server, authority.client("argus.test"));
+        let (head, event) = upload(16_000);
+        client.send(head.as_bytes());
+        client.session.writer().write_all(event.as_bytes()).unwrap();
+        let mut sent = Vec::new();
+        client.session.write_tls(&mut sent).unwrap();
+        let bytes = if is_slow { 500 } else { 1200 };
+        for piece in sent.chunks(bytes) {
+            server.time.advance(Duration::from_secs(1));
+            client.connected.client.send(piece);
+            client.connected.run_until_idle();
+        }
+        let status = if is_slow { "408" } else { "201" };
+        assert!(client.wait_for("\n").starts_with(&format!("HTTP/1.1 {status} ")), "{is_slow}");
+    }
+}
+
+#[test]
+fn what_follows_a_refusal_is_discarded_as_it_arrives() {
+    let authority = Authority::new();
+    let server = server(&authority, "");
+    let mut client = Encrypted::connect(&server, authority.client("argus.test"));
+    client.send(
+        b"POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 999999999\r\n\r\n",
+    );
+    assert!(String::from_utf8_lossy(&client.received).starts_with("HTTP/1.1 413 "));
+    // Less than a record in all, and in the end no record.
+    for _ in 0..5 {
+        server.time.advance(Duration::from_secs(4));
+        client.connected.send(&[0x17, 3, 3]);
+        assert!(!client.connected.is_over(), "the client still sends");
+    }
+    client.connected.client.finish();
+    client.connected.wait_for_end();
+    assert_eq!(client.connected.client.end(), Some(End::Close));
+}
+
+#[test]
+fn a_read_gives_way_to_other_tasks() {
+    let authority = Authority::new();
+    let mut session = authority.client("argus.test");
+    let (stream, client) = connection(1 << 20);
+    let reads = Rc::new(Cell::new(0));
+    let socket = Dribbling { stream, reads: Rc::clone(&reads) };
+    let mut server = TlsStream::new(socket, authority.tls().session().unwrap());
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut cx = Context::from_waker(&waker);
+    while session.is_handshaking() || session.wants_write() {
+        let mut sent = Vec::new();
+        while session.wants_write() {
+            session.write_tls(&mut sent).unwrap();
+        }
+        client.send(&sent);
+        let _ = server.poll_handshake(&mut cx);
+        let arrived = client.take_bytes();
+        let mut rest = arrived.as_slice();
+        while !rest.is_empty() {
+            session.read_tls(&mut rest).unwrap();
+            session.process_new_packets().unwrap();
+        }
+    }
+    session.writer().write_all(&[b'x'; 1000]).unwrap();
+    let mut sent = Vec::new();
+    session.write_tls(&mut sent).unwrap();
+    client.send(&sent);
+    let mut bytes = [0; 2000];
+    let mut polls = 0;
+    loop {
+        let before = reads.get();
+        woken.0.store(false, Ordering::SeqCst);
+        let mut read = ReadBuf::new(&mut bytes);
+        let poll = Pin::new(&mut server).poll_read(&mut cx, read.unfilled());
+        assert!(reads.get() - before <= 16);
+        polls += 1;
+        match poll {
+            Poll::Ready(done) => {
+                done.unwrap();
+                assert_eq!(read.filled().len(), 1000);
+                break;
+            }
+            Poll::Pending => assert!(woken.0.load(Ordering::SeqCst), "nobody else would wake the task"),
+        }
+    }
+    assert!(polls > 60, "{polls}");
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A socket that gives out a byte at a time.
+struct Dribbling {
+    stream: MemoryStream,
+    reads: Rc<Cell<usize>>,
+}
+
+impl Read for Dribbling {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        self.reads.set(self.reads.get() + 1);
+        let mut byte = [0];
+        let mut read = ReadBuf::new(&mut byte);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, read.unfilled()))?;
+        buf.put_slice(read.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for Dribbling {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Socket for Dribbling {
+    fn reset_on_close(&self, reset: bool) {
+        self.stream.reset_on_close(reset);
+    }
+
+    fn has_input(&self) -> bool {
+        self.stream.has_input()
+    }
+
+    fn acknowledged(&self) -> Option<u64> {
+        self.stream.acknowledged()
+    }
+
+    fn tcp_state(&self) -> Option<TcpState> {
+        self.stream.tcp_state()
     }
 }

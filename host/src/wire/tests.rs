@@ -1,5 +1,7 @@
 //! Connections in memory, with manual time.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use http::Response;
@@ -357,5 +359,26 @@ fn dechunked(mut body: &str) -> String {
         if size == 0 {
             return content;
         }
+    }
+}
+
+#[test]
+fn requests_are_logged_with_or_without_an_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("requests.log");
+    let server = Server::start(&format!("--request-log {} --request-log-format json", path.display()));
+    let mut connected = server.connect();
+    assert!(connected.ask(LIVE, "}\n").starts_with("HTTP/1.1 200 OK\r\n"));
+    connected.send(b"POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{");
+    // As when a drain that takes too long ends the executor.
+    drop(connected);
+    server.node.request_log.as_ref().unwrap().flush(60 * SECOND);
+    let log = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let found: Vec<_> = lines.iter().map(|line| (&line["target"], &line["status"], &line["complete"])).collect();
+    let expected = [("/health/live", 200, true), ("/events", 499, false)];
+    assert_eq!(found.len(), expected.len(), "{log}");
+    for (found, (target, status, complete)) in found.into_iter().zip(expected) {
+        assert_eq!(found, (&target.into(), &status.into(), &complete.into()), "{log}");
     }
 }

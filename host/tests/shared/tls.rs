@@ -95,11 +95,12 @@ fn write_certificate(folder: &Path) {
     fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
 }
 
-/// Whether a program is there; says so if it is not.
+/// Whether a program is there; says so if it is not, or fails if the variable `ARGUS_REQUIRE_CLIENTS` is set.
 fn has(program: &str, arguments: &[&str]) -> bool {
     let found = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let found = found.is_ok_and(|status| status.success());
     if !found {
+        assert!(std::env::var_os("ARGUS_REQUIRE_CLIENTS").is_none(), "there is no {program}");
         eprintln!("SKIPPED: there is no {program}");
     }
     found
