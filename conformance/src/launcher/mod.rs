@@ -24,6 +24,10 @@ use crate::failure::Failure;
 /// The start of the line on standard output that announces a ready server; its address follows.
 const READY_LINE: &str = "argus: listening on http://";
 
+/// The networks from which a server sees connections of this machine, as a value of `--trust-proxy`: its own, and the
+/// private ones, where a container whose port is published has its gateway.
+pub const LOCAL_NETWORKS: &str = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16";
+
 /// What a case needs from its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand<'a> {
