@@ -59,7 +59,8 @@ fn trials(folder: &Path) -> Vec<Trial> {
             let (case, folder) = (*case, folder.to_owned());
             let name = format!("{}::{}", subject.path(), case.path());
             let trial = Trial::test(name, move || run(subject, case, &folder));
-            trials.push(trial.with_ignored_flag(missing.is_some()));
+            let is_ignored = missing.is_some() || needs::unsuited(subject, case).is_some();
+            trials.push(trial.with_ignored_flag(is_ignored));
         }
     }
     let fixed = folder.to_owned();

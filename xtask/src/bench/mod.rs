@@ -80,6 +80,12 @@ const PARTS: [(&str, Part); 6] = [
     ("streams", streams::measure),
 ];
 
+/// The names of the parts.
+#[cfg(test)]
+pub(crate) fn parts() -> impl Iterator<Item = &'static str> {
+    PARTS.iter().map(|(name, _)| *name)
+}
+
 /// Builds the subjects, measures, and prints one table. Missed goals are shown in the table and are no failure.
 pub(crate) fn run(options: &BenchOptions) -> Result<bool> {
     if cfg!(debug_assertions) && !options.smoke {
