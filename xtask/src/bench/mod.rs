@@ -9,6 +9,7 @@ mod batches;
 mod client;
 mod durable;
 mod fair;
+mod follow;
 mod load;
 mod machine;
 mod postgres;
