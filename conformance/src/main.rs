@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use argus_conformance::case::Case;
 use argus_conformance::contained;
 use argus_conformance::failure::Failure;
-use argus_conformance::launcher::{Engine, Launcher, UrlLauncher};
+use argus_conformance::launcher::{Engine, Launcher, UrlLauncher, remove_left_over_folders};
 use argus_conformance::subjects::SUBJECTS;
 use argus_conformance::{binaries, cases, needs};
 use lexopt::{Arg, ValueExt};
@@ -97,6 +97,7 @@ fn main() -> ExitCode {
         let _ = std::io::stdout().write_all(list.as_bytes());
         return ExitCode::SUCCESS;
     }
+    remove_left_over_folders();
     match columns(&options) {
         Ok((columns, _)) if columns.is_empty() || cases.is_empty() => {
             eprintln!("argus-conformance: no subject or no case matches the options; --list lists the cases");

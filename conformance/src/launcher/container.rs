@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::engine::{Client, Engine};
 use super::process::{Captured, ends_within, wait_for};
-use super::{Demand, Exit, Identity, Launcher, READY_LINE, Running, Signal};
+use super::{Demand, Exit, Identity, Launcher, READY_LINE, Running, Signal, folder};
 use crate::client::PATIENCE;
 use crate::failure::Failure;
 
@@ -123,7 +123,7 @@ impl ContainerLauncher {
         if self.repository != "disk:" {
             return Ok((self.repository.clone(), None));
         }
-        let folder = TempDir::with_prefix("argus-conformance-").map_err(unmet("a temporary folder for the server"))?;
+        let folder = folder::temporary().map_err(unmet("a temporary folder for the server"))?;
         Ok((format!("disk:{}", folder.path().display()), Some(folder)))
     }
 

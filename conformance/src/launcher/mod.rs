@@ -6,6 +6,7 @@ mod binary;
 mod broken_log;
 mod container;
 mod engine;
+mod folder;
 mod process;
 mod url;
 
@@ -17,6 +18,7 @@ pub use binary::BinaryLauncher;
 pub use broken_log::BrokenLog;
 pub use container::ContainerLauncher;
 pub use engine::{Engine, EngineOptions};
+pub use folder::remove_left_over_folders;
 pub use url::UrlLauncher;
 
 use crate::failure::Failure;
