@@ -26,8 +26,8 @@ const OWN_MOUNTS: &str = "ARGUS_CRASH_OWN_MOUNTS";
 /// A namespace for the mounts of a program, which are gone with its last process.
 const UNSHARE: [&str; 3] = ["--mount", "--propagation", "private"];
 
-/// Starts this program again with mounts of its own, where that is permitted, so that none is left however it ends. Call
-/// it before anything is started.
+/// Starts this program again with mounts of its own, where that is permitted, so that none is left however it ends.
+/// Call it before anything is started.
 pub(crate) fn take_own_mounts() {
     if env::var_os(OWN_MOUNTS).is_some() {
         return;

@@ -289,7 +289,8 @@ fn soak(
     Ok(())
 }
 
-/// Copies a small disk, which is gone when it is dropped or this process ends. Returns the error with the path of the copy.
+/// Copies a small disk, which is gone when it is dropped or this process ends. Returns the error with the path of the
+/// copy.
 fn kept(error: &str, disk: &SmallDisk, folder: &Path) -> String {
     let kept = folder.join("disk-kept");
     let copied = Command::new("cp").arg("-a").arg(disk.path()).arg(&kept).status();

@@ -120,8 +120,8 @@ pub(super) fn request(transport: Transport, query: &str) -> String {
     format!("GET /events/stream{query} HTTP/1.1\r\nHost: bench\r\n{upgrade}\r\n")
 }
 
-/// Reads all streams on a thread of its own until each has had enough, by its number. Fails if none comes closer to that
-/// for long, whatever else they receive.
+/// Reads all streams on a thread of its own until each has had enough, by its number. Fails if none comes closer to
+/// that for long, whatever else they receive.
 pub(super) fn follow(
     mut readers: Vec<Reader>,
     is_enough: impl Fn(usize, &[(u64, Instant)]) -> bool + Send + 'static,

@@ -126,8 +126,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Asks from within the container, so the network does not matter. Returns whether it is ready; otherwise its client
-    /// has ended.
+    /// Asks from within the container, so the network does not matter. Returns whether it is ready; otherwise its
+    /// client has ended.
     fn wait_until_ready(&self, name: &str, client: &mut Child) -> Result<bool> {
         let begun = Instant::now();
         loop {
