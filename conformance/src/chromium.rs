@@ -18,8 +18,9 @@ use crate::programs;
 
 /// The names under which it is installed.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-/// How long to wait for a report. A browser needs some seconds to start, and more on a busy machine.
-const REPORT_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long to wait for a report. A browser needs some seconds to start, and more on a busy machine. Much shorter than
+/// the time after which nextest ends a case, so that the case still says what it waits for.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a connection to the page's server may say nothing.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -4,14 +4,32 @@
 //! implementations may detect different errors first. Between them it is enough that all refuse a request that one of
 //! them calls a bad request (400).
 
-use crate::client::{Connection, Response};
+use crate::client::{Connection, Framing, Head, Response};
 use crate::context::Server;
 use crate::failure::{Failure, Outcome};
 use crate::random::Random;
 
 /// Header fields that must be equal. The others are set by the HTTP implementation (`date`, `connection`), tell the end
 /// of the body in one of two ways (`content-length`, `transfer-encoding`), or are random (`x-request-id`).
-const FIELDS_COMPARED: [&str; 6] = ["content-type", "allow", "location", "retry-after", "link", "cache-control"];
+const FIELDS_COMPARED: [&str; 17] = [
+    "content-type",
+    "allow",
+    "location",
+    "retry-after",
+    "link",
+    "cache-control",
+    "vary",
+    "www-authenticate",
+    "upgrade",
+    "sec-websocket-accept",
+    "sec-websocket-version",
+    "access-control-allow-origin",
+    "access-control-allow-methods",
+    "access-control-allow-headers",
+    "access-control-allow-credentials",
+    "access-control-expose-headers",
+    "access-control-max-age",
+];
 
 /// A subject in the comparison.
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +161,54 @@ pub fn fixed() -> Vec<Vec<u8>> {
         "/events?type=|",
     ];
     requests.extend(targets.iter().map(|target| get(target)));
+    requests.extend(streams_and_browsers());
+    requests
+}
+
+/// Live streams, opening handshakes, requests of browsers, and keys.
+fn streams_and_browsers() -> Vec<Vec<u8>> {
+    const HANDSHAKE: &str = "upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-version: 13\r\n\
+                             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let request = |line: &str, fields: &str| format!("{line} HTTP/1.1\r\nhost: x\r\n{fields}\r\n").into_bytes();
+    let handshake = |fields: &str| request("GET /events/stream", fields);
+    let mut requests = vec![
+        request("GET /events/stream?after_seq=0", ""),
+        request("GET /events/stream?after_seq=0", "accept: text/event-stream\r\n"),
+        request("HEAD /events/stream", ""),
+        request("POST /events/stream", "content-length: 0\r\n"),
+        request("GET /events/stream?limit=1", ""),
+        request("GET /events/stream", "accept: application/json\r\n"),
+        request("GET /events/stream", "last-event-id: x\r\n"),
+        handshake(HANDSHAKE),
+        handshake(&HANDSHAKE.replace("13", "8")),
+        handshake(&HANDSHAKE.replace("==", "=")),
+        handshake(&HANDSHAKE.replace("connection: Upgrade", "connection: close")),
+        handshake(&HANDSHAKE.replace("websocket\r", "h2c\r")),
+        handshake(&HANDSHAKE.replace("connection: Upgrade", "connection: keep-alive, upgrade")),
+        handshake(&format!("{HANDSHAKE}sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n")),
+        handshake(&format!("{HANDSHAKE}sec-websocket-protocol: chat\r\nsec-websocket-extensions: x\r\n")),
+        request("GET /events/stream?limit=1", HANDSHAKE),
+        request("GET /events", HANDSHAKE),
+        request("HEAD /events/stream", HANDSHAKE),
+    ];
+    let origin = "origin: https://app.example\r\n";
+    let preflight = |target: &str, method: &str| {
+        request(&format!("OPTIONS {target}"), &format!("{origin}access-control-request-method: {method}\r\n"))
+    };
+    requests.extend([
+        preflight("/events", "POST"),
+        preflight("/events", "DELETE"),
+        preflight("/events/stream", "GET"),
+        preflight("/nowhere", "GET"),
+        request("GET /events?type=none", origin),
+        request("GET /nowhere", origin),
+        handshake(&format!("{HANDSHAKE}{origin}")),
+    ]);
+    for key in ["Bearer argus_x", "Bearer", "Basic eDp5", "bearer  x"] {
+        requests.push(request("GET /events?type=none", &format!("authorization: {key}\r\n")));
+    }
+    requests.push(request("GET /events?type=none&key=argus_x", ""));
+    requests.push(request("GET /events/stream?key=argus_x&key=y", ""));
     requests
 }
 
@@ -240,16 +306,36 @@ fn answer(server: &Server, bytes: &[u8]) -> Result<Responses, Failure> {
             return Ok(answer);
         }
         connection.unread(start);
-        let response = if head_only { response_to_head(&mut connection) } else { connection.response_to("GET") };
+        let response = if head_only { response_to_head(&mut connection) } else { response(&mut connection) };
         head_only = false;
         match response {
-            Ok(response) => answer.push(compared(&response)),
+            Ok(response) => {
+                answer.push(compared(&response));
+                if is_endless(&response.head) {
+                    return Ok(answer);
+                }
+            }
             Err(failure) => {
                 answer.push(failure.to_string());
                 return Ok(answer);
             }
         }
     }
+}
+
+/// A stream, or another protocol: what follows the head has no end, and depends on time.
+fn is_endless(head: &Head) -> bool {
+    head.status == 101 || (head.header("content-type") == Some("text/event-stream") && head.framing != Framing::None)
+}
+
+/// The next response; without its body if that is endless.
+fn response(connection: &mut Connection) -> Result<Response, Failure> {
+    let mut head = connection.read_head("GET")?;
+    while head.status == 100 {
+        head = connection.read_head("GET")?;
+    }
+    let body = if is_endless(&head) { Vec::new() } else { connection.read_body(&head)? };
+    Ok(Response { head, body })
 }
 
 /// The response to bytes that begin like a `HEAD`. If they are no valid request, the response may have a body.

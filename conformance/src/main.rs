@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use argus_conformance::case::Case;
 use argus_conformance::contained;
 use argus_conformance::failure::Failure;
-use argus_conformance::launcher::{Engine, Launcher, UrlLauncher};
+use argus_conformance::launcher::{Engine, Launcher, UrlLauncher, remove_left_over_folders};
 use argus_conformance::subjects::SUBJECTS;
-use argus_conformance::{binaries, cases};
+use argus_conformance::{binaries, cases, needs};
 use lexopt::{Arg, ValueExt};
 
 const HELP: &str = "\
@@ -26,6 +26,7 @@ Usage: argus-conformance [OPTIONS]
       --filter TEXT       Only cases whose group::name contains this; repeated: any of these
       --jobs COUNT        Cases that run at the same time [default: two per CPU]
       --list              List the cases and exit
+      --needs             Print what this machine lacks and the cases that are skipped for it, a line each, and exit
   -h, --help              Print this
 
 In containers, one for each server that a case starts:
@@ -36,7 +37,7 @@ In containers, one for each server that a case starts:
       --host-network      Use the network of this machine, and publish no port
 
 Programs are taken from ARGUS_BIN_DIR; without it, they are built.
-Exit codes: 0 all passed, 1 a case failed, 2 a bad argument.
+Exit codes: 0 none failed and some passed, 1 a case failed or none passed, 2 a bad argument.
 ";
 
 /// How many of the slowest cells are listed below the matrix.
@@ -51,6 +52,7 @@ struct Options {
     containers: Option<contained::Options>,
     jobs: Option<usize>,
     list: bool,
+    needs: bool,
     help: bool,
 }
 
@@ -59,7 +61,7 @@ struct Column {
     name: String,
     launcher: Result<Box<dyn Launcher>, Failure>,
     /// Why a case is not run.
-    unsuited: fn(&Case) -> Option<&'static str>,
+    unsuited: Box<dyn Fn(&Case) -> Option<&'static str> + Sync>,
 }
 
 /// A cell of the matrix.
@@ -83,12 +85,19 @@ fn main() -> ExitCode {
     let is_wanted =
         |path: &str| options.filters.is_empty() || options.filters.iter().any(|filter| path.contains(filter.as_str()));
     let cases: Vec<&Case> = cases::all().filter(|case| is_wanted(&case.path())).collect();
-    if options.list {
-        let list: String = cases.iter().map(|case| format!("{:72} {}\n", case.path(), case.section)).collect();
+    let list = match (options.list, options.needs) {
+        (true, _) => {
+            Some(cases.iter().map(|case| format!("{:72} {}\n", case.path(), case.section)).collect::<String>())
+        }
+        (false, true) => Some(needs_list()),
+        (false, false) => None,
+    };
+    if let Some(list) = list {
         // The reader may have closed the pipe, for example `head`.
         let _ = std::io::stdout().write_all(list.as_bytes());
         return ExitCode::SUCCESS;
     }
+    remove_left_over_folders();
     match columns(&options) {
         Ok((columns, _)) if columns.is_empty() || cases.is_empty() => {
             eprintln!("argus-conformance: no subject or no case matches the options; --list lists the cases");
@@ -100,6 +109,15 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// A line for each thing that this machine lacks, with the cases that need it.
+fn needs_list() -> String {
+    let line = |(what, cases): (&str, Vec<&Case>)| {
+        let cases: Vec<String> = cases.iter().map(|case| case.path()).collect();
+        format!("{what}: {}\n", cases.join(", "))
+    };
+    needs::all_missing().into_iter().map(line).collect()
 }
 
 fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
@@ -128,6 +146,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
             Arg::Long("host-network") => options.containers.get_or_insert_default().engine.host_network = true,
             Arg::Long("jobs") => options.jobs = Some(parser.value()?.parse()?),
             Arg::Long("list") => options.list = true,
+            Arg::Long("needs") => options.needs = true,
             Arg::Long("help") | Arg::Short('h') => options.help = true,
             Arg::Long(_) | Arg::Short(_) | Arg::Value(_) => return Err(argument.unexpected()),
         }
@@ -142,7 +161,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
 fn columns(options: &Options) -> Result<(Vec<Column>, Option<Arc<Engine>>), String> {
     if let Some(url) = &options.url {
         let launcher = UrlLauncher::new(url)?;
-        let column = Column { name: url.clone(), launcher: Ok(Box::new(launcher)), unsuited: |_| None };
+        let column = Column { name: url.clone(), launcher: Ok(Box::new(launcher)), unsuited: Box::new(|_| None) };
         return Ok((vec![column], None));
     }
     let wanted = |choice: &Option<String>, name: &str| choice.as_ref().is_none_or(|choice| choice == name);
@@ -156,7 +175,7 @@ fn columns(options: &Options) -> Result<(Vec<Column>, Option<Arc<Engine>>), Stri
             .map(|(subject, launcher)| Column {
                 name: format!("{}×{}", subject.runtime, subject.repository),
                 launcher: Ok(Box::new(launcher)),
-                unsuited: contained::unsuited,
+                unsuited: Box::new(move |case| contained::unsuited(case).or_else(|| needs::unsuited(subject, case))),
             })
             .collect();
         return Ok((columns, Some(engine)));
@@ -169,7 +188,7 @@ fn columns(options: &Options) -> Result<(Vec<Column>, Option<Arc<Engine>>), Stri
         .map(|subject| Column {
             name: format!("{}×{}", subject.runtime, subject.repository),
             launcher: binaries::launcher(subject, &folder).map(|launcher| Box::new(launcher) as Box<dyn Launcher>),
-            unsuited: |_| None,
+            unsuited: Box::new(move |case| needs::unsuited(subject, case)),
         })
         .collect();
     Ok((columns, None))
@@ -188,7 +207,11 @@ fn run(columns: &[Column], cases: &[&Case], jobs: Option<usize>, engine: Option<
     let count = |mark: char| verdicts.iter().flatten().filter(|verdict| verdict.mark() == mark).count();
     let (passed, failed, skipped) = (count('✓'), count('✗'), count('–'));
     println!("{passed} passed, {failed} failed, {skipped} skipped in {:.1} s", begun.elapsed().as_secs_f64());
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if passed == 0 {
+        // It would look like a success although nothing is known.
+        println!("NOTHING PASSED");
+    }
+    if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs each case (rows) on each subject (columns).

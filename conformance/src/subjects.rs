@@ -1,4 +1,5 @@
-//! The subjects of the suite. Every case runs on every subject of this table; none can be left out.
+//! The subjects of the suite. Every case runs on every subject of this table, unless `needs.rs` says what the subject
+//! does not have.
 
 /// A runtime with a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use argus_conformance::case::Case;
 use argus_conformance::context::{Context, Server};
 use argus_conformance::differential::Party;
 use argus_conformance::failure::Failure;
+use argus_conformance::launcher::remove_left_over_folders;
 use argus_conformance::subjects::{SUBJECTS, Subject};
 use argus_conformance::{binaries, cases, differential, needs};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -39,6 +40,7 @@ fn prepare(arguments: &Arguments) -> Result<PathBuf, String> {
     if under_nextest == arguments.list {
         // cargo-nextest asks for all tests and for the ignored ones at once, and both need to know what is there.
         needs::install_packages();
+        remove_left_over_folders();
         if !arguments.ignored {
             binaries::build(&folder)?;
         }
@@ -59,7 +61,8 @@ fn trials(folder: &Path) -> Vec<Trial> {
             let (case, folder) = (*case, folder.to_owned());
             let name = format!("{}::{}", subject.path(), case.path());
             let trial = Trial::test(name, move || run(subject, case, &folder));
-            trials.push(trial.with_ignored_flag(missing.is_some()));
+            let is_ignored = missing.is_some() || needs::unsuited(subject, case).is_some();
+            trials.push(trial.with_ignored_flag(is_ignored));
         }
     }
     let fixed = folder.to_owned();

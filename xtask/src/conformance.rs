@@ -2,11 +2,11 @@
 
 use std::{path::PathBuf, process::Command};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     flags::ConformanceOptions,
-    steps,
+    steps::{self, Outcome},
     workspace::{cargo, metadata, root, target_directory},
 };
 
@@ -37,6 +37,23 @@ pub(crate) fn run(options: &ConformanceOptions) -> Result<bool> {
     }
     let status = suite.status().context("cannot start argus-conformance")?;
     Ok(status.success())
+}
+
+/// Asks the suite for what this machine lacks. nextest shows no output of tests that are skipped or pass.
+///
+/// # Errors
+///
+/// The suite does not start, or fails.
+pub(crate) fn needs() -> Result<Outcome> {
+    let directory = binaries_directory()?;
+    let mut suite = Command::new(directory.join("argus-conformance"));
+    let output = suite.current_dir(root()).env(BINARIES_VARIABLE, &directory).arg("--needs").output();
+    let output = output.context("cannot start argus-conformance")?;
+    ensure!(output.status.success(), "argus-conformance --needs: {}", output.status);
+    let missing = String::from_utf8_lossy(&output.stdout);
+    let missing: Vec<&str> = missing.lines().collect();
+    // In the summary, each thing has a line of its own.
+    Ok(if missing.is_empty() { Outcome::Done } else { Outcome::Skipped(missing.join("\n             ")) })
 }
 
 /// Builds the runtimes, the minimal test host and the suite.

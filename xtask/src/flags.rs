@@ -155,12 +155,14 @@ Runs these steps in this order, and continues after a failure:
   4. doc tests: under cargo
   5. binaries for the conformance suite: the servers, the minimal host and xtask itself
   6. conformance: one test for each subject and case, under nextest
-  7. conformance in containers, a part: some twenty cases. As root on Debian, podman, debootstrap and what they need are
+  7. everything that cases need is there: skipped if something is missing; the summary names it, and the cases that
+     were skipped for it
+  8. conformance in containers, a part: some twenty cases. As root on Debian, podman, debootstrap and what they need are
      installed by `apt-get` if they are missing. Skipped, with the reason, where containers cannot run
-  8. simulation, from a fresh seed: 10,000 runs of the engine on a medium with faults
-  9. crash, as a smoke test: some rounds of servers that are killed under load
- 10. bench, as a smoke test: its answers are checked, its figures mean nothing
- 11. rustfmt, 12. clippy, 13. rustdoc, 14. tidy: as `cargo xtask check` runs them
+  9. simulation, from a fresh seed: 10,000 runs of the engine on a medium with faults
+ 10. crash, as a smoke test: some rounds of servers that are killed under load
+ 11. bench, as a smoke test: its answers are checked, its figures mean nothing
+ 12. rustfmt, 13. clippy, 14. rustdoc, 15. tidy: as `cargo xtask check` runs them
 
 For one crate, `cargo nextest run -p argus-core` is quicker.
 ";
@@ -258,6 +260,9 @@ Parts:
   durable  POST of single events and of batches to a repository on disk, beside one in memory; single events also
            beside PostgreSQL 15, if it is installed, with a table like Argus's and with a minimal one; the disk space
            and memory of the events, and the time of a restart
+  streams  a thousand live streams with few filters, and how late they are; POST of NDJSON beside a thousand that
+           select nothing, and beside a thousand that select a part; one stream of all events over SSE and over
+           WebSocket; and the first event of a reader that comes back
 
 Options:
       --runtime <NAME>   Only this runtime: tokio or smol [default: all]

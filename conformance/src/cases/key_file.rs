@@ -1,6 +1,8 @@
 //! The file of API keys: how it is made and read, and that nothing shows a key.
 
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::keys::{ALL, File, NEXT, OLD, WEB, event};
 use crate::case::{Case, cases};
@@ -16,6 +18,9 @@ pub(super) const CASES: &[Case] = cases!["key_file";
         a_new_key_works, new_keys_are_checked, keys_are_not_logged,
     ],
 ];
+
+/// Much shorter than the time between two looks of a server at the file.
+const REWRITE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Asks until the status is this one.
 pub(super) fn wait_for_status(server: &Server, request: &Request, status: u16) -> Outcome {
@@ -42,9 +47,24 @@ fn a_changed_file_is_read(ctx: &Context<'_>) -> Outcome {
 fn a_signal_reads_the_file(ctx: &Context<'_>) -> Outcome {
     let file = File::new(&ALL.entry("all", "scopes = [\"read\"]"))?;
     let server = file.start(ctx)?;
-    file.write(&NEXT.entry("next", "scopes = [\"read\"]"))?;
-    server.signal(Signal::HangUp)?;
-    wait_for_status(&server, &NEXT.on(Request::get("/events")), 200)?;
+    let next = NEXT.entry("next", "scopes = [\"read\"]");
+    let stops = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // A file that changes all the time is read because of the signal, or not at all.
+        let write = || {
+            (0..).take_while(|_| !stops.load(Ordering::Relaxed)).try_for_each(|n| {
+                thread::sleep(REWRITE_INTERVAL);
+                file.write(&format!("{next}# {n}\n"))
+            })
+        };
+        file.write(&next)?;
+        let writer = scope.spawn(write);
+        let read = server
+            .signal(Signal::HangUp)
+            .and_then(|()| wait_for_status(&server, &NEXT.on(Request::get("/events")), 200));
+        stops.store(true, Ordering::Relaxed);
+        writer.join().map_err(|_| Failure::unmet("no panic")).flatten().and(read)
+    })?;
     // The signal does not stop the server, not even without a change.
     server.signal(Signal::HangUp)?;
     NEXT.get(&server, "/events")?.expect(200)

@@ -1,6 +1,7 @@
 //! Starting and stopping.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -171,13 +172,16 @@ fn terminate_under_load(ctx: &Context<'_>) -> Outcome {
     let host = server.host();
     let request = Request::post("/events", "application/json", EVENT).to_bytes(&host);
     let connections = (0..WRITERS).map(|_| server.connect()).collect::<Result<Vec<_>, _>>()?;
+    let stops = AtomicBool::new(false);
     let answered: Vec<Result<Vec<u64>, Failure>> = thread::scope(|scope| {
-        let request = &request;
+        let (request, stops) = (&request, &stops);
         let threads: Vec<_> = connections
             .into_iter()
-            .map(|connection| scope.spawn(move || submit_until_closed(connection, request)))
+            .map(|connection| scope.spawn(move || submit_until_closed(connection, request, stops)))
             .collect();
         let signalled = wait_for_events(&server, 200).and_then(|()| server.signal(Signal::Terminate));
+        // A server without the signal goes on answering.
+        stops.store(signalled.is_err(), Ordering::Relaxed);
         let answered =
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(Failure::unmet("no panic"))));
         signalled.map_or_else(|failure| vec![Err(failure)], |()| answered.collect())
@@ -204,10 +208,10 @@ fn wait_for_events(server: &Server, count: usize) -> Outcome {
 }
 
 /// Sends the same request again and again, one at a time; returns the sequence numbers in the answers. The connection
-/// may end between two answers or after a refusal, but not within an answer.
-fn submit_until_closed(mut connection: Connection, request: &[u8]) -> Result<Vec<u64>, Failure> {
+/// may end between two answers or after a refusal, but not within an answer. Ends as well when `stops` is set.
+fn submit_until_closed(mut connection: Connection, request: &[u8], stops: &AtomicBool) -> Result<Vec<u64>, Failure> {
     let mut seqs = Vec::new();
-    while !connection.write_is_refused(request)? {
+    while !stops.load(Ordering::Relaxed) && !connection.write_is_refused(request)? {
         let start = connection.read_some()?;
         if start.is_empty() {
             break;

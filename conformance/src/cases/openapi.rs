@@ -124,6 +124,8 @@ fn answers_are_declared(ctx: &Context<'_>) -> Outcome {
         ("post", "/events", &["200", "201", "400", "408", "413", "415", "422", "503"][..]),
         ("post", "/events", &["401", "403", "429"]),
         ("get", "/events", &["200", "400", "401", "403", "429"]),
+        ("get", "/events/stream", &["101", "200", "400", "401", "403", "406", "414", "426", "429", "431", "503"]),
+        ("head", "/events/stream", &["200", "400", "401", "403", "406", "414", "429", "431", "503"]),
         ("get", "/events/{id}", &["200", "401", "403", "404", "429"]),
         ("get", "/health/ready", &["200", "503"]),
         ("get", "/metrics", &["200", "401", "403", "429"]),
@@ -138,12 +140,23 @@ fn answers_are_declared(ctx: &Context<'_>) -> Outcome {
 
 fn parameters_are_declared(ctx: &Context<'_>) -> Outcome {
     let document = document(&ctx.server()?)?;
-    for (method, names) in [
-        ("get", &["type", "type[prefix]", "id", "start", "end", "after_seq", "limit", "order", "cursor"][..]),
-        ("head", &["type", "type[prefix]", "id", "start", "end", "after_seq", "limit", "order", "cursor"]),
-        ("post", &["key", "type", "type_from", "time_from", "time", "id_from", "payload_from", "records_from"]),
+    const STREAM: &[&str] = &["type", "type[prefix]", "id", "start", "end", "after_seq", "key"];
+    for (path, method, names) in [
+        (
+            "/events",
+            "get",
+            &["type", "type[prefix]", "id", "start", "end", "after_seq", "limit", "order", "cursor"][..],
+        ),
+        ("/events", "head", &["type", "type[prefix]", "id", "start", "end", "after_seq", "limit", "order", "cursor"]),
+        (
+            "/events",
+            "post",
+            &["key", "type", "type_from", "time_from", "time", "id_from", "payload_from", "records_from"],
+        ),
+        ("/events/stream", "get", STREAM),
+        ("/events/stream", "head", STREAM),
     ] {
-        let parameters = document["paths"]["/events"][method]["parameters"].as_array().cloned().unwrap_or_default();
+        let parameters = document["paths"][path][method]["parameters"].as_array().cloned().unwrap_or_default();
         let declared: Vec<Value> = parameters
             .iter()
             .map(|parameter| {
@@ -153,10 +166,12 @@ fn parameters_are_declared(ctx: &Context<'_>) -> Outcome {
                 json!([parameter["name"], parameter["in"]])
             })
             .collect();
+        let header = json!(["Last-Event-ID", "header"]);
+        check_eq!(declared.contains(&header), path == "/events/stream", "Last-Event-ID of {method} {path}");
         for name in names {
             check!(
                 declared.contains(&json!([name, "query"])),
-                "the parameter {name} of {method} /events in {declared:?}"
+                "the parameter {name} of {method} {path} in {declared:?}"
             );
         }
     }

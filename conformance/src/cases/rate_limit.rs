@@ -7,6 +7,7 @@ use crate::case::{Case, cases};
 use crate::client::{Connection, Request, Response};
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
+use crate::launcher::LOCAL_NETWORKS;
 use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["rate_limit";
@@ -28,7 +29,7 @@ const EVENT: &str = r#"{"event_type":"limit","timestamp":0,"payload":1}"#;
 /// A limit that a case can reach, and that does not go away while it runs.
 const THREE: (&str, &str) = ("--rate-limit", "3/h");
 /// The tests connect from here.
-const TRUST: (&str, &str) = ("--trust-proxy", "127.0.0.0/8,10.0.0.0/8");
+const TRUST: (&str, &str) = ("--trust-proxy", LOCAL_NETWORKS);
 
 /// Requires a refusal by the rate limit.
 fn expect_refused(response: &Response) -> Outcome {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::thread;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::cursor::{next, walk};
 use crate::case::{Case, cases};
-use crate::client::{Request, Response};
+use crate::client::{PATIENCE, Request, Response};
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
@@ -133,7 +134,11 @@ fn polling_misses_nothing_while_others_write(ctx: &Context<'_>) -> Outcome {
         let mut connection = server.connect()?;
         let mut received: Vec<u64> = Vec::new();
         let mut after = 0;
+        let mut progressed = Instant::now();
         while after < total {
+            // A writer that has failed writes nothing more.
+            check!(progressed.elapsed() < PATIENCE, "{total} events, not {after} and then none within {PATIENCE:?}");
+            let before = after;
             let response =
                 connection.request(&Request::get(&format!("/events?order=seq&limit=7&after_seq={after}")))?;
             let events = response.events()?;
@@ -144,12 +149,16 @@ fn polling_misses_nothing_while_others_write(ctx: &Context<'_>) -> Outcome {
                 (Some(_), None) => return Err(Failure::unmet("an event on a page that is followed by another")),
                 (None, _) => last_seq(&response)?,
             };
+            if after > before {
+                progressed = Instant::now();
+            }
         }
         Ok(received)
     };
     let received = thread::scope(|scope| {
         let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || write(writer))).collect();
         let received = poll();
+        // A writer that has failed is the reason for what is missing, so it is reported first.
         for writer in writers {
             writer.join().map_err(|_| Failure::unmet("a writer that does not panic"))??;
         }

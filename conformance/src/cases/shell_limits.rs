@@ -8,6 +8,7 @@ use crate::case::{Case, cases};
 use crate::client::{Connection, PATIENCE, Request};
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
+use crate::launcher::LOCAL_NETWORKS;
 use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["shell_limits";
@@ -175,7 +176,7 @@ fn one_address_has_few_connections(ctx: &Context<'_>) -> Outcome {
 }
 
 fn the_connections_of_a_trusted_proxy_are_not_limited(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.start(&[("--max-connections-per-address", "1"), ("--trust-proxy", "127.0.0.0/8")])?;
+    let server = ctx.start(&[("--max-connections-per-address", "1"), ("--trust-proxy", LOCAL_NETWORKS)])?;
     let mut held = [server.connect()?, server.connect()?, server.connect()?];
     for connection in &mut held {
         connection.request(&Request::get("/health/live"))?.expect(200)?;

@@ -230,7 +230,9 @@ fn http_10_streams_to_the_end(ctx: &Context<'_>) -> Outcome {
     check_eq!(connection.read_head("GET")?.status, 200, "the status");
     let mut body = Vec::new();
     while !String::from_utf8_lossy(&body).contains("\"seq\":1") {
-        body.extend(connection.read_some()?);
+        let piece = connection.read_some()?;
+        check!(!piece.is_empty(), "the stored event, but the connection was closed after {body:?}");
+        body.extend(piece);
     }
     super::lifecycle::begin_drain(&server)?;
     body.extend(connection.read_to_end()?);

@@ -2,16 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
 use std::thread;
 
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::websocket_clients::Client;
 use crate::case::{Case, cases};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
-use crate::{check, check_eq, packages};
+use crate::packages;
 
 pub(super) const CASES: &[Case] = cases!["stream_clients";
     "GET /events/stream": [eventsource_reconnects_and_misses_nothing],
@@ -74,24 +74,13 @@ fn eventsource_reconnects_and_misses_nothing(ctx: &Context<'_>) -> Outcome {
     let url = format!("http://{}/events/stream?after_seq=0", listener.local_addr().map_err(unmet)?);
     let upstream: SocketAddr = server.host().parse().map_err(|_| Failure::unmet("an address"))?;
     thread::spawn(move || cut(&listener, upstream, CUTS));
-    let client = Command::new("node")
-        .arg(&script)
-        .arg(&url)
-        .env("NODE_PATH", packages)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(unmet)?;
+    let mut client = Client::start("node", &script, &url, ("NODE_PATH", packages.as_os_str()))?;
     for n in 1..EVENTS {
         server.store(&json!({"event_type": "a", "timestamp": n, "payload": "x".repeat(40)}))?;
     }
     server.store(&json!({"event_type": "end", "timestamp": 0, "payload": null}))?;
-    let output = client.wait_with_output().map_err(unmet)?;
-    let (seen, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let seen: Vec<&str> = seen.lines().collect();
-    let expected: Vec<String> = (1..=EVENTS).map(|seq| seq.to_string()).collect();
-    check!(output.status.success(), "a client that sees the last event, not {seen:?} and {errors}");
-    check_eq!(seen, expected, "the ids of the events");
-    Ok(())
+    for seq in 1..=EVENTS {
+        client.expect(&seq.to_string())?;
+    }
+    client.expect_end()
 }

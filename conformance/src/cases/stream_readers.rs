@@ -86,9 +86,12 @@ fn readers_that_are_cut_and_resumed_miss_nothing(ctx: &Context<'_>) -> Outcome {
         let readers: Vec<_> = (0..4).map(|reader| scope.spawn(move || read(reader))).collect();
         let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || write(writer))).collect();
         let gone = || Failure::unmet("no panic");
-        writers.into_iter().try_for_each(|writer| writer.join().map_err(|_| gone())?)?;
+        let written: Vec<Outcome> =
+            writers.into_iter().map(|writer| writer.join().map_err(|_| gone()).flatten()).collect();
         is_written.store(true, Ordering::Relaxed);
+        // After a writer that has failed, too: the readers wait for this event.
         server.submit_lines(line("end", 0))?.expect(201)?;
+        written.into_iter().collect::<Outcome>()?;
         readers.into_iter().map(|reader| reader.join().map_err(|_| gone())?).collect::<Result<_, Failure>>()
     })?;
     let last = server.metric("argus_stored_events")? as u64;

@@ -89,13 +89,13 @@ const EVENTS: u64 = 300;
 const PAYLOAD: &str = "gr\u{fc}n \u{1f600}";
 
 /// A running client, killed when dropped.
-struct Client {
+pub(super) struct Client {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Client {
-    fn start(program: &str, script: &Path, url: &str, path: (&str, &OsStr)) -> Result<Self, Failure> {
+    pub(super) fn start(program: &str, script: &Path, url: &str, path: (&str, &OsStr)) -> Result<Self, Failure> {
         let mut command = Command::new(program);
         command.arg(script).arg(url).env(path.0, path.1).stdin(Stdio::null()).stdout(Stdio::piped());
         let started = command.spawn().map_err(|_| Failure::skipped(format!("needs {program}")));
@@ -105,9 +105,17 @@ impl Client {
     }
 
     /// Requires the client to print this next. It gives up by itself after a while.
-    fn expect(&mut self, line: &str) -> Outcome {
+    pub(super) fn expect(&mut self, line: &str) -> Outcome {
         let printed = self.lines.next().and_then(Result::ok);
         check_eq!(printed.as_deref(), Some(line), "what the client prints");
+        Ok(())
+    }
+
+    /// Requires the client to end without printing more and without an error.
+    pub(super) fn expect_end(&mut self) -> Outcome {
+        let printed = self.lines.next().and_then(Result::ok);
+        check_eq!(printed, None, "the end of what the client prints");
+        check!(self.child.wait().is_ok_and(|status| status.success()), "a client that ends without an error");
         Ok(())
     }
 }
@@ -144,7 +152,7 @@ fn check_client(ctx: &Context<'_>, program: &str, (name, script): (&str, &str), 
     client.expect("ready")?;
     server.signal(Signal::Terminate)?;
     client.expect(&format!("drained 1001 after_seq={EVENTS}"))?;
-    check!(client.child.wait().is_ok_and(|status| status.success()), "a client that ends without an error");
+    client.expect_end()?;
     check_eq!(server.wait()?.code, Some(0), "the exit code");
     Ok(())
 }

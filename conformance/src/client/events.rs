@@ -1,8 +1,10 @@
 //! A client of Server-Sent Events, strict about what Argus may send.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
-use super::{Connection, Framing, Head, Request};
+use super::{Connection, Framing, Head, PATIENCE, Request};
 use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
 
@@ -82,10 +84,17 @@ impl EventStream {
     ///
     /// # Errors
     ///
-    /// [`Failure`] if it is malformed, or the stream breaks off.
+    /// [`Failure`] if it is malformed, the stream breaks off, or only signs of life come for long.
     pub fn next_sent(&mut self) -> Result<Option<Sent>, Failure> {
+        self.next_sent_within(PATIENCE)
+    }
+
+    fn next_sent_within(&mut self, patience: Duration) -> Result<Option<Sent>, Failure> {
+        let begun = Instant::now();
         while let Some(block) = self.next_block()? {
             if block == ":" {
+                // Without this, a lost event would never be noticed: each sign of life arrives in time.
+                check!(begun.elapsed() < patience, "an event within {patience:?}, not only signs of life");
                 continue;
             }
             let sent = parse(&block)?;
@@ -170,4 +179,33 @@ fn parse(block: &str) -> Result<Sent, Failure> {
     }
     check!(!sent.data.is_empty(), "an event with data, not {block:?}");
     Ok(sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+    use crate::client::Transcript;
+
+    #[test]
+    fn signs_of_life_are_no_event() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+            socket.write_all(format!("{head}d\r\nretry: 1000\n\n\r\n").as_bytes()).unwrap();
+            // Until the client leaves.
+            while socket.write_all(b"3\r\n:\n\n\r\n").is_ok() {}
+        });
+        let connection = Connection::open(address, Transcript::default()).unwrap();
+        let mut stream = EventStream::open(connection, &Request::get("/events/stream")).unwrap();
+        let failure = stream.next_sent_within(Duration::from_millis(1)).unwrap_err();
+        assert!(failure.to_string().contains("not only signs of life"), "{failure}");
+        drop(stream);
+        server.join().unwrap();
+    }
 }

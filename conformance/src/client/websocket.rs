@@ -1,8 +1,10 @@
 //! A WebSocket (RFC 6455) that sends exactly the frames that it is given and trusts nothing that it receives.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
-use super::{Connection, Framing};
+use super::{Connection, Framing, PATIENCE};
 use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
 
@@ -139,13 +141,21 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// [`Failure`] unless a frame arrives that is whole, unmasked, not fragmented and without reserved bits.
+    /// [`Failure`] unless a frame arrives that is whole, unmasked, not fragmented and without reserved bits, or if only
+    /// pings come for long.
     pub fn read(&mut self) -> Result<(u8, Vec<u8>), Failure> {
+        self.read_within(PATIENCE)
+    }
+
+    fn read_within(&mut self, patience: Duration) -> Result<(u8, Vec<u8>), Failure> {
+        let begun = Instant::now();
         loop {
             let (opcode, payload) = self.read_any()?;
             if opcode != PING {
                 return Ok((opcode, payload));
             }
+            // Without this, a lost message would never be noticed: each ping arrives in time.
+            check!(begun.elapsed() < patience, "a frame within {patience:?}, not only pings");
             self.send(PONG, &payload)?;
         }
     }
@@ -246,5 +256,32 @@ impl WebSocket {
         self.send(CLOSE, &close_payload(1000, "done"))?;
         check_eq!(self.read_close()?, (1000, "done".to_owned()), "the answer to a close frame");
         self.connection.expect_close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+    use crate::client::Transcript;
+
+    #[test]
+    fn pings_are_no_message() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            // Until the client leaves.
+            while socket.write_all(&[FIN | PING, 0]).is_ok() {}
+        });
+        let connection = Connection::open(address, Transcript::default()).unwrap();
+        let mut socket = WebSocket { connection, last_seq: 0 };
+        let failure = socket.read_within(Duration::from_millis(1)).unwrap_err();
+        assert!(failure.to_string().contains("not only pings"), "{failure}");
+        drop(socket);
+        server.join().unwrap();
     }
 }

@@ -130,9 +130,12 @@ fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
     if !metrics.lines().any(|line| line == "argus_damage_found_total 4") {
         return Err(format!("damage was found four times, but\n{metrics}"));
     }
-    let (log, folder) = (server.log(), site.folder.display().to_string());
+    let folder = site.folder.display().to_string();
     let is_told = |line: &str| line.contains("ERROR") && line.contains("segment-") && line.contains(&folder);
-    match log.lines().filter(|line| is_told(line)).count() {
+    let count = || server.log().lines().filter(|line| is_told(line)).count();
+    // A log line may arrive later than the answer.
+    until("four log lines that name the place of the damage", || Ok(count() >= 4))?;
+    match count() {
         4 => Ok(affected.to_owned()),
         count => Err(format!("damage was found four times, but {count} log lines name its place")),
     }

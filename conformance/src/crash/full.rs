@@ -1,8 +1,10 @@
 //! A disk that is really full: a small file system in memory.
 
+use std::env;
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use argus_conformance::random::Random;
@@ -18,6 +20,28 @@ pub(crate) const DISK_BYTES: usize = 24 << 20;
 const BALLAST_BYTES: usize = 12 << 20;
 /// The size of a log file, in bytes; many must fit.
 pub(crate) const LOG_FILE_BYTES: u64 = 1 << 20;
+
+/// The environment variable that says that this process has mounts of its own.
+const OWN_MOUNTS: &str = "ARGUS_CRASH_OWN_MOUNTS";
+/// A namespace for the mounts of a program, which are gone with its last process.
+const UNSHARE: [&str; 3] = ["--mount", "--propagation", "private"];
+
+/// Starts this program again with mounts of its own, where that is permitted, so that none is left however it ends.
+/// Call it before anything is started.
+pub(crate) fn take_own_mounts() {
+    if env::var_os(OWN_MOUNTS).is_some() {
+        return;
+    }
+    let mut attempt = Command::new("unshare");
+    attempt.args(UNSHARE).arg("true").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if let (Ok(true), Ok(program)) = (attempt.status().map(|status| status.success()), env::current_exe()) {
+        let mut again = Command::new("unshare");
+        again.args(UNSHARE).arg("--").arg(program).args(env::args_os().skip(1)).env(OWN_MOUNTS, "yes");
+        // Returns only if it fails.
+        let error = again.exec();
+        eprintln!("argus-crash: mounts are those of the whole system: unshare: {error}");
+    }
+}
 
 /// A file system in memory, until it is dropped.
 #[derive(Debug)]

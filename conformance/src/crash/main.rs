@@ -52,7 +52,8 @@ Usage: argus-crash [OPTIONS]
   -h, --help             Print this
 
 Programs are taken from ARGUS_BIN_DIR, or from the folder of this one.
-Exit codes: 0 nothing lost and nothing stored twice, 1 a violation, whose folder is kept, 2 a bad argument.
+Exit codes: 0 nothing lost and nothing stored twice, 1 a violation, whose folder is kept, 2 a bad argument, or a
+program or a disk that is not there.
 ";
 
 #[derive(Debug)]
@@ -65,6 +66,15 @@ struct Options {
     smoke: bool,
     soak: Option<u64>,
     help: bool,
+}
+
+/// Why the tests of a runtime did not pass.
+#[derive(Debug)]
+enum Failed {
+    /// They could not begin.
+    Error(String),
+    /// The server did something wrong.
+    Violation(String),
 }
 
 fn main() -> ExitCode {
@@ -86,16 +96,28 @@ fn main() -> ExitCode {
         eprintln!("argus-crash: no runtime with this name stores events on disk; there are tokio and smol");
         return ExitCode::from(2);
     }
+    full::take_own_mounts();
     println!("argus-crash: seed {}", options.seed);
     for subject in subjects {
-        let outcome = binaries::folder().and_then(|folder| {
-            let launcher = binaries::launcher(subject, &folder).map_err(|failure| failure.to_string())?;
+        let outcome = binaries::folder().map_err(Failed::Error).and_then(|folder| {
+            let launcher =
+                binaries::launcher(subject, &folder).map_err(|failure| Failed::Error(failure.to_string()))?;
             test_runtime(subject.runtime, &launcher.binary, &options)
         });
-        if let Err(report) = outcome {
-            println!("\nVIOLATION on {}: {report}", subject.runtime);
-            println!("To repeat it, as far as timing allows: --runtime {} --seed {}", subject.runtime, options.seed);
-            return ExitCode::FAILURE;
+        match outcome {
+            Ok(()) => {}
+            Err(Failed::Error(error)) => {
+                eprintln!("argus-crash: cannot test {}: {error}", subject.runtime);
+                return ExitCode::from(2);
+            }
+            Err(Failed::Violation(report)) => {
+                println!("\nVIOLATION on {}: {report}", subject.runtime);
+                println!(
+                    "To repeat it, as far as timing allows: --runtime {} --seed {}",
+                    subject.runtime, options.seed
+                );
+                return ExitCode::FAILURE;
+            }
         }
     }
     println!("argus-crash: nothing acknowledged was lost, and nothing was stored twice");
@@ -132,15 +154,20 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
 }
 
 /// Runs all tests of one runtime.
-fn test_runtime(runtime: &str, binary: &Path, options: &Options) -> Result<(), String> {
+fn test_runtime(runtime: &str, binary: &Path, options: &Options) -> Result<(), Failed> {
     let folder = TempDir::with_prefix(format!("argus-crash-{runtime}-"))
-        .map_err(|error| format!("cannot create a temporary folder: {error}"))?;
+        .map_err(|error| Failed::Error(format!("cannot create a temporary folder: {error}")))?;
     let outcome = match options.soak {
-        Some(minutes) => soak(runtime, binary, folder.path(), minutes, options),
+        Some(minutes) => {
+            let disk = SmallDisk::mount(folder.path().join("disk"), soak::DISK_BYTES).map_err(|reason| {
+                Failed::Error(format!("a soak needs a small file system, but cannot mount one: {reason}"))
+            })?;
+            soak(runtime, binary, (folder.path(), disk), minutes, options)
+        }
         None => rounds(runtime, binary, folder.path().join("rounds"), options)
             .and_then(|()| if options.smoke { Ok(()) } else { faults(runtime, binary, folder.path(), options) }),
     };
-    outcome.map_err(|report| format!("{report}\nThe folder is kept: {}", folder.keep().display()))
+    outcome.map_err(|report| Failed::Violation(format!("{report}\nThe folder is kept: {}", folder.keep().display())))
 }
 
 fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> Result<(), String> {
@@ -246,9 +273,13 @@ fn small_disk(runtime: &str, binary: &Path, folder: &Path, options: &Options) ->
 }
 
 /// All kinds of stress at once, for some minutes.
-fn soak(runtime: &str, binary: &Path, folder: &Path, minutes: u64, options: &Options) -> Result<(), String> {
-    let disk = SmallDisk::mount(folder.join("disk"), soak::DISK_BYTES)
-        .map_err(|reason| format!("a soak needs a small file system, but cannot mount one: {reason}"))?;
+fn soak(
+    runtime: &str,
+    binary: &Path,
+    (folder, disk): (&Path, SmallDisk),
+    minutes: u64,
+    options: &Options,
+) -> Result<(), String> {
     // A long log file would still have room when the disk is full.
     let mut site = Site::new(binary, disk.path().join("data"), Some(full::LOG_FILE_BYTES), options.connections)?;
     let time = Duration::from_secs(60 * minutes);
@@ -258,7 +289,8 @@ fn soak(runtime: &str, binary: &Path, folder: &Path, minutes: u64, options: &Opt
     Ok(())
 }
 
-/// Copies a small disk, which is unmounted with this process. Returns the error with the path of the copy.
+/// Copies a small disk, which is gone when it is dropped or this process ends. Returns the error with the path of the
+/// copy.
 fn kept(error: &str, disk: &SmallDisk, folder: &Path) -> String {
     let kept = folder.join("disk-kept");
     let copied = Command::new("cp").arg("-a").arg(disk.path()).arg(&kept).status();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::process::{Captured, Process, ends_within, wait_for};
-use super::{BrokenLog, Demand, Exit, Identity, Launcher, READY_LINE, Running};
+use super::{BrokenLog, Demand, Exit, Identity, Launcher, READY_LINE, Running, folder};
 use crate::client::PATIENCE;
 use crate::failure::Failure;
 
@@ -89,20 +89,21 @@ impl Launcher for BinaryLauncher {
 }
 
 impl BinaryLauncher {
-    /// Starts a server and kills it after this time, whatever it is doing. It may have ended before.
+    /// Starts a server and kills it after this time, whatever it is doing. Returns how it ended, if that was before.
     ///
     /// # Errors
     ///
     /// [`Failure::Unmet`] if it does not start.
-    pub fn run_for(&self, time: Duration) -> Result<Exit, Failure> {
+    pub fn run_for(&self, time: Duration) -> Result<Option<Exit>, Failure> {
         let (repository, _folder) = self.repository()?;
         let mut spawned = self.spawn(&["--endpoint", "127.0.0.1:0", "--repository", &repository], None)?;
         let ended = ends_within(&mut spawned.child, time);
         // Fails only if the process has ended.
         let _ = spawned.child.kill();
-        ended?;
+        let is_early = ended?.is_some();
         let code = wait_for(&mut spawned.child)?;
-        Ok(Exit { code, stdout: spawned.stdout.finish(), stderr: spawned.stderr.finish() })
+        let exit = Exit { code, stdout: spawned.stdout.finish(), stderr: spawned.stderr.finish() };
+        Ok(is_early.then_some(exit))
     }
 
     /// The repository's URL, and its folder if that is temporary.
@@ -110,7 +111,7 @@ impl BinaryLauncher {
         if self.repository != "disk:" {
             return Ok((self.repository.clone(), None));
         }
-        let folder = TempDir::with_prefix("argus-conformance-")
+        let folder = folder::temporary()
             .map_err(|error| Failure::unmet(format!("a temporary folder for the server: {error}")))?;
         Ok((format!("disk:{}", folder.path().display()), Some(folder)))
     }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::engine::{Client, Engine};
 use super::process::{Captured, ends_within, wait_for};
-use super::{Demand, Exit, Identity, Launcher, READY_LINE, Running, Signal};
+use super::{Demand, Exit, Identity, Launcher, READY_LINE, Running, Signal, folder};
 use crate::client::PATIENCE;
 use crate::failure::Failure;
 
@@ -52,10 +52,19 @@ pub struct ContainerLauncher {
 struct Container {
     engine: Arc<Engine>,
     client: Client,
-    /// Where its port is published; `None` if it uses the network of this machine.
+    /// Where its port is published; `None` if it uses the network of this machine, or nobody connects to it.
     published: Option<SocketAddr>,
     stdout: Captured,
     stderr: Captured,
+}
+
+/// Whether clients connect to a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    /// They do, over a published port.
+    Published,
+    /// They do not. A port that is published for nothing could be occupied.
+    Unused,
 }
 
 /// A server in a container.
@@ -100,7 +109,7 @@ impl Launcher for ContainerLauncher {
     }
 
     fn run_to_exit(&self, arguments: &[&str]) -> Result<Exit, Failure> {
-        self.run(arguments, |_| ())?.exit(self.wrapper.first())
+        self.run(arguments, Port::Unused, |_| ())?.exit(self.wrapper.first())
     }
 
     fn wrapped(&self, wrapper: &[String]) -> Result<Box<dyn Launcher>, Failure> {
@@ -114,14 +123,14 @@ impl ContainerLauncher {
         if self.repository != "disk:" {
             return Ok((self.repository.clone(), None));
         }
-        let folder = TempDir::with_prefix("argus-conformance-").map_err(unmet("a temporary folder for the server"))?;
+        let folder = folder::temporary().map_err(unmet("a temporary folder for the server"))?;
         Ok((format!("disk:{}", folder.path().display()), Some(folder)))
     }
 
     /// Starts a server with these arguments, and waits until it is ready. Returns its address as well.
     fn start_with(&self, arguments: &[&str]) -> Result<(Container, SocketAddr), Failure> {
         let (sender, ready) = mpsc::channel();
-        let mut container = self.run(arguments, move |line| {
+        let mut container = self.run(arguments, Port::Published, move |line| {
             if let Some(address) = line.strip_prefix(READY_LINE).and_then(|rest| rest.trim().parse().ok()) {
                 // The receiver is gone if the server has taken too long.
                 let _ = sender.send(address);
@@ -137,16 +146,28 @@ impl ContainerLauncher {
     }
 
     /// Starts a container with these arguments for the server.
-    fn run(&self, arguments: &[&str], on_line: impl FnMut(&str) + Send + 'static) -> Result<Container, Failure> {
+    fn run(
+        &self,
+        arguments: &[&str],
+        port: Port,
+        on_line: impl FnMut(&str) + Send + 'static,
+    ) -> Result<Container, Failure> {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let mut run = words("--read-only --cap-drop ALL --security-opt no-new-privileges --no-healthcheck");
-        let published = if self.engine.has_host_network() {
-            run.extend(words("--network host"));
-            None
-        } else {
-            let address = self.engine.take_address()?;
-            run.extend(["--publish".to_owned(), format!("{address}:{PORT}")]);
-            Some(address)
+        let published = match port {
+            Port::Published | Port::Unused if self.engine.has_host_network() => {
+                run.extend(words("--network host"));
+                None
+            }
+            Port::Published => {
+                let address = self.engine.take_address()?;
+                run.extend(["--publish".to_owned(), format!("{address}:{PORT}")]);
+                Some(address)
+            }
+            Port::Unused => {
+                run.extend(words("--network none"));
+                None
+            }
         };
         let (user, group) = if geteuid().is_root() {
             USER

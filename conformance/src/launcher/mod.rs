@@ -6,6 +6,7 @@ mod binary;
 mod broken_log;
 mod container;
 mod engine;
+mod folder;
 mod process;
 mod url;
 
@@ -17,12 +18,17 @@ pub use binary::BinaryLauncher;
 pub use broken_log::BrokenLog;
 pub use container::ContainerLauncher;
 pub use engine::{Engine, EngineOptions};
+pub use folder::remove_left_over_folders;
 pub use url::UrlLauncher;
 
 use crate::failure::Failure;
 
 /// The start of the line on standard output that announces a ready server; its address follows.
 const READY_LINE: &str = "argus: listening on http://";
+
+/// The networks from which a server sees connections of this machine, as a value of `--trust-proxy`: its own, and the
+/// private ones, where a container whose port is published has its gateway.
+pub const LOCAL_NETWORKS: &str = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16";
 
 /// What a case needs from its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

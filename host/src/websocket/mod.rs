@@ -25,4 +25,6 @@ pub(crate) use driver::{Driver, Ended, Upgrade};
 pub(crate) use subscriber::Subscriber;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

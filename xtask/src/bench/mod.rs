@@ -9,6 +9,7 @@ mod batches;
 mod client;
 mod durable;
 mod fair;
+mod follow;
 mod limits;
 mod load;
 mod machine;
@@ -81,6 +82,12 @@ const PARTS: [(&str, Part); 7] = [
     ("durable", durable::measure),
     ("streams", streams::measure),
 ];
+
+/// The names of the parts.
+#[cfg(test)]
+pub(crate) fn parts() -> impl Iterator<Item = &'static str> {
+    PARTS.iter().map(|(name, _)| *name)
+}
 
 /// Builds the subjects, measures, and prints one table. Missed goals are shown in the table and are no failure.
 pub(crate) fn run(options: &BenchOptions) -> Result<bool> {

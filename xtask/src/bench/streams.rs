@@ -1,23 +1,23 @@
 //! Live streams: many readers with few filters, one reader of everything, and a reader that comes back.
 
 use std::{
-    io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
-    sync::mpsc,
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
-use mio::{Events, Interest, Poll, Token};
+use anyhow::{Context, Result, ensure};
 
 use super::{
     Scale,
     batches::{self, stored},
     client::{Client, PATIENCE, post},
+    follow::{Reader, Transport, follow, followed, request},
     report::{Goal, Report, Row, median, percentile_ms, rate, rounded, thousands},
     server::{Server, Subject},
-    workload::{Random, batch_requests, stream},
+    workload::{Random, SHOPS, TYPES, batch_requests, kinds, stream},
 };
 
 const READERS: usize = 1_000;
@@ -30,6 +30,8 @@ const PACED_BATCH: u64 = 50;
 const LATENCY_GOAL: f64 = 50.0;
 /// The fraction of the speed of ingestion without readers.
 const INGESTION_GOAL: f64 = 0.7;
+/// The same beside readers that select a part of the events, which are read on the same processors.
+const MATCHING_GOAL: f64 = 0.5;
 /// Events per second of one reader.
 const RATE_GOAL: f64 = 300_000.0;
 /// Milliseconds to the first event of a reader that comes back.
@@ -45,157 +47,14 @@ pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> 
     measure_resume(subject, scale, report)
 }
 
-/// How a stream comes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Transport {
-    ServerSentEvents,
-    WebSocket,
+/// A thousand readers, each with the query string of its number.
+fn open_many(server: &Server, query: impl Fn(usize) -> String) -> Result<Vec<Reader>> {
+    (0..READERS).map(|reader| Reader::open(server.address, Transport::ServerSentEvents, &query(reader))).collect()
 }
 
-/// One stream: a socket, and what was received and is not whole yet.
-struct Reader {
-    transport: Transport,
-    socket: mio::net::TcpStream,
-    rest: Vec<u8>,
-    /// The events so far: their sequence numbers, and when they came.
-    seen: Vec<(u64, Instant)>,
-}
-
-impl Reader {
-    fn open(address: SocketAddr, transport: Transport, query: &str) -> Result<Self> {
-        let mut socket = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
-        socket.write_all(request(transport, query).as_bytes())?;
-        let opening: &[u8] = match transport {
-            Transport::ServerSentEvents => b"retry: 1000\n\n\r\n",
-            Transport::WebSocket => b"\r\n\r\n",
-        };
-        // The opening shows that the stream has begun.
-        let (mut begun, mut byte) = (Vec::new(), [0]);
-        socket.set_read_timeout(Some(PATIENCE))?;
-        while !begun.ends_with(opening) {
-            ensure!(socket.read(&mut byte)? == 1, "a stream ended: {}", begun.escape_ascii());
-            begun.extend_from_slice(&byte);
-        }
-        socket.set_nonblocking(true)?;
-        Ok(Self { transport, socket: mio::net::TcpStream::from_std(socket), rest: Vec::new(), seen: Vec::new() })
-    }
-
-    /// Reads what has arrived.
-    fn read(&mut self, buffer: &mut [u8]) -> Result<()> {
-        loop {
-            match self.socket.read(buffer) {
-                Ok(0) => bail!("a stream ended"),
-                Ok(length) => self.take(buffer.get(..length).unwrap_or_default(), Instant::now()),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("a stream"),
-            }
-        }
-    }
-
-    /// Notes the sequence numbers.
-    fn take(&mut self, received: &[u8], now: Instant) {
-        self.rest.extend_from_slice(received);
-        match self.transport {
-            Transport::ServerSentEvents => self.take_lines(now),
-            Transport::WebSocket => self.take_frames(now),
-        }
-    }
-
-    /// Chunk sizes are lines of their own, since pieces of a stream end with an empty line.
-    fn take_lines(&mut self, now: Instant) {
-        let end = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        for line in self.rest.get(..end).unwrap_or_default().split(|byte| *byte == b'\n') {
-            let id = line.strip_prefix(b"id: ").and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
-            self.seen.extend(id.map(|id| (id, now)));
-        }
-        self.rest.drain(..end);
-    }
-
-    /// Frames of a server (RFC 6455, section 5.2): each message is one frame, without a mask. Events have no 64-bit
-    /// lengths here.
-    fn take_frames(&mut self, now: Instant) {
-        let (mut end, mut rest) = (0, self.rest.as_slice());
-        loop {
-            let (head, length) = match rest {
-                [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([*high, *low]))),
-                [_, length @ ..126, ..] => (2, usize::from(*length)),
-                _ => break,
-            };
-            let Some((frame, next)) = rest.split_at_checked(head + length) else { break };
-            (end, rest) = (end + frame.len(), next);
-            // Pings have no content.
-            self.seen.extend(seq(frame).map(|seq| (seq, now)));
-        }
-        self.rest.drain(..end);
-    }
-}
-
-/// The sequence number of an event, which stands after its id.
-fn seq(event: &[u8]) -> Option<u64> {
-    const NAME: &[u8] = b"\"seq\":";
-    let at = event.windows(NAME.len()).position(|part| part == NAME)?;
-    let digits = event.get(at + NAME.len()..)?.split(|byte| !byte.is_ascii_digit()).next()?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-fn request(transport: Transport, query: &str) -> String {
-    let upgrade = match transport {
-        Transport::ServerSentEvents => "",
-        Transport::WebSocket => {
-            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        }
-    };
-    format!("GET /events/stream{query} HTTP/1.1\r\nHost: bench\r\n{upgrade}\r\n")
-}
-
-/// Reads all streams on a thread of its own until each has had enough, by its number.
-fn follow(
-    mut readers: Vec<Reader>,
-    is_enough: impl Fn(usize, &[(u64, Instant)]) -> bool + Send + 'static,
-) -> mpsc::Receiver<Result<Vec<Reader>>> {
-    let (sender, done) = mpsc::channel();
-    let mut run = move || -> Result<Vec<Reader>> {
-        let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
-        for (number, reader) in readers.iter_mut().enumerate() {
-            poll.registry().register(&mut reader.socket, Token(number), Interest::READABLE)?;
-        }
-        let mut buffer = vec![0; 256 * 1024];
-        let mut left: usize = readers.len();
-        let mut is_done = vec![false; readers.len()];
-        while left > 0 {
-            match poll.poll(&mut events, Some(PATIENCE)) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                outcome => outcome.context("cannot wait for events")?,
-            }
-            ensure!(!events.is_empty(), "{left} streams miss events");
-            for event in &events {
-                let number = event.token().0;
-                let (reader, done) =
-                    readers.get_mut(number).zip(is_done.get_mut(number)).context("an event of no stream")?;
-                reader.read(&mut buffer)?;
-                if !*done && is_enough(number, &reader.seen) {
-                    *done = true;
-                    left -= 1;
-                }
-            }
-        }
-        Ok(std::mem::take(&mut readers))
-    };
-    // The receiver may be gone after an error.
-    thread::spawn(move || drop(sender.send(run())));
-    done
-}
-
-fn followed(done: &mpsc::Receiver<Result<Vec<Reader>>>) -> Result<Vec<Reader>> {
-    done.recv().context("the thread of the readers has ended")?
-}
-
-fn open_many(server: &Server) -> Result<Vec<Reader>> {
-    let open =
-        |reader| Reader::open(server.address, Transport::ServerSentEvents, &format!("?type=t{}", reader % FILTERS));
-    (0..READERS).map(open).collect()
+/// The query for one of [`FILTERS`] types. Events of the web shop have other types.
+fn by_type(reader: usize) -> String {
+    format!("?type=t{}", reader % FILTERS)
 }
 
 /// A thousand readers at ten thousand events a second: each sees exactly its events, and how late.
@@ -206,7 +65,7 @@ fn measure_many(subject: &Subject, scale: &Scale, report: &mut Report) -> Result
     let batches = PACE * seconds / PACED_BATCH;
     let last = batches * PACED_BATCH;
     let per_filter = usize::try_from(last / filters)?;
-    let done = follow(open_many(&server)?, move |_, seen| seen.len() >= per_filter);
+    let done = follow(open_many(&server, by_type)?, move |_, seen| seen.len() >= per_filter);
     let mut client = Client::connect(server.address)?;
     let begun = Instant::now();
     let mut acknowledged = Vec::new();
@@ -251,32 +110,64 @@ fn measure_many(subject: &Subject, scale: &Scale, report: &mut Report) -> Result
     Ok(())
 }
 
-/// The speed of ingestion beside a thousand readers whose filters select none of the events.
+/// The speed of ingestion beside a thousand readers: once their filters select none of the events, and once each
+/// selects those of one type in one shop.
 fn measure_ingestion(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
     let (requests, _) = batch_requests(&stream(scale.events, &mut Random::new(4)), scale.batch);
     let events = u64::try_from(scale.events)?;
-    let (mut alone, mut beside, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let counts = kinds(&requests);
+    let (mut alone, mut idle, mut busy) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..scale.runs {
+        alone.push(rate(events, batches::load(&subject.start()?, &requests, stored)?.elapsed));
         let server = subject.start()?;
-        let without = rate(events, batches::load(&server, &requests, stored)?.elapsed);
-        let server = subject.start()?;
-        let readers = open_many(&server)?;
-        let with = rate(events, batches::load(&server, &requests, stored)?.elapsed);
+        let readers = open_many(&server, by_type)?;
+        idle.push(rate(events, batches::load(&server, &requests, stored)?.elapsed));
         server.expect_stored(events)?;
-        drop(readers);
-        ratios.push(with / without);
-        alone.push(without);
-        beside.push(with);
+        drop((readers, server));
+        busy.push(rate(events, load_beside_matching(subject, &requests, &counts)?));
     }
-    let ratio = median(&ratios);
-    report.add(Row {
-        measure: format!("POST NDJSON beside {} idle streams", thousands(u64::try_from(READERS)?)),
-        subject: subject.name,
-        figure: format!("{} events/s; {ratio:.2} of the speed without", rounded(median(&beside))),
-        floor: format!("without streams {} events/s", rounded(median(&alone))),
-        goal: Goal::AtLeast { goal: INGESTION_GOAL, is: ratio, unit: "of the speed without" },
-    });
+    let without = median(&alone);
+    for (what, rates, goal) in [("idle streams", idle, INGESTION_GOAL), ("streams of a part", busy, MATCHING_GOAL)] {
+        let ratios: Vec<f64> = rates.iter().zip(&alone).map(|(with, without)| with / without).collect();
+        let ratio = median(&ratios);
+        report.add(Row {
+            measure: format!("POST NDJSON beside {} {what}", thousands(u64::try_from(READERS)?)),
+            subject: subject.name,
+            figure: format!("{} events/s; {ratio:.2} of the speed without", rounded(median(&rates))),
+            floor: format!("without streams {} events/s", rounded(without)),
+            goal: Goal::AtLeast { goal, is: ratio, unit: "of the speed without" },
+        });
+    }
     Ok(())
+}
+
+/// Stores the events while each reader receives those of one type in one shop; returns how long storing took. `counts`
+/// has the number of events of each kind. Every reader must see all of its own.
+fn load_beside_matching(
+    subject: &Subject,
+    requests: &[Vec<u8>],
+    counts: &BTreeMap<(String, usize), usize>,
+) -> Result<Duration> {
+    let kind = |reader: usize| (TYPES.get(reader % TYPES.len()).copied().unwrap_or_default(), reader % SHOPS);
+    let query = |reader: usize| {
+        let (event_type, shop) = kind(reader);
+        format!("?type={event_type}&payload.path[prefix]=/shops/{shop:02}/")
+    };
+    let count = |reader: usize| {
+        let (event_type, shop) = kind(reader);
+        counts.get(&(event_type.to_owned(), shop)).copied()
+    };
+    let expected: Vec<usize> =
+        (0..READERS).map(count).collect::<Option<_>>().context("a reader has no events: --events is too low")?;
+    let server = subject.start()?;
+    let enough = expected.clone();
+    let done = follow(open_many(&server, query)?, move |reader, seen| {
+        enough.get(reader).is_some_and(|enough| seen.len() >= *enough)
+    });
+    let took = batches::load(&server, requests, stored)?.elapsed;
+    let seen: Vec<usize> = followed(&done)?.iter().map(|reader| reader.seen.len()).collect();
+    ensure!(seen == expected, "the streams do not have exactly their events");
+    Ok(took)
 }
 
 /// One reader of all events, first from history and then live.

@@ -1,5 +1,7 @@
 //! Events of a web shop, the same ones in every run.
 
+use std::collections::BTreeMap;
+
 use super::client::post;
 
 /// Types of events, the queried one first.
@@ -16,6 +18,9 @@ pub(super) const TYPES: [&str; 8] = [
 
 /// The type that queries ask for.
 pub(super) const QUERIED: &str = TYPES[0];
+
+/// The shops, whose numbers have two digits in the paths of events.
+pub(super) const SHOPS: usize = 100;
 
 const COUNTRIES: [&str; 8] = ["DE", "FR", "US", "JP", "BR", "IN", "GB", "PL"];
 
@@ -120,7 +125,7 @@ pub(super) fn event(stamp: Stamp, random: &mut Random) -> String {
 fn event_with_search(stamp: Stamp, random: &mut Random, digits: usize) -> String {
     let Stamp { event_type, time_ms } = stamp;
     let (user, session) = (random.below(50_000), random.next());
-    let (shop, item, search) = (random.below(100), random.below(10_000), random.below(1_000_000));
+    let (shop, item, search) = (random.below(SHOPS), random.below(10_000), random.below(1_000_000));
     let (duration, country, flag) = (random.below(100_000), random.pick(&COUNTRIES), random.below(2) == 0);
     let visit =
         format!(r#""path":"/shops/{shop:02}/items/{item:04}","referrer":"https://find.example/?q={search:0digits$}""#);
@@ -152,6 +157,22 @@ pub(super) fn batch_requests(stamps: &[Stamp], batch: usize) -> (Vec<Vec<u8>>, u
         requests.push(post("application/x-ndjson", lines.as_bytes()));
     }
     (requests, bytes)
+}
+
+/// How many of the events in these requests there are of each type in each shop.
+pub(super) fn kinds(requests: &[Vec<u8>]) -> BTreeMap<(String, usize), usize> {
+    let mut counts = BTreeMap::new();
+    for request in requests {
+        for line in String::from_utf8_lossy(request).lines() {
+            let after = |mark: &str| line.split_once(mark).map(|(_, rest)| rest);
+            let event_type = after("\"event_type\":\"").and_then(|rest| rest.split_once('"'));
+            let shop = after("\"/shops/").and_then(|rest| rest.get(..2)?.parse().ok());
+            if let (Some((event_type, _)), Some(shop)) = (event_type, shop) {
+                *counts.entry((event_type.to_owned(), shop)).or_default() += 1;
+            }
+        }
+    }
+    counts
 }
 
 /// A time in the format of the wire contract: UTC, with a fraction only if it is not zero.
@@ -225,6 +246,7 @@ mod tests {
             lines.iter().map(|line| line.len() + 1).sum::<usize>(),
             usize::try_from(bytes).expect("it is small")
         );
+        assert_eq!(kinds(&requests).values().sum::<usize>(), 25, "each has a type and a shop");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    process::{Command, Output, Stdio},
-    time::Duration,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -21,8 +21,8 @@ const SANDBOX_LIMITS: [&str; 4] = ["--ulimit", "nofile=10000:10000", "--ulimit",
 /// The exit code of `run` if the image has no such program: the container itself has started.
 const NO_PROGRAM: i32 = 127;
 
-/// How often a server in a container is asked whether it is ready. Each time takes at least some tens of milliseconds.
-const QUESTIONS_MAX: usize = 100;
+/// How long a container may take to start a server that is ready. Each question takes some tens of milliseconds.
+const START_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// How long a connection to a published port may take.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -105,20 +105,19 @@ impl Engine {
     pub(super) fn choose_network(&mut self, image: &str) -> Result<()> {
         let name = format!("argus-conformance-{}-network", std::process::id());
         let label = format!("argus-conformance={}", std::process::id());
-        let run = ["run", "--detach", "--rm", "--name", &name, "--label", &label];
-        let server = [image, "--repository", "memory:"];
-        let published =
-            self.command(&run).args(["--publish", "127.0.0.1::3000"]).args(&self.limits).args(server).output();
-        let published = published.with_context(|| format!("cannot start {}", self.program))?;
-        let outcome = if published.status.success() {
-            self.wait_until_ready(&name).map(|()| self.reach(&name))
-        } else {
-            Ok(Err(anyhow::anyhow!("{}", last_line(&published))))
-        };
+        let mut run = self.command(&["run", "--rm", "--name", &name, "--label", &label]);
+        run.args(["--publish", "127.0.0.1::3000"]).args(&self.limits).args([image, "--repository", "memory:"]);
+        // In the foreground: Ctrl-C ends it like this process.
+        let client = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut client = client.with_context(|| format!("cannot start {}", self.program))?;
+        let is_ready = self.wait_until_ready(&name, &mut client);
+        let reached = is_ready.and_then(|is_ready| Ok(is_ready.then(|| self.reach(&name))));
         // Fails only if there is no container.
         let _ = self.output(&["kill", "--signal", "KILL", &name]);
         let _ = self.output(&["rm", "--force", "--volumes", &name]);
-        if let Err(error) = outcome? {
+        let ended = client.wait_with_output().with_context(|| format!("cannot wait for {}", self.program))?;
+        let outcome = reached?.unwrap_or_else(|| Err(anyhow::anyhow!("{}", last_line(&ended))));
+        if let Err(error) = outcome {
             eprintln!(
                 "xtask: published ports do not work here ({error:#}): containers use the network of this machine"
             );
@@ -127,16 +126,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Asks from within the container, so the network does not matter.
-    fn wait_until_ready(&self, name: &str) -> Result<()> {
-        let mut last = None;
-        for _ in 0..QUESTIONS_MAX {
+    /// Asks from within the container, so the network does not matter. Returns whether it is ready; otherwise its
+    /// client has ended.
+    fn wait_until_ready(&self, name: &str, client: &mut Child) -> Result<bool> {
+        let begun = Instant::now();
+        loop {
             match self.output(&["exec", name, "/usr/local/bin/argus", "health"]) {
-                Ok(_) => return Ok(()),
-                Err(error) => last = Some(error),
+                Ok(_) => return Ok(true),
+                Err(_) if client.try_wait()?.is_some() => return Ok(false),
+                Err(_) if begun.elapsed() < START_TIME_MAX => {}
+                Err(error) => return Err(error).context("a server in a container is not ready"),
             }
         }
-        Err(last.context("no question was asked")?).context("a server in a container is not ready")
     }
 
     /// Asks over the published port.
@@ -169,7 +170,7 @@ impl Engine {
     }
 
     /// What a command prints.
-    fn output(&self, arguments: &[&str]) -> Result<String> {
+    pub(super) fn output(&self, arguments: &[&str]) -> Result<String> {
         let output = self.command(arguments).output().with_context(|| format!("cannot start {}", self.program))?;
         if !output.status.success() {
             bail!("{} {}: {}", self.program, arguments.first().unwrap_or(&""), last_line(&output));

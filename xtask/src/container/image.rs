@@ -17,6 +17,9 @@ use crate::{
 /// The image that [`debootstrap`] makes, without its tag, which is the release of Debian.
 const DEBIAN: &str = "localhost/argus-debian";
 
+/// The label of all images of servers. Its value is the process id of the run.
+const LABEL: &str = "argus-conformance-image";
+
 /// The longest time for an installation of Debian, in seconds.
 const DEBOOTSTRAP_SECONDS: &str = "240";
 
@@ -64,14 +67,17 @@ pub(super) fn debootstrap(engine: &Engine) -> Result<String> {
     imported.map(|()| image)
 }
 
-/// Builds the image of a runtime; returns its name.
+/// Builds the image of a runtime; returns its id. It has no name, which another checkout could use as well.
 ///
 /// # Errors
 ///
 /// The build fails, or an image that it needs cannot be pulled.
 pub(super) fn build(engine: &Engine, runtime: &str, recipe: &Recipe<'_>) -> Result<String> {
-    let image = format!("localhost/argus-conformance:{runtime}");
-    let mut command = engine.command(&["build", "--tag", &image, "--build-arg", &format!("RUNTIME={runtime}")]);
+    let folder = tempfile::tempdir().context("cannot make a folder for the program")?;
+    let id = folder.path().join("id");
+    let label = format!("{LABEL}={}", std::process::id());
+    let mut command = engine.command(&["build", "--label", &label, "--build-arg", &format!("RUNTIME={runtime}")]);
+    command.arg("--iidfile").arg(&id);
     if engine.program.ends_with("podman") {
         // The other format has no health checks.
         command.args(["--format", "docker"]);
@@ -82,13 +88,35 @@ pub(super) fn build(engine: &Engine, runtime: &str, recipe: &Recipe<'_>) -> Resu
             command.args(["--build-arg", &format!("{name}={value}")]);
         }
     }
-    let folder = tempfile::tempdir().context("cannot make a folder for the program")?;
     if let Some(binaries) = recipe.binaries {
-        fs::create_dir(folder.path().join("data")).context("cannot make a folder for events")?;
+        let program = folder.path().join("program");
+        fs::create_dir_all(program.join("data")).context("cannot make a folder for events")?;
         let binary = binaries.join(format!("argus-{runtime}"));
-        fs::copy(&binary, folder.path().join("argus")).with_context(|| format!("cannot copy {}", binary.display()))?;
-        command.args(["--build-context", &format!("program={}", folder.path().display())]);
+        fs::copy(&binary, program.join("argus")).with_context(|| format!("cannot copy {}", binary.display()))?;
+        command.args(["--build-context", &format!("program={}", program.display())]);
     }
     steps::run(command.arg(root()))?;
-    Ok(image)
+    Ok(fs::read_to_string(&id).context("the engine does not tell the id of the image")?.trim().to_owned())
+}
+
+/// Removes the images that runs have left behind which were killed.
+pub(super) fn remove_left_over(engine: &Engine) {
+    let filter = format!("label={LABEL}");
+    let listed = engine.output(&["images", "--quiet", "--no-trunc", "--filter", &filter]);
+    let format = format!("{{{{index .Config.Labels \"{LABEL}\"}}}}");
+    // An engine that lists nothing builds nothing either, and says so then.
+    for id in listed.unwrap_or_default().lines() {
+        let process = engine.output(&["image", "inspect", "--format", &format, id]).unwrap_or_default();
+        let process = process.trim();
+        if !process.is_empty() && !Path::new("/proc").join(process).exists() {
+            remove(engine, id);
+        }
+    }
+}
+
+/// Removes an image. If that fails, the next run tries again.
+pub(super) fn remove(engine: &Engine, image: &str) {
+    if let Err(error) = engine.output(&["rmi", "--force", image]) {
+        eprintln!("xtask: an image is left behind: {error:#}");
+    }
 }

@@ -33,7 +33,7 @@ const SMOKE_FILTERS: [&str; 3] = ["lifecycle::", "health::", "durability::"];
 #[derive(Debug)]
 struct Prepared {
     engine: Engine,
-    /// The name of a runtime, and of its image.
+    /// The name of a runtime, and the id of its image, which is removed when this is dropped.
     images: Vec<(&'static str, String)>,
 }
 
@@ -114,7 +114,7 @@ fn base(container: &ContainerOptions) -> Result<(Engine, String)> {
 
 impl Prepared {
     fn build(
-        mut engine: Engine,
+        engine: Engine,
         base: &str,
         container: &ContainerOptions,
         runtime: Option<&str>,
@@ -132,11 +132,16 @@ impl Prepared {
             binaries: container.prebuilt.then_some(binaries),
         };
         let wanted = RUNTIMES.into_iter().filter(|name| runtime.is_none_or(|runtime| runtime == *name));
-        let images = wanted.map(|runtime| Ok((runtime, image::build(&engine, runtime, &recipe)?)));
-        let images: Vec<(&str, String)> = images.collect::<Result<_>>()?;
+        image::remove_left_over(&engine);
+        let mut prepared = Self { engine, images: Vec::new() };
+        for runtime in wanted {
+            let image = image::build(&prepared.engine, runtime, &recipe)?;
+            prepared.images.push((runtime, image));
+        }
+        let Self { engine, images } = &mut prepared;
         let (_, first) = images.first().context("there are images of the runtimes tokio and smol only")?;
         engine.choose_network(first)?;
-        Ok(Self { engine, images })
+        Ok(prepared)
     }
 
     /// Runs the suite, which removes its containers however it ends.
@@ -152,5 +157,13 @@ impl Prepared {
         suite.args(self.images.iter().map(|(runtime, image)| format!("--image={runtime}={image}")));
         let status = suite.args(arguments).status().context("cannot start argus-conformance")?;
         Ok(status.success())
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        for (_, image) in &self.images {
+            image::remove(&self.engine, image);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Tests of the command line and its help.
 
 use super::*;
-use crate::{check, test};
+use crate::{bench, check, test};
 
 fn parse(arguments: &[&str]) -> Result<Command, String> {
     Command::parse(Parser::from_args(arguments)).map_err(|error| error.to_string())
@@ -38,6 +38,21 @@ fn the_help_lists_the_steps_that_run() {
     };
     listed(CHECK_HELP, &check::STEPS);
     listed(TEST_HELP, &[&test::STEPS[..], &check::STEPS].concat());
+}
+
+#[test]
+fn the_help_lists_the_parts_of_the_bench() {
+    let parts = BENCH_HELP.split_once("Parts:\n").and_then(|(_, rest)| rest.split_once("\n\n"));
+    let parts = parts.expect("the help has a list of parts").0;
+    // A part begins its line; its other lines are further in.
+    let listed: Vec<&str> = parts
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    let run: Vec<&str> = bench::parts().filter_map(|name| name.split_whitespace().next()).collect();
+    assert_eq!(listed, run);
 }
 
 #[test]

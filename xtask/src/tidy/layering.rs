@@ -291,7 +291,7 @@ mod tests {
                 ("argus-core", "core", &[]),
                 ("argus-testing", "core/testing", &[("argus-core", None)]),
                 ("argus-disk", "storage/disk", &[("argus-core", None), ("argus-testing", Some("dev"))]),
-                ("argus-host", "host", &[("argus-core", None), ("argus-disk", None)]),
+                ("argus-host", "host", &[("argus-core", None), ("argus-disk", None), ("argus-testing", Some("dev"))]),
                 ("argus-tokio", "runtime-tokio", &[("argus-host", None), ("argus-core", None)]),
                 ("argus-conformance", "conformance", &[("argus-core", None)]),
                 ("xtask", "xtask", &[]),

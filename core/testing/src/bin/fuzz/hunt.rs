@@ -35,6 +35,8 @@ struct Ended {
     status: ExitStatus,
     output: String,
     slot: PathBuf,
+    /// How the files of libFuzzer begin that have an input.
+    found: String,
 }
 
 impl<'p> Hunter<'p> {
@@ -83,6 +85,7 @@ impl<'p> Hunter<'p> {
     /// Runs a process of a target to its end.
     fn process(&self, target: &Target, folder: &Folder, number: usize) -> Result<Ended, String> {
         let name = |what: &str| folder.work().join(format!("{what}-{number}"));
+        let found = format!("found-{number}-");
         let (slot, log) = (name("slot"), name("log"));
         let seconds = self.time.as_secs();
         let mut command = match &self.plan.libfuzzer {
@@ -96,7 +99,7 @@ impl<'p> Hunter<'p> {
             command.arg(format!("-max_total_time={seconds}")).arg("-print_final_stats=1").arg("-verbosity=0");
             command.arg(format!("-timeout={}", RUN_TIME_MAX.as_secs())).arg("-close_fd_mask=1");
             command.arg(format!("-dict={}", words_path(folder).display()));
-            command.arg(format!("-artifact_prefix={}", name("found-").display()));
+            command.arg(format!("-artifact_prefix={}", folder.work().join(&found).display()));
         }
         let output = File::create(&log).and_then(|log| Ok((log.try_clone()?, log)));
         let (stdout, stderr) = output.map_err(|error| format!("cannot write {}: {error}", log.display()))?;
@@ -104,7 +107,7 @@ impl<'p> Hunter<'p> {
         let status =
             command.status().map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))?;
         let output = std::fs::read(&log).map_err(|error| format!("cannot read {}: {error}", log.display()))?;
-        Ok(Ended { status, output: String::from_utf8_lossy(&output).into_owned(), slot })
+        Ok(Ended { status, output: String::from_utf8_lossy(&output).into_owned(), slot, found })
     }
 
     /// The input that ended a process.
@@ -115,7 +118,7 @@ impl<'p> Hunter<'p> {
         }
         let work = folder.work();
         let entries = std::fs::read_dir(&work).map_err(|error| format!("cannot read {}: {error}", work.display()))?;
-        let found = entries.flatten().find(|entry| entry.file_name().to_string_lossy().starts_with("found-"));
+        let found = entries.flatten().find(|entry| is_failure(&entry.file_name().to_string_lossy(), &failed.found));
         found
             .map(|entry| std::fs::read(entry.path()).map_err(|error| format!("cannot read the input: {error}")))
             .transpose()
@@ -157,6 +160,12 @@ impl<'p> Hunter<'p> {
     }
 }
 
+/// Whether a file of libFuzzer has the input that ended the process whose files begin like this.
+fn is_failure(name: &str, found: &str) -> bool {
+    // A slow input is reported, and ends nothing.
+    name.strip_prefix(found).is_some_and(|kind| !kind.starts_with("slow-unit"))
+}
+
 fn words_path(folder: &Folder) -> PathBuf {
     folder.work().join("words")
 }
@@ -180,4 +189,22 @@ fn is_noise(line: &str) -> bool {
     ["stat::", "NOTE:", "MS:", "artifact_prefix", "Base64:", "0x", "    #", "SUMMARY", "note:"]
         .iter()
         .any(|start| line.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_input_that_ended_the_process_is_its_failure() {
+        for (name, expected) in [
+            ("found-1-crash-0a1b", true),
+            ("found-1-timeout-0a1b", true),
+            ("found-1-slow-unit-0a1b", false),
+            ("found-10-crash-0a1b", false),
+            ("slot-1", false),
+        ] {
+            assert_eq!(is_failure(name, "found-1-"), expected, "{name}");
+        }
+    }
 }

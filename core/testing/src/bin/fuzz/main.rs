@@ -1,7 +1,7 @@
 //! Runs fuzz targets on all CPUs, and saves and shortens what makes them fail. `cargo xtask fuzz` starts it.
 //!
 //! ```sh
-//! cargo run --release -p argus-testing --bin fuzz -- --seconds 60 document lines
+//! cargo run --profile checked -p argus-testing --bin fuzz -- --seconds 60 document lines
 //! ```
 
 mod folder;

@@ -23,6 +23,8 @@ Options:
       --list             Print all targets
   -h, --help             This text
 
+The target `frames` is a test of argus-host, which `cargo xtask fuzz` starts with all others or by its name.
+
 With cargo-fuzz (`cargo install cargo-fuzz --locked`) and a compiler for C++, libFuzzer looks for inputs that reach new
 code. Otherwise seeds are changed at random. Both need nothing but the stable compiler.
 
