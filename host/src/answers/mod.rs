@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use argus_core::api::ReadRun;
-use argus_core::repository::ScanRun;
 use argus_core::subscribe::Subscription;
 use event_listener::{Event, Listener as _};
 
