@@ -261,8 +261,8 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
     }
 }
 
-/// Discards what the client of a lingering connection still sends, as it arrives, and adds it to `discarded`. Ready when
-/// the client has stopped, or has sent too much.
+/// Discards what the client of a lingering connection still sends, as it arrives, and adds it to `discarded`. Ready
+/// when the client has stopped, or has sent too much.
 pub(crate) fn poll_discard<I: Socket>(
     socket: &Mutex<I>,
     connection: &Connection,
