@@ -23,6 +23,7 @@ pub mod failure;
 pub mod launcher;
 pub mod needs;
 pub mod nginx;
+pub mod odd_requests;
 pub mod packages;
 pub mod programs;
 pub mod random;

@@ -56,12 +56,15 @@ struct Options {
     help: bool,
 }
 
+/// Tells why a case is not run; `None` if it is.
+type Unsuited = Box<dyn Fn(&Case) -> Option<&'static str> + Sync>;
+
 /// A column of the matrix. If its launcher could not be created, every case fails with the reason.
 struct Column {
     name: String,
     launcher: Result<Box<dyn Launcher>, Failure>,
     /// Why a case is not run.
-    unsuited: Box<dyn Fn(&Case) -> Option<&'static str> + Sync>,
+    unsuited: Unsuited,
 }
 
 /// A cell of the matrix.

@@ -11,7 +11,7 @@ use argus_conformance::differential::Party;
 use argus_conformance::failure::Failure;
 use argus_conformance::launcher::remove_left_over_folders;
 use argus_conformance::subjects::{SUBJECTS, Subject};
-use argus_conformance::{binaries, cases, differential, needs};
+use argus_conformance::{binaries, cases, differential, needs, odd_requests};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The number of random requests in the comparison of subjects.
@@ -66,11 +66,13 @@ fn trials(folder: &Path) -> Vec<Trial> {
         }
     }
     let fixed = folder.to_owned();
-    trials.push(Trial::test("differential::fixed", move || compare(&fixed, &differential::fixed())));
+    trials.push(Trial::test("differential::fixed", move || compare(&fixed, &[], &odd_requests::fixed())));
+    let guarded = folder.to_owned();
+    trials.push(Trial::test("differential::guarded", move || compare_guarded(&guarded)));
     let drawn = folder.to_owned();
     trials.push(Trial::test("differential::drawn", move || {
         let seed = seed();
-        compare(&drawn, &differential::drawn(seed, DRAWN_REQUESTS))
+        compare(&drawn, &[], &odd_requests::drawn(seed, DRAWN_REQUESTS))
             .map_err(|failed| Failed::from(format!("{SEED_VARIABLE}={seed}: {}", failed.message().unwrap_or_default())))
     }));
     trials
@@ -81,11 +83,25 @@ fn run(subject: &Subject, case: &Case, folder: &Path) -> Result<(), Failed> {
     Ok(case.check(&launcher)?)
 }
 
-fn compare(folder: &Path, requests: &[Vec<u8>]) -> Result<(), Failed> {
+/// Compares servers with keys.
+fn compare_guarded(folder: &Path) -> Result<(), Failed> {
+    let subject = SUBJECTS.first().ok_or("a subject")?;
+    let launcher = binaries::launcher(subject, folder)?;
+    let arguments = ["key", "new", "--name", "reader", "--scope", "read", "--scope", "stream"];
+    let made = Context::new(&launcher).run_to_exit(&arguments)?;
+    let key = made.stderr.split_whitespace().find(|word| word.starts_with("argus_")).ok_or("a key")?;
+    let folder_of_keys = tempfile::tempdir()?;
+    let keys = folder_of_keys.path().join("keys.toml");
+    std::fs::write(&keys, &made.stdout)?;
+    let settings = [("--keys", &*keys.to_string_lossy()), ("--cors-origin", odd_requests::ORIGIN)];
+    compare(folder, &settings, &odd_requests::guarded(key))
+}
+
+fn compare(folder: &Path, settings: &[(&str, &str)], requests: &[Vec<u8>]) -> Result<(), Failed> {
     let launchers =
         SUBJECTS.iter().map(|subject| binaries::launcher(subject, folder)).collect::<Result<Vec<_>, _>>()?;
     let contexts: Vec<Context<'_>> = launchers.iter().map(|launcher| Context::new(launcher)).collect();
-    let servers = contexts.iter().map(Context::empty).collect::<Result<Vec<Server>, Failure>>()?;
+    let servers = contexts.iter().map(|context| context.start(settings)).collect::<Result<Vec<Server>, Failure>>()?;
     let names: Vec<String> = SUBJECTS.iter().map(Subject::path).collect();
     let parties: Vec<Party<'_>> = SUBJECTS
         .iter()

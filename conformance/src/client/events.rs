@@ -183,6 +183,8 @@ fn parse(block: &str) -> Result<Sent, Failure> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use std::io::Write;
     use std::net::TcpListener;
     use std::thread;

@@ -261,6 +261,8 @@ impl WebSocket {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use std::io::Write;
     use std::net::TcpListener;
     use std::thread;

@@ -111,7 +111,7 @@ impl Engine {
         let client = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut client = client.with_context(|| format!("cannot start {}", self.program))?;
         let is_ready = self.wait_until_ready(&name, &mut client);
-        let reached = is_ready.and_then(|is_ready| Ok(is_ready.then(|| self.reach(&name))));
+        let reached = is_ready.map(|is_ready| is_ready.then(|| self.reach(&name)));
         // Fails only if there is no container.
         let _ = self.output(&["kill", "--signal", "KILL", &name]);
         let _ = self.output(&["rm", "--force", "--volumes", &name]);
