@@ -436,6 +436,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::backend::Location;
     use crate::testing::Server;
 
     /// An executor that records when it is dropped.
@@ -457,10 +458,12 @@ mod tests {
     #[test]
     fn a_hangup_asks_for_the_keys_before_their_file_is_watched() {
         let lifecycle = Lifecycle::new(1, Duration::from_secs(3600));
+        let metrics = Arc::new(Metrics::new("test", "memory").unwrap());
+        let warnings = Arc::new(Warnings::new(metrics, Location::Memory));
         let actions = |flags: &str, wanted: &Arc<AtomicBool>| {
             let settings =
                 Settings::read("argus-test", ["argus-test"].into_iter().chain(flags.split_whitespace())).unwrap();
-            on_hangup(&settings, wanted, None, None, &lifecycle).unwrap()
+            on_hangup(&settings, wanted, None, None, &warnings, &lifecycle).unwrap()
         };
         let wanted = Arc::<AtomicBool>::default();
         actions("--keys keys.toml", &wanted).iter().for_each(|act| act());

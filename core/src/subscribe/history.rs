@@ -7,7 +7,7 @@ use core::task::Poll;
 
 use bytes::Bytes;
 
-use super::{Found, Message};
+use super::Message;
 use crate::event::Timestamp;
 use crate::query::{Filter, Order, Position, Scan};
 use crate::repository::{Flow, ReadError, ScanRun, Snapshot};
@@ -30,6 +30,22 @@ pub(super) struct History {
     start: u64,
     /// The position when it is complete.
     end: u64,
+}
+
+/// The result of [`Subscription::poll_history`](super::Subscription::poll_history).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// There are messages.
+    Messages,
+    /// The events from the position to this sequence number are not stored any more, whether the filter selects them or
+    /// not; or the position is one that this repository has not reached, because it was replaced. The stream goes on
+    /// with this sequence number or a later one.
+    Gap {
+        /// That sequence number.
+        first_seq: u64,
+    },
+    /// The history is complete. Go on with [`Subscription::poll_live`](super::Subscription::poll_live).
+    End,
 }
 
 /// The result of [`History::begin`].

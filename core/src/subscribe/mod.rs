@@ -36,8 +36,9 @@ mod ring;
 mod subscription;
 
 pub use feed::{Assignment, Begun, Feed, Piece};
+pub use history::Found;
 pub use hub::{Discarded, Hub};
-pub use subscription::{Found, Live, Subscription};
+pub use subscription::{Live, Subscription};
 
 use core::fmt;
 use core::time::Duration;

@@ -9,7 +9,7 @@ use core::mem;
 use core::task::Poll;
 use core::time::Duration;
 
-use super::history::{History, Start};
+use super::history::{Found, History, Start};
 use super::hub::Taken;
 use super::{Hub, Message, ReaderId};
 use crate::query::{Filter, TypeTest};
@@ -41,22 +41,6 @@ enum Phase {
     Live,
     /// Was too slow.
     Over,
-}
-
-/// The result of [`Subscription::poll_history`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// There are messages.
-    Messages,
-    /// The events from the position to this sequence number are not stored any more, whether the filter selects them or
-    /// not; or the position is one that this repository has not reached, because it was replaced. The stream goes on
-    /// with this sequence number or a later one.
-    Gap {
-        /// That sequence number.
-        first_seq: u64,
-    },
-    /// The history is complete. Go on with [`Subscription::poll_live`].
-    End,
 }
 
 /// The result of [`Subscription::poll_live`].
