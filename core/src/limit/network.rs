@@ -10,8 +10,8 @@ use thiserror::Error;
 const NAT64_PREFIX: u128 = 0x0064_ff9b << 64;
 
 /// Whom a limit by address counts as one client: an IPv4 address, or an IPv6 network of 64 bits, which is what one
-/// subscriber gets at least (RFC 6177). An IPv4-mapped IPv6 address is the IPv4 address, and so is one that a translator
-/// between the two has made (NAT64, RFC 6052): otherwise all IPv4 clients behind it were one.
+/// subscriber gets at least (RFC 6177). An IPv4-mapped IPv6 address is the IPv4 address. So is one that a translator
+/// between the two has made (NAT64, RFC 6052), because otherwise all IPv4 clients behind it would be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClientNetwork {
     /// One IPv4 address.

@@ -24,8 +24,9 @@ const RECEIVES_MAX: usize = 16;
 /// The server's end of a TLS connection.
 ///
 /// It has three buffers, all within rustls: a record that has not arrived completely, a record that was decrypted and
-/// not read yet, and encrypted bytes that the socket has not taken. Nothing more is encrypted until the socket has taken
-/// all of them, so a write may succeed and leave bytes behind that only a flush, or the next write, hands to the socket.
+/// not read yet, and encrypted bytes that the socket has not taken. Nothing more is encrypted until the socket has
+/// taken all of them. So a write may succeed and leave bytes behind, which a flush or the next write hands to the
+/// socket.
 #[derive(Debug)]
 pub(crate) struct TlsStream<S: Socket> {
     socket: S,

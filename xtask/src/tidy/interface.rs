@@ -36,6 +36,7 @@ const FOREIGN_FLAGS: &[&str] = &[
     "--ulimit",
     "--user",
     // systemctl
+    "--kill-whom",
     "--now",
     // split
     "--filter",
