@@ -2,20 +2,17 @@
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
-use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use argus_core::api::{
-    Action, Api, Caller, Draft, Read, ReadRun, ReadStep, Refusal, Reply, RequestEntry, RequestHead, Route,
-    ServiceState, Submission, Submitted, TraceContext, Transport, redacted,
+    Action, Caller, Draft, Read, ReadRun, ReadStep, Refusal, Reply, RequestEntry, RequestHead, Route, ServiceState,
+    Submission, Submitted, Transport, redacted,
 };
 use argus_core::event::Timestamp;
 use argus_core::query::Filter;
-use argus_core::repository::ReadError;
-use httpdate::HttpDate;
 
 use crate::answers::AnswerMemory;
 use crate::body::Body;
@@ -23,9 +20,11 @@ use crate::budget::Pace;
 use crate::clock::{moment, now};
 use crate::gate::Visitor;
 use crate::head::{Framing, HeadError, ReceivedHead};
-use crate::live::{self, Open};
+use crate::live::{Open, write_live};
 use crate::metrics::Counted;
 use crate::presence::{Next, Presence};
+use crate::reads::{poll, write_streamed};
+use crate::reply_head::{Ids, head_bytes, write_head};
 use crate::request_log::RequestLog;
 use crate::server::Server;
 use crate::slots::{Phase, Slot};
@@ -34,9 +33,6 @@ use crate::websocket;
 
 /// How often a connection that waits for a request checks for a drain.
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
-
-/// Events to examine between two checks whether the client is still there. Few, since each may take long.
-const BUDGET: u32 = 8;
 
 /// Serves requests until one side closes.
 pub(crate) fn serve(server: &Server, socket: Arc<TcpStream>, slot: &Slot) -> io::Result<()> {
@@ -230,22 +226,6 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
     written
 }
 
-/// What identifies a request, in its answer and in logs.
-struct Ids {
-    request_id: String,
-    trace: Option<(TraceContext, NonZeroU64)>,
-}
-
-impl Ids {
-    fn of(server: &Server, head: &RequestHead<'_>) -> Self {
-        let span = NonZeroU64::new(server.random()).unwrap_or(NonZeroU64::MIN);
-        Self {
-            request_id: Api::request_id(head, server.random()),
-            trace: TraceContext::of(head).map(|trace| (trace, span)),
-        }
-    }
-}
-
 /// When a request's head had arrived.
 struct Begun {
     instant: Instant,
@@ -414,147 +394,4 @@ fn begin_read(server: &Server, stream: &mut Stream, read: Read) -> Result<Answer
             Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done) => return Err(refused(Refusal::Internal)),
         }
     }
-}
-
-/// Goes on with a read, and tells it how long that took.
-fn poll(server: &Server, run: &mut ReadRun) -> Result<Poll<ReadStep>, ReadError> {
-    let begun = Instant::now();
-    let step = run.poll(&server.committer.reader(), moment(), BUDGET);
-    run.spend(begun.elapsed());
-    if let Ok(Poll::Ready(ReadStep::Stopped(refusal))) = &step {
-        server.metrics.query_stopped(if *refusal == Refusal::QueryBytes { "bytes" } else { "time" });
-    }
-    step
-}
-
-/// Writes an answer of unknown length: in chunks, or to HTTP/1.0 up to the end of the connection.
-fn write_streamed(
-    server: &Server,
-    stream: &mut Stream,
-    reply: &Reply,
-    (mut run, mut memory, sent): (ReadRun, AnswerMemory, &mut u64),
-    ids: &Ids,
-    head: &ReceivedHead,
-    keep: bool,
-) -> io::Result<bool> {
-    let chunked = !head.http_10;
-    let keep = keep && chunked;
-    let mut bytes = head_bytes(reply, ids, head.http_10, keep);
-    bytes.extend_from_slice(if chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
-    // If the answer ends early, even by the end of the process, it must not look complete.
-    stream.set_reset_on_close(true)?;
-    stream.write(&bytes)?;
-    let next = if chunked { Next::ChunkSize } else { Next::Content };
-    let mut presence = Presence::new();
-    loop {
-        match poll(server, &mut run).map_err(io::Error::other)? {
-            Poll::Pending => presence.look(stream, next)?,
-            Poll::Ready(ReadStep::Chunk(chunk)) if chunked => {
-                presence = Presence::new();
-                let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
-                framed.extend_from_slice(&chunk);
-                framed.extend_from_slice(b"\r\n");
-                write_piece(stream, &framed, &mut run, &mut memory)?;
-                *sent += chunk.len() as u64;
-            }
-            Poll::Ready(ReadStep::Chunk(chunk)) => {
-                write_piece(stream, &chunk, &mut run, &mut memory)?;
-                *sent += chunk.len() as u64;
-            }
-            Poll::Ready(ReadStep::Done) => {
-                if chunked {
-                    stream.write(b"0\r\n\r\n")?;
-                }
-                stream.set_reset_on_close(false)?;
-                return Ok(keep);
-            }
-            Poll::Ready(ReadStep::Stopped(_)) => return Err(io::Error::other("the query exceeds a limit")),
-            Poll::Ready(ReadStep::Whole(_) | ReadStep::Start(_)) => {
-                return Err(io::Error::other("the core started one answer twice"));
-            }
-        }
-    }
-}
-
-/// Writes a live stream: in chunks, or to HTTP/1.0 up to the end of the connection. The connection is not used again.
-fn write_live(
-    server: &Server,
-    stream: &mut Stream,
-    reply: &Reply,
-    (open, sent): (Open<'_>, &mut u64),
-    ids: &Ids,
-    head: &ReceivedHead,
-) -> io::Result<()> {
-    let chunked = !head.http_10;
-    let mut bytes = head_bytes(reply, ids, head.http_10, false);
-    bytes.extend_from_slice(if chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
-    stream.set_reset_on_close(true)?;
-    stream.write(&bytes)?;
-    let next = if chunked { Next::ChunkSize } else { Next::Content };
-    live::serve(server, stream, open, next, |stream, piece| {
-        *sent += piece.len() as u64;
-        if !chunked {
-            return stream.write(piece);
-        }
-        let mut framed = format!("{:x}\r\n", piece.len()).into_bytes();
-        framed.extend_from_slice(piece);
-        framed.extend_from_slice(b"\r\n");
-        stream.write(&framed)
-    })?;
-    if chunked {
-        stream.write(b"0\r\n\r\n")?;
-    }
-    stream.set_reset_on_close(false)
-}
-
-/// Writes a piece of an answer. If it does not fit into the socket's buffer, the read is suspended first, so that it
-/// holds no memory while it waits for the client.
-fn write_piece(stream: &mut Stream, piece: &[u8], run: &mut ReadRun, memory: &mut AnswerMemory) -> io::Result<()> {
-    let rest = stream.write_at_once(piece)?;
-    if !rest.is_empty() {
-        drop(run.suspend());
-    }
-    memory.set(run.held_bytes() + rest.len());
-    stream.write(rest)
-}
-
-/// Writes the head of an answer of known length.
-fn write_head(
-    stream: &mut Stream,
-    reply: &Reply,
-    ids: &Ids,
-    http_10: bool,
-    keep: bool,
-    is_head: bool,
-) -> io::Result<()> {
-    let mut bytes = head_bytes(reply, ids, http_10, keep);
-    // The core sets the length for HEAD if it knows it; 0 would be wrong, and 204 and 304 have no body at all.
-    if !is_head && !matches!(reply.status, 204 | 304) {
-        bytes.extend_from_slice(format!("content-length: {}\r\n", reply.body.len()).as_bytes());
-    }
-    bytes.extend_from_slice(b"\r\n");
-    stream.write(&bytes)
-}
-
-/// The status line and header fields, without the empty line.
-fn head_bytes(reply: &Reply, ids: &Ids, http_10: bool, keep: bool) -> Vec<u8> {
-    let version = if http_10 { "1.0" } else { "1.1" };
-    let mut head = format!(
-        "HTTP/{version} {} \r\nx-request-id: {}\r\ndate: {}\r\n",
-        reply.status,
-        ids.request_id,
-        HttpDate::from(SystemTime::now())
-    );
-    if let Some((trace, span)) = &ids.trace {
-        head.push_str(&format!("traceparent: {}\r\n", trace.answer(*span)));
-    }
-    match (http_10, keep) {
-        (true, true) => head.push_str("connection: keep-alive\r\n"),
-        (_, false) => head.push_str("connection: close\r\n"),
-        (false, true) => {}
-    }
-    for (name, value) in &reply.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.into_bytes()
 }

@@ -5,14 +5,16 @@ use std::sync::PoisonError;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use argus_core::api::{Notice, SSE_HEARTBEAT, SSE_OPENING, Transport, write_sse_messages, write_sse_notice};
+use argus_core::api::{Notice, Reply, SSE_HEARTBEAT, SSE_OPENING, Transport, write_sse_messages, write_sse_notice};
 use argus_core::auth::Key;
 use argus_core::query::Filter;
 use argus_core::subscribe::{Found, Live, Message, Subscription};
 
 use crate::clock::moment;
+use crate::head::ReceivedHead;
 use crate::hub::Streams;
 use crate::presence::{Next, Presence};
+use crate::reply_head::{Ids, head_bytes};
 use crate::server::Server;
 use crate::stream::Stream;
 
@@ -43,8 +45,39 @@ impl Drop for Open<'_> {
     }
 }
 
+/// Writes a live stream: in chunks, or to HTTP/1.0 up to the end of the connection. The connection is not used again.
+pub(crate) fn write_live(
+    server: &Server,
+    stream: &mut Stream,
+    reply: &Reply,
+    (open, sent): (Open<'_>, &mut u64),
+    ids: &Ids,
+    head: &ReceivedHead,
+) -> io::Result<()> {
+    let chunked = !head.http_10;
+    let mut bytes = head_bytes(reply, ids, head.http_10, false);
+    bytes.extend_from_slice(if chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
+    stream.set_reset_on_close(true)?;
+    stream.write(&bytes)?;
+    let next = if chunked { Next::ChunkSize } else { Next::Content };
+    serve(server, stream, open, next, |stream, piece| {
+        *sent += piece.len() as u64;
+        if !chunked {
+            return stream.write(piece);
+        }
+        let mut framed = format!("{:x}\r\n", piece.len()).into_bytes();
+        framed.extend_from_slice(piece);
+        framed.extend_from_slice(b"\r\n");
+        stream.write(&framed)
+    })?;
+    if chunked {
+        stream.write(b"0\r\n\r\n")?;
+    }
+    stream.set_reset_on_close(false)
+}
+
 /// Writes the events of a stream until the client leaves or the stream ends. `write` frames a piece of the body.
-pub(crate) fn serve(
+fn serve(
     server: &Server,
     stream: &mut Stream,
     mut open: Open<'_>,

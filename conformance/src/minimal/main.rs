@@ -20,6 +20,8 @@ mod log;
 mod metrics;
 mod new_key;
 mod presence;
+mod reads;
+mod reply_head;
 mod request_log;
 mod server;
 mod settings;
