@@ -15,7 +15,7 @@ use super::fields::values;
 use super::finish::Finish;
 use super::guard::{CheckedHead, Method};
 use super::problem_reply::ProblemReply;
-use super::rate_limit_fields::{RateLimitFields, seconds};
+use super::rate_limit_fields::{Payer, RateLimitFields, seconds};
 use super::redaction::KEY_PARAMETER;
 use super::{Cors, Draft, ProblemKind, Proxies, Reply, RequestHead, Route};
 use crate::auth::{Access, Keys, Scope};
@@ -68,13 +68,6 @@ pub struct Caller {
 struct Counted {
     by_address: Option<Verdict>,
     by_key: Option<Verdict>,
-}
-
-/// Whose limit it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Payer {
-    Address,
-    Key,
 }
 
 /// What a request needs.
@@ -136,9 +129,9 @@ impl Caller {
     fn add_standings(&self, reply: &mut Reply) {
         let Some(counted) = &self.counted else { return };
         let mut fields = RateLimitFields::default();
-        for (name, verdict) in [("default", counted.by_address), ("key", counted.by_key)] {
-            if let Some(verdict) = &verdict {
-                fields.push(name, verdict);
+        for (payer, verdict) in [(Payer::Address, &counted.by_address), (Payer::Key, &counted.by_key)] {
+            if let Some(verdict) = verdict {
+                fields.push(payer, verdict);
             }
         }
         fields.add_to(&mut reply.headers);

@@ -14,6 +14,15 @@ const FIELD_BYTES_USUAL: usize = 192;
 /// The largest Integer of structured fields (RFC 9651, section 3.3.1).
 const INTEGER_MAX: u64 = 999_999_999_999_999;
 
+/// Whose limit it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Payer {
+    /// All clients with one address.
+    Address,
+    /// All with one key.
+    Key,
+}
+
 /// The two fields, as lists with one item for each quota. ASCII.
 #[derive(Debug)]
 pub(super) struct RateLimitFields {
@@ -29,9 +38,9 @@ impl Default for RateLimitFields {
 }
 
 impl RateLimitFields {
-    /// Adds the quotas of one client under this name. `q` is the burst and `w` the seconds in which it is granted anew,
-    /// so that `r`, what is left, is never more than `q`. `t` is the time until all of it can be used.
-    pub(super) fn push(&mut self, name: &str, verdict: &Verdict) {
+    /// Adds the quotas of one payer. `q` is the burst and `w` the seconds in which it is granted anew, so that `r`, what
+    /// is left, is never more than `q`. `t` is the time until all of it can be used.
+    pub(super) fn push(&mut self, payer: Payer, verdict: &Verdict) {
         let Self { policies, standings } = self;
         for (unit, standing) in [(Unit::Requests, verdict.requests), (Unit::Bytes, verdict.bytes)] {
             let Some(standing) = standing else { continue };
@@ -40,13 +49,19 @@ impl RateLimitFields {
                 policies.extend_from_slice(b", ");
                 standings.extend_from_slice(b", ");
             }
-            let (name_suffix, parameter) = match unit {
-                Unit::Requests => ("", ""),
-                Unit::Bytes => ("-bytes", ";qu=\"content-bytes\""),
+            // Whole texts, because every answer to a limited client has these fields.
+            let (policy, left): (&[u8], &[u8]) = match (payer, unit) {
+                (Payer::Address, Unit::Requests) => (b"\"default\";q=", b"\"default\";r="),
+                (Payer::Address, Unit::Bytes) => (b"\"default-bytes\";q=", b"\"default-bytes\";r="),
+                (Payer::Key, Unit::Requests) => (b"\"key\";q=", b"\"key\";r="),
+                (Payer::Key, Unit::Bytes) => (b"\"key-bytes\";q=", b"\"key-bytes\";r="),
             };
-            write_item(policies, [name, name_suffix], ["q", "w"], [quota.burst().get(), quota.window_seconds()]);
-            policies.extend_from_slice(parameter.as_bytes());
-            write_item(standings, [name, name_suffix], ["r", "t"], [standing.left(), seconds(standing.full_in())]);
+            write_item(policies, policy, quota.burst().get(), *b";w=", quota.window_seconds());
+            match unit {
+                Unit::Requests => {}
+                Unit::Bytes => policies.extend_from_slice(b";qu=\"content-bytes\""),
+            }
+            write_item(standings, left, standing.left(), *b";t=", seconds(standing.full_in()));
         }
     }
 
@@ -61,18 +76,12 @@ impl RateLimitFields {
     }
 }
 
-/// Appends an item with two parameters: `"name";q=100;w=1`. By hand, because every answer to a limited client has such
-/// fields.
-fn write_item(out: &mut Vec<u8>, name: [&str; 2], parameters: [&str; 2], numbers: [u64; 2]) {
-    out.push(b'"');
-    name.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
-    out.push(b'"');
-    for (parameter, number) in parameters.iter().zip(numbers) {
-        out.push(b';');
-        out.extend_from_slice(parameter.as_bytes());
-        out.push(b'=');
-        json::write_u64(number.min(INTEGER_MAX), out);
-    }
+/// Appends an item with two parameters: `"name";q=100;w=1`.
+fn write_item(out: &mut Vec<u8>, before: &[u8], first: u64, between: [u8; 3], second: u64) {
+    out.extend_from_slice(before);
+    json::write_u64(first.min(INTEGER_MAX), out);
+    out.extend_from_slice(&between);
+    json::write_u64(second.min(INTEGER_MAX), out);
 }
 
 /// Whole seconds, rounded up.
@@ -96,7 +105,7 @@ mod tests {
         let mut meter = Meter::default();
         meter.charge(&quotas, bytes, Duration::ZERO);
         let mut fields = RateLimitFields::default();
-        fields.push("default", &meter.admit(&quotas, true, Duration::ZERO));
+        fields.push(Payer::Address, &meter.admit(&quotas, true, Duration::ZERO));
         let mut headers = Vec::new();
         fields.add_to(&mut headers);
         headers
@@ -121,7 +130,7 @@ mod tests {
     #[test]
     fn without_quotas_there_are_no_fields() {
         let mut fields = RateLimitFields::default();
-        fields.push("default", &Verdict::default());
+        fields.push(Payer::Address, &Verdict::default());
         let mut headers = Vec::new();
         fields.add_to(&mut headers);
         assert_eq!(headers, []);

@@ -45,8 +45,8 @@ impl Reply {
 
     /// A reply without content.
     pub(super) fn empty(route: Route, status: u16) -> Self {
-        // Most replies add a few header fields.
-        let mut headers = Vec::with_capacity(6);
+        // Most replies add a few header fields, those to limited clients some more.
+        let mut headers = Vec::with_capacity(10);
         headers.push(("cache-control", "no-store".into()));
         Self {
             route,

@@ -1,6 +1,6 @@
 //! Single events with a key and within rate limits, beside a server where everything is open.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use anyhow::{Context, Result, ensure};
 
@@ -22,6 +22,7 @@ pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> 
     let folder = subject.folder()?;
     let (key, file) = (new_key(subject)?, folder.path().join("keys.toml"));
     fs::write(&file, format!("{}rate = \"10000000/s\"\nrate_bytes = \"100GiB/s\"\n", key.entry))
+        .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0o600)))
         .with_context(|| format!("cannot write {}", file.display()))?;
     let mut arguments = vec!["--keys", file.to_str().context("the folder's name is not UTF-8")?];
     arguments.extend(LIMITS);
