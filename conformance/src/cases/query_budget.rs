@@ -33,7 +33,7 @@ fn expect_stopped(server: &Server, query: &str, status: u16, kind: &str) -> Outc
     let mut connection = server.connect()?;
     let request = Request::get(&format!("/events?{query}")).header("connection", "close");
     connection.write(&request.to_bytes(&server.host()))?;
-    let head = connection.read_head("GET")?;
+    let Some(head) = connection.read_head_unless_broken("GET")? else { return Ok(()) };
     if head.status == 200 {
         let (_, end) = connection.read_until_end()?;
         check_eq!(end, End::Reset, "the end of an answer to {query} that exceeds a limit");

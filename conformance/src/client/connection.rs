@@ -203,18 +203,41 @@ impl Connection {
     ///
     /// [`Failure`] if the connection ends before, or the bytes are not HTTP.
     pub fn read_head(&mut self, method: &str) -> Result<Head, Failure> {
+        self.try_read_head(method)?.map_err(|_| self.no_response())
+    }
+
+    /// As [`read_head`](Self::read_head); `None` if the connection ends before, by a reset or without a single byte.
+    /// The head of an answer that breaks off at once may not arrive, and nobody takes that for an answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the connection is closed within the head, or the bytes are not HTTP.
+    pub fn read_head_unless_broken(&mut self, method: &str) -> Result<Option<Head>, Failure> {
+        match self.try_read_head(method)? {
+            Ok(head) => Ok(Some(head)),
+            Err(End::Close) if !self.unread.is_empty() => Err(self.no_response()),
+            Err(End::Reset | End::Close) => Ok(None),
+        }
+    }
+
+    /// Reads the next head, or to the end of the connection.
+    fn try_read_head(&mut self, method: &str) -> Result<Result<Head, End>, Failure> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some((head, length)) = Head::parse(&self.unread, method)? {
                 let bytes: Vec<u8> = self.unread.drain(..length).collect();
                 self.transcript.note('<', &bytes);
-                return Ok(head);
+                return Ok(Ok(head));
             }
-            if let Received::Closed(_) = self.receive(deadline)? {
-                let rest = self.unread.escape_ascii().to_string();
-                return Err(Failure::unmet(format!("a response, but the connection was closed after {rest:?}")));
+            if let Received::Closed(end) = self.receive(deadline)? {
+                return Ok(Err(end));
             }
         }
+    }
+
+    fn no_response(&self) -> Failure {
+        let rest = self.unread.escape_ascii().to_string();
+        Failure::unmet(format!("a response, but the connection was closed after {rest:?}"))
     }
 
     /// Reads the body that belongs to `head`.

@@ -38,8 +38,8 @@ impl Default for RateLimitFields {
 }
 
 impl RateLimitFields {
-    /// Adds the quotas of one payer. `q` is the burst and `w` the seconds in which it is granted anew, so that `r`, what
-    /// is left, is never more than `q`. `t` is the time until all of it can be used.
+    /// Adds the quotas of one payer. `q` is the burst and `w` the seconds in which it is granted anew. So `r`, what is
+    /// left, is never more than `q`. `t` is the time until all of it can be used.
     pub(super) fn push(&mut self, payer: Payer, verdict: &Verdict) {
         let Self { policies, standings } = self;
         for (unit, standing) in [(Unit::Requests, verdict.requests), (Unit::Bytes, verdict.bytes)] {
