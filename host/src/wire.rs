@@ -228,6 +228,11 @@ impl<R: Runtime> Wire<R> {
                 lock(socket).reset_on_close(true);
                 return outcome;
             }
+            // The body of the answer broke off, perhaps before hyper had written any of it.
+            Err(RunError::Failed(error)) if error.is_user() => {
+                lock(socket).reset_on_close(true);
+                return outcome;
+            }
             Ok(())
             | Err(
                 RunError::Closed(

@@ -28,12 +28,12 @@ fn fill(server: &Server) -> Outcome {
     server.submit_lines((0..EVENTS).map(line).collect::<String>())?.expect(201)
 }
 
-/// Whether the answer to a query without a limit is this refusal, or breaks off after it has begun.
+/// Whether the answer to a query without a limit is this refusal, or breaks off with a reset.
 fn expect_stopped(server: &Server, query: &str, status: u16, kind: &str) -> Outcome {
     let mut connection = server.connect()?;
     let request = Request::get(&format!("/events?{query}")).header("connection", "close");
     connection.write(&request.to_bytes(&server.host()))?;
-    let Some(head) = connection.read_head_unless_broken("GET")? else { return Ok(()) };
+    let Some(head) = connection.read_head_unless_reset("GET")? else { return Ok(()) };
     if head.status == 200 {
         let (_, end) = connection.read_until_end()?;
         check_eq!(end, End::Reset, "the end of an answer to {query} that exceeds a limit");

@@ -206,17 +206,17 @@ impl Connection {
         self.try_read_head(method)?.map_err(|_| self.no_response())
     }
 
-    /// As [`read_head`](Self::read_head); `None` if the connection ends before, by a reset or without a single byte.
-    /// The head of an answer that breaks off at once may not arrive, and nobody takes that for an answer.
+    /// As [`read_head`](Self::read_head); `None` if the connection is reset before: an answer may break off before its
+    /// head was sent.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if the connection is closed within the head, or the bytes are not HTTP.
-    pub fn read_head_unless_broken(&mut self, method: &str) -> Result<Option<Head>, Failure> {
+    /// [`Failure`] if the connection is closed without a reset, or the bytes are not HTTP.
+    pub fn read_head_unless_reset(&mut self, method: &str) -> Result<Option<Head>, Failure> {
         match self.try_read_head(method)? {
             Ok(head) => Ok(Some(head)),
-            Err(End::Close) if !self.unread.is_empty() => Err(self.no_response()),
-            Err(End::Reset | End::Close) => Ok(None),
+            Err(End::Reset) => Ok(None),
+            Err(End::Close) => Err(self.no_response()),
         }
     }
 
