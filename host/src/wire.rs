@@ -1,5 +1,6 @@
 //! HTTP/1.1 over any byte stream: one connection from start to end, driven by hyper under our limits and timeouts.
 
+mod close_watch;
 mod handshake;
 
 use std::convert::Infallible;
@@ -20,10 +21,12 @@ use hyper::rt::Write as _;
 use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
 
+use close_watch::CloseWatch;
+
 use crate::connection::{CloseReason, Connection, HeadError};
 use crate::eviction::Registration;
 use crate::exchange::Exchange;
-use crate::lifecycle::{ConnectionPermit, DrainWatch, Lifecycle};
+use crate::lifecycle::{ConnectionPermit, DrainWatch};
 use crate::memory::LARGE_CONNECTIONS;
 use crate::metrics::Incident;
 use crate::node::Node;
@@ -110,59 +113,17 @@ impl<R: Runtime> Wire<R> {
                 }
             }
         });
-        let shell = &self.node.settings.shell;
-        let mut http = http1::Builder::new();
-        if !shell.has_few_fields() {
-            http.max_headers(shell.max_head_fields.get());
-        }
-        let http = http
-            // A client that has sent everything and closed its half still gets its answer.
-            .half_close(true)
-            // The connection's state has all timeouts, in a single timer.
-            .header_read_timeout(None)
-            .max_header_size(shell.max_head_bytes)
-            // Limits the input that was read and not processed yet; hyper's default is several times as much.
-            // It also limits the output that waits for the client, as of a live stream.
-            .max_buf_size(if is_large { shell.input_bytes() } else { SMALL_BUFFER_BYTES_MAX })
-            .serve_connection(io, service);
+        let http = self.protocol(is_large).serve_connection(io, service);
         let registration = permit.register(&connection);
-        let outcome = self.clone().run(&socket, http, &session, Arc::clone(&connection), registration).await;
-        let state = connection.state();
-        match (state.head_error(), outcome) {
-            (Some(HeadError::Late), _) => self.incident(Incident::HeadTimeout, peer, "a head did not arrive in time"),
-            (Some(HeadError::TooLarge | HeadError::Malformed), _) => {
-                self.incident(Incident::Malformed, peer, "the head is not one of HTTP/1.1");
-            }
-            (None, Err(RunError::Closed(CloseReason::WriteStalled))) => {
-                self.incident(Incident::WriteTimeout, peer, "the client took nothing of its answer");
-            }
-            (None, Err(RunError::Closed(CloseReason::Evicted))) => {
-                self.incident(Incident::IdleClosed, peer, "it was idle, and another connection needed the room");
-            }
-            (None, Err(RunError::Closed(CloseReason::ClientGone))) => {
-                self.incident(Incident::Broken, peer, "the client left before its answer was complete");
-            }
-            (None, Err(RunError::Closed(CloseReason::Idle))) => {
-                self.incident(Incident::IdleTimeout, peer, "no request came in time");
-            }
-            (None, Err(RunError::Closed(CloseReason::SlowHead))) => {
-                self.incident(Incident::HeadTimeout, peer, "the TLS handshake took too long");
-            }
-            (None, Err(RunError::Handshake(error))) => tracing::debug!(%peer, "a TLS handshake failed: {error}"),
-            (None, Err(RunError::Failed(error))) if state.in_request() => self.incident(Incident::Broken, peer, &error),
-            (None, Err(RunError::WebSocket(ended))) => tracing::debug!(%peer, "a WebSocket ended: {ended}"),
-            (None, _) if state.is_body_broken() => self.incident(Incident::Broken, peer, "a body ended early"),
-            // Nothing to report: neither side left anything unfinished.
-            (None, Ok(()) | Err(RunError::Failed(_) | RunError::Closed(CloseReason::Lingered))) => {}
-        }
-        drop(state);
+        let outcome = self.run(&socket, http, &session, Arc::clone(&connection), registration).await;
+        self.report(peer, &connection, outcome);
         // In this order: the permit counts the socket until it is closed.
         drop(socket);
         drop(permit);
     }
 
     async fn run<I, F, S, B>(
-        self,
+        &self,
         socket: &Mutex<Secured<I>>,
         mut http: http1::Connection<WireIo<'_, Secured<I>, F>, S>,
         session: &Session<R>,
@@ -259,60 +220,59 @@ impl<R: Runtime> Wire<R> {
         outcome
     }
 
+    /// HTTP/1.1 under our limits.
+    fn protocol(&self, is_large: bool) -> http1::Builder {
+        let shell = &self.node.settings.shell;
+        let mut http = http1::Builder::new();
+        if !shell.has_few_fields() {
+            http.max_headers(shell.max_head_fields.get());
+        }
+        // A client that has sent everything and closed its half still gets its answer.
+        http.half_close(true)
+            // The connection's state has all timeouts, in a single timer.
+            .header_read_timeout(None)
+            .max_header_size(shell.max_head_bytes)
+            // Limits the input that was read and not processed yet; hyper's default is several times as much.
+            // It also limits the output that waits for the client, as of a live stream.
+            .max_buf_size(if is_large { shell.input_bytes() } else { SMALL_BUFFER_BYTES_MAX });
+        http
+    }
+
+    /// Logs and counts how a connection ended, if either side left something unfinished.
+    fn report(&self, peer: SocketAddr, connection: &Connection, outcome: Result<(), RunError>) {
+        let state = connection.state();
+        match (state.head_error(), outcome) {
+            (Some(HeadError::Late), _) => self.incident(Incident::HeadTimeout, peer, "a head did not arrive in time"),
+            (Some(HeadError::TooLarge | HeadError::Malformed), _) => {
+                self.incident(Incident::Malformed, peer, "the head is not one of HTTP/1.1");
+            }
+            (None, Err(RunError::Closed(CloseReason::WriteStalled))) => {
+                self.incident(Incident::WriteTimeout, peer, "the client took nothing of its answer");
+            }
+            (None, Err(RunError::Closed(CloseReason::Evicted))) => {
+                self.incident(Incident::IdleClosed, peer, "it was idle, and another connection needed the room");
+            }
+            (None, Err(RunError::Closed(CloseReason::ClientGone))) => {
+                self.incident(Incident::Broken, peer, "the client left before its answer was complete");
+            }
+            (None, Err(RunError::Closed(CloseReason::Idle))) => {
+                self.incident(Incident::IdleTimeout, peer, "no request came in time");
+            }
+            (None, Err(RunError::Closed(CloseReason::SlowHead))) => {
+                self.incident(Incident::HeadTimeout, peer, "the TLS handshake took too long");
+            }
+            (None, Err(RunError::Handshake(error))) => tracing::debug!(%peer, "a TLS handshake failed: {error}"),
+            (None, Err(RunError::Failed(error))) if state.in_request() => self.incident(Incident::Broken, peer, &error),
+            (None, Err(RunError::WebSocket(ended))) => tracing::debug!(%peer, "a WebSocket ended: {ended}"),
+            (None, _) if state.is_body_broken() => self.incident(Incident::Broken, peer, "a body ended early"),
+            // Nothing to report: neither side left anything unfinished.
+            (None, Ok(()) | Err(RunError::Failed(_) | RunError::Closed(CloseReason::Lingered))) => {}
+        }
+    }
+
     fn incident(&self, incident: Incident, peer: SocketAddr, reason: impl std::fmt::Display) {
         self.node.metrics.connection_incident(incident);
         tracing::debug!(%peer, kind = incident.as_str(), "connection ended: {reason}");
-    }
-}
-
-/// Ends a connection at its deadlines, or when the server drains.
-struct CloseWatch<'a, R, I> {
-    timer: Timer<R>,
-    connection: &'a Connection,
-    socket: &'a Mutex<I>,
-    registration: Registration,
-    lifecycle: &'a Lifecycle,
-    drain: DrainWatch,
-}
-
-impl<R: Runtime, I: Socket> CloseWatch<'_, R, I> {
-    /// Whether the server drains. If so, tells the connection's state.
-    fn drain_begins(&mut self, cx: &mut Context<'_>) -> bool {
-        let begins = self.drain.has_begun(cx);
-        if begins {
-            self.connection.state().drain_begins(self.connection.now());
-        }
-        begins
-    }
-
-    /// Ready when the connection has to be closed at a deadline, or to make room for another one. Call it after the
-    /// connection's input was processed.
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        loop {
-            self.registration.check(cx, self.lifecycle.room());
-            let Some((deadline, reason)) = self.connection.state().deadline() else { return Poll::Pending };
-            ready!(self.timer.poll_deadline(cx, deadline));
-            let (mut socket, now) = (lock(self.socket), self.connection.now());
-            let mut state = self.connection.state();
-            match reason {
-                CloseReason::WriteStalled => state.check_stall(now, socket.acknowledged()),
-                CloseReason::Evicted => state.check_input(socket.has_input()),
-                CloseReason::ClientGone => {
-                    if let Some(byte) = state.check_client(now, socket.tcp_state()) {
-                        match Pin::new(&mut *socket).poll_write(cx, &[byte]) {
-                            Poll::Ready(Ok(1..)) => state.probe_sent(now),
-                            Poll::Ready(Err(_)) => return Poll::Ready(reason),
-                            Poll::Ready(Ok(0)) | Poll::Pending => {}
-                        }
-                    }
-                }
-                CloseReason::Idle | CloseReason::SlowHead | CloseReason::Lingered => {}
-            }
-            // The client may have made progress since. The connection is closed only if the deadline is the same.
-            if state.deadline() == Some((deadline, reason)) {
-                return Poll::Ready(reason);
-            }
-        }
     }
 }
 

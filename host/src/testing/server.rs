@@ -7,8 +7,10 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::Response;
+use http_body::Body;
 
 use super::stream::{Client, End, connection};
 use super::{ManualRuntime, ManualTime};
@@ -23,13 +25,13 @@ use crate::gate::Gate;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::node::Node;
-use crate::reply_body::ReplyBody;
 use crate::request_log::RequestLog;
 use crate::settings::Settings;
 use crate::stream_hub::StreamHub;
 use crate::tls::Tls;
 use crate::warnings::Warnings;
 use crate::wire::Wire;
+use crate::wire_body::BoxError;
 
 /// How long a test waits for another thread before it fails. A test that passes never waits that long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -145,10 +147,12 @@ impl Server {
     }
 
     /// Connects a client whose requests are answered by `route` instead of a framework.
-    pub(crate) fn connect_through<F, A>(&self, room: usize, route: F) -> Connected
+    pub(crate) fn connect_through<F, A, B>(&self, room: usize, route: F) -> Connected
     where
         F: Fn(Exchange<ManualRuntime>) -> A + Send + Sync + 'static,
-        A: Future<Output = Response<ReplyBody>> + Send + 'static,
+        A: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
     {
         let (stream, client) = connection(room);
         let permit = self.node.lifecycle.permit().now_or_never().expect("there is room for a connection");

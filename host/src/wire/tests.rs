@@ -2,9 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use http::Response;
+use http_body::Frame;
+use http_body_util::StreamBody;
 
 use crate::lifecycle::Drained;
 use crate::reply_body::ReplyBody;
@@ -117,7 +124,8 @@ fn a_malformed_head_is_refused_with_the_reason() {
 fn targets_without_a_path_do_not_reach_the_framework() {
     let server = Server::start("");
     for request in ["CONNECT host:443 HTTP/1.1\r\nhost: host:443\r\n\r\n", "OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n"] {
-        let mut connected = server.connect_through(ROOM, |_| async { panic!("the framework must not see this") });
+        let mut connected =
+            server.connect_through::<_, _, ReplyBody>(ROOM, |_| async { panic!("the framework must not see this") });
         connected.send(request.as_bytes());
         let answer = connected.received();
         assert!(answer.starts_with("HTTP/1.1 40"), "{answer}");
@@ -201,6 +209,42 @@ fn a_client_that_takes_nothing_is_cut_off() {
     server.time.advance(SECOND);
     connected.expect_end(End::Reset);
     expect_metric(&server, "argus_connection_incidents_total{kind=\"write_timeout\"} 1");
+}
+
+#[test]
+fn an_answer_that_breaks_off_ends_in_a_reset() {
+    let server = Server::start("");
+    // At once, so that not even the head was sent, or after a part of the body.
+    for (sent, received) in [(None, ""), (Some("[1,"), "\r\n3\r\n[1,\r\n")] {
+        let mut connected = server.connect_through(ROOM, move |_| async move {
+            let chunk = stream::iter(sent.map(|chunk| Ok(Frame::data(Bytes::from(chunk)))));
+            let broken = stream::once(async move {
+                if sent.is_some() {
+                    pause().await;
+                }
+                Err(io::Error::other("as told"))
+            });
+            Response::new(StreamBody::new(chunk.chain(broken).boxed()))
+        });
+        connected.send(EVENTS.as_bytes());
+        let answer = connected.expect_end(End::Reset);
+        assert!(answer.ends_with(received) && answer.is_empty() == received.is_empty(), "{answer:?}");
+    }
+    expect_metric(&server, "argus_connection_incidents_total{kind=\"broken\"} 2");
+}
+
+/// Lets the connection send what it has.
+async fn pause() {
+    let mut is_over = false;
+    poll_fn(|cx| {
+        if is_over {
+            return Poll::Ready(());
+        }
+        is_over = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 #[test]
