@@ -37,11 +37,6 @@ fn first_key(target: &str) -> Option<usize> {
     })
 }
 
-/// What an error shows in place of an undecoded parameter, if that is a key.
-pub(super) fn redacted_key(raw: &str) -> Option<&'static str> {
-    is_key(raw.as_bytes()).then_some(REDACTED)
-}
-
 /// Whether an undecoded parameter is, or was meant to be, a key.
 fn is_key(raw: &[u8]) -> bool {
     let mut rest = raw;

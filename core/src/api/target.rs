@@ -7,7 +7,7 @@ use core::fmt;
 
 use thiserror::Error;
 
-use super::redaction::redacted_key;
+use super::redaction::redacted;
 use super::text::Excerpt;
 use crate::hex;
 
@@ -44,6 +44,18 @@ pub(super) enum TargetError {
     Utf8 { part: &'static str, text: String },
 }
 
+impl TargetError {
+    /// Quotes the whole target without its keys, if it has one: a part of the target may be a part of a key.
+    fn without_key(self, target: &str) -> Self {
+        let Cow::Owned(shown) = redacted(target) else { return self };
+        match self {
+            Self::Percent { part, .. } => Self::Percent { part, text: shown },
+            Self::Utf8 { part, .. } => Self::Utf8 { part, text: shown },
+            Self::Form | Self::Authority | Self::Character { .. } => self,
+        }
+    }
+}
+
 impl fmt::Debug for Target<'_> {
     /// Without the query, which may have a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,7 +64,12 @@ impl fmt::Debug for Target<'_> {
 }
 
 impl<'a> Target<'a> {
+    /// Parses a target. An error does not quote a key, wherever in the target it is.
     pub(super) fn parse(target: &'a str) -> Result<Self, TargetError> {
+        Self::parse_parts(target).map_err(|error| error.without_key(target))
+    }
+
+    fn parse_parts(target: &'a str) -> Result<Self, TargetError> {
         if let Some(at) = target.bytes().position(|byte| !is_allowed(byte)) {
             return Err(TargetError::Character { at });
         }
@@ -112,15 +129,10 @@ fn origin_form(target: &str) -> Result<&str, TargetError> {
     Ok(origin)
 }
 
-/// Decodes a parameter. One without `=` has an empty value. An error does not quote a key.
+/// Decodes a parameter. One without `=` has an empty value.
 fn param(raw: &str) -> Result<Param<'_>, TargetError> {
     let (name, value) = raw.split_once('=').unwrap_or((raw, ""));
-    let decoded = decode_form(name).and_then(|name| Ok(Param { name, value: decode_form(value)? }));
-    decoded.map_err(|error| match (error, redacted_key(raw)) {
-        (TargetError::Percent { part, .. }, Some(shown)) => TargetError::Percent { part, text: shown.into() },
-        (TargetError::Utf8 { part, .. }, Some(shown)) => TargetError::Utf8 { part, text: shown.into() },
-        (error, _) => error,
-    })
+    Ok(Param { name: decode_form(name)?, value: decode_form(value)? })
 }
 
 /// Decodes a name or a value of `application/x-www-form-urlencoded`.

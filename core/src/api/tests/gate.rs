@@ -271,6 +271,13 @@ fn nothing_shows_a_key() {
         "/events?key=SECRET&x=1",
         "/events/x?key%3DSECRET",
         "/events/x?key=SECRET",
+        "/events%3Fkey=SECRET%",
+        "/events%3Fkey=SE/SECRET%",
+        "/events/stream?type=a%26key=SECRET%zz",
+        "/events?type=a%26key=SECRET%ff",
+        "/events?a%26key=SECRET%zz",
+        "/events?a%26key%3DSECRET",
+        "/events/x?a%26key%3DSECRET",
     ] {
         let reply = replied(act("GET", target, &[]));
         assert!(reply.status == 400 && !String::from_utf8_lossy(&reply.body).contains("SECRET"), "{target}");
