@@ -19,7 +19,8 @@ pub const SSE_HEARTBEAT: &[u8] = b":\n\n";
 /// Why a stream does not go on as it was, for its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// Events after the last one are not stored any more. The stream goes on with this sequence number or a later one.
+    /// No events between the last one and this sequence number are stored any more. The stream goes on with this
+    /// sequence number or a later one.
     Gap {
         /// That sequence number.
         first_seq: u64,

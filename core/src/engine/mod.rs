@@ -9,6 +9,7 @@ mod check;
 mod clock_doubt;
 mod commit;
 mod dedup;
+mod gaps;
 mod log_end;
 mod maintenance;
 mod manifest;

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::event::Uuid;
 use crate::identity::IdentityKey;
-use crate::repository::{Gap, ReadError};
+use crate::repository::ReadError;
 use crate::segment::{Block, Part, Sealed, Segment, SortKey, id_hash};
 
 /// Sealed segments, then fresh ones: ascending by sequence number, without overlap.
@@ -73,32 +73,6 @@ impl Parts {
     pub(super) fn iter(&self) -> impl Iterator<Item = Part> {
         let sealed = self.sealed.iter().map(|sealed| Part::Sealed(Arc::clone(sealed)));
         sealed.chain(self.fresh.iter().map(|segment| Part::Fresh(Arc::clone(segment))))
-    }
-
-    /// As [`Snapshot::next_gap`](crate::repository::Snapshot::next_gap).
-    pub(super) fn next_gap(&self, after: u64, up_to: u64) -> Result<Option<Gap>, ReadError> {
-        let Some(first) = self.next_seq(after.saturating_add(1), up_to, false)? else { return Ok(None) };
-        let next = self.next_seq(first.saturating_add(1), up_to, true)?;
-        Ok(Some(Gap { first, last: next.map_or(up_to, |next| next - 1) }))
-    }
-
-    /// The first sequence number from `from` to `to` of which there is an event, or of which there is none.
-    fn next_seq(&self, mut from: u64, to: u64, is_stored: bool) -> Result<Option<u64>, ReadError> {
-        for part in self.iter() {
-            let (first, last) = part.seqs();
-            if last < from {
-                continue;
-            }
-            if from < first && !is_stored || to < first {
-                break;
-            }
-            from = from.max(first);
-            if let Some(found) = part.next_seq(from, to.min(last), is_stored)? {
-                return Ok(Some(found));
-            }
-            from = last.saturating_add(1);
-        }
-        Ok((!is_stored && from <= to).then_some(from))
     }
 
     /// For each id and its hash, the sequence number of the event, if there is one. `ids` ascends by hash.

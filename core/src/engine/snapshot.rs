@@ -4,12 +4,13 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::gaps::GapSearch;
 use super::parts::{Located, Parts};
 use super::scan::Run;
 use crate::event::Event;
 use crate::identity::IdentityKey;
 use crate::query::Scan;
-use crate::repository::{Gap, ReadError, ScanRun, Snapshot, Stats};
+use crate::repository::{GapRun, ReadError, ScanRun, Snapshot, Stats};
 use crate::segment::{RowText, Sealed, SealedError, Segment};
 use crate::storage::StorageError;
 
@@ -45,8 +46,8 @@ impl Snapshot for EngineSnapshot {
         self.stats.last_seq
     }
 
-    fn next_gap(&self, after: u64, up_to: u64) -> Result<Option<Gap>, ReadError> {
-        self.parts.next_gap(after, up_to)
+    fn gaps(self: Arc<Self>, after: u64, up_to: u64) -> Box<dyn GapRun> {
+        Box::new(GapSearch::over(&self.parts, after, up_to))
     }
 
     fn get(&self, id: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {

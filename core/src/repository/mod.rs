@@ -4,6 +4,7 @@
 //! own indexes implements them directly. Once a repository is open, hosts use nothing else.
 
 mod error;
+mod gaps;
 mod maintenance;
 mod receipt;
 mod snapshot;
@@ -11,9 +12,10 @@ mod snapshot;
 use alloc::vec::Vec;
 
 pub use error::{CommitError, Failure, ReadError};
+pub use gaps::{Gap, GapRun};
 pub use maintenance::{Maintenance, MaintenanceQueue, MaintenanceTask};
 pub use receipt::{Duplicate, Expired, ExpiryCause, Receipt, Surplus};
-pub use snapshot::{Flow, Gap, Reader, ScanHead, ScanRun, Snapshot, Stats, TakeSnapshot};
+pub use snapshot::{Flow, Reader, ScanHead, ScanRun, Snapshot, Stats, TakeSnapshot};
 
 use crate::batch::Batch;
 use crate::event::Timestamp;

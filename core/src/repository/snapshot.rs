@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::task::Poll;
 
-use super::ReadError;
+use super::{GapRun, ReadError};
 use crate::event::Event;
 use crate::query::{Position, Scan};
 
@@ -45,13 +45,9 @@ pub trait Snapshot: Send + Sync {
     /// continues after this number misses none.
     fn last_seq(&self) -> u64;
 
-    /// The first gap among the sequence numbers after `after` and up to `up_to`, which is not above
-    /// [`last_seq`](Self::last_seq); `None` if all of these events are stored. May wait, the longer the more numbers.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`] if the storage cannot be read.
-    fn next_gap(&self, after: u64, up_to: u64) -> Result<Option<Gap>, ReadError>;
+    /// Starts a search for gaps among the sequence numbers after `after` and up to `up_to`, which is not above
+    /// [`last_seq`](Self::last_seq). It may be dropped at any time. Does not wait.
+    fn gaps(self: Arc<Self>, after: u64, up_to: u64) -> Box<dyn GapRun>;
 
     /// Passes the event with this id to `sink`; returns whether there is one. May wait.
     ///
@@ -66,15 +62,6 @@ pub trait Snapshot: Send + Sync {
     ///
     /// [`ReadError`] if the storage cannot be read.
     fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError>;
-}
-
-/// Consecutive sequence numbers of which there are no events any more: retention has removed them, or they were lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// The first of them.
-    pub first: u64,
-    /// The last of them, among the numbers asked for.
-    pub last: u64,
 }
 
 /// A running scan: a state machine that does a bounded amount of work per call. [`Poll::Pending`] means "call again";

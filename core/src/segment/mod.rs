@@ -33,6 +33,9 @@ use crate::damage::{Affected, Damage};
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
 use crate::identity::IdentityKey;
 
+/// Most sequence numbers that [`Part::stored_seqs`] looks up in a fresh segment.
+const STORED_SEQS_MAX: usize = 1024;
+
 /// A fresh segment: rows with a range of sequence numbers. A row's number is `base` plus its ordinal.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
@@ -58,6 +61,14 @@ pub(crate) enum Part {
     Sealed(Arc<Sealed>),
 }
 
+/// Sequence numbers of stored events, ascending.
+#[derive(Debug)]
+pub(crate) struct StoredSeqs {
+    pub(crate) seqs: Vec<u64>,
+    /// Where to continue: there are no other events before this number, which is beyond all of them.
+    pub(crate) next: u64,
+}
+
 /// Events from this ordinal on were committed at this time, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Epoch {
@@ -74,16 +85,15 @@ impl Part {
         }
     }
 
-    /// The first sequence number from `from` to `to` of which there is an event, or of which there is none. It covers
-    /// both.
+    /// Some of the stored sequence numbers, from `seq` on.
     ///
     /// # Errors
     ///
     /// [`SealedError`] if it cannot be read or is damaged.
-    pub(crate) fn next_seq(&self, from: u64, to: u64, is_stored: bool) -> Result<Option<u64>, SealedError> {
+    pub(crate) fn stored_seqs(&self, seq: u64) -> Result<StoredSeqs, SealedError> {
         match self {
-            Self::Fresh(segment) => Ok(segment.next_seq(from, to, is_stored)),
-            Self::Sealed(sealed) => sealed.next_seq(from, to, is_stored),
+            Self::Fresh(segment) => Ok(segment.stored_seqs(seq)),
+            Self::Sealed(sealed) => sealed.stored_seqs(seq),
         }
     }
 
@@ -149,19 +159,14 @@ impl Segment {
         self.rows.row_of_ordinal(ordinal)
     }
 
-    /// As [`Part::next_seq`].
-    fn next_seq(&self, from: u64, to: u64, is_stored: bool) -> Option<u64> {
+    /// As [`Part::stored_seqs`].
+    fn stored_seqs(&self, seq: u64) -> StoredSeqs {
         let rows = &self.rows;
-        let seq = |index| self.seq(rows.row_by_ordinal(index));
-        let index = partition_point(0..rows.len(), |index| seq(index) < from);
-        let found = if is_stored {
-            (index < rows.len()).then(|| seq(index))
-        } else {
-            // Up to the first number without an event, numbers grow by 1 from row to row.
-            let end = partition_point(index..rows.len(), |other| seq(other) == from + (other - index) as u64);
-            Some(from + (end - index) as u64)
-        };
-        found.filter(|found| *found <= to)
+        let seq_at = |index| self.seq(rows.row_by_ordinal(index));
+        let first = partition_point(0..rows.len(), |index| seq_at(index) < seq);
+        let last = rows.len().min(first + STORED_SEQS_MAX);
+        let next = if last < rows.len() { seq_at(last) } else { self.last_seq() + 1 };
+        StoredSeqs { seqs: (first..last).map(seq_at).collect(), next }
     }
 
     /// When the event of this ordinal was committed, in milliseconds since the Unix epoch.

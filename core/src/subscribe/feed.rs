@@ -1,6 +1,7 @@
 //! Reads what was committed, for the hub.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -16,7 +17,7 @@ use crate::repository::{Flow, ReadError, ScanRun, Snapshot};
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// Reads new events for a [`Hub`](super::Hub). A hub has one feed. It keeps the filters of readers that have left until
-/// the next pass. While there are no live readers, there is none, and a new feed may take its place.
+/// the next pass. Without live readers there are no passes: the host may then replace the feed, which frees them.
 #[derive(Default)]
 pub struct Feed {
     matcher: Matcher,
@@ -82,7 +83,7 @@ impl Feed {
         for (group, filter) in added {
             self.matcher.add(group, filter);
         }
-        if snapshot.next_gap(after, target.min(snapshot.last_seq()))?.is_some() {
+        if has_gap(snapshot, after, target.min(snapshot.last_seq()))? {
             return Ok(Begun::Gap);
         }
         let filter = Filter { types: self.matcher.types(), after_seq: Some(after), ..Filter::default() };
@@ -125,6 +126,15 @@ impl Feed {
         }
         Ok(Some(Piece { found, reached }))
     }
+}
+
+/// Whether there is a gap after `after` and up to `up_to`.
+fn has_gap(snapshot: &Arc<dyn Snapshot>, after: u64, up_to: u64) -> Result<bool, ReadError> {
+    let (mut search, mut gaps, mut known_to) = (Arc::clone(snapshot).gaps(after, up_to), VecDeque::new(), after);
+    while known_to < up_to && gaps.is_empty() {
+        known_to = search.poll_gaps(u32::MAX, &mut gaps)?;
+    }
+    Ok(!gaps.is_empty())
 }
 
 impl fmt::Debug for Feed {

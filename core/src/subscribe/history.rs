@@ -1,8 +1,10 @@
 //! What one reader of a live stream gets of the stored events.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem::size_of;
 use core::task::Poll;
 
 use bytes::Bytes;
@@ -10,21 +12,19 @@ use bytes::Bytes;
 use super::Message;
 use crate::event::Timestamp;
 use crate::query::{Filter, Order, Position, Scan};
-use crate::repository::{Flow, ReadError, ScanRun, Snapshot};
+use crate::repository::{Flow, Gap, GapRun, ReadError, ScanRun, Snapshot};
 
-/// How many sequence numbers are looked at for gaps in one step. In a segment with gaps, that is 64 pages of its index.
-const LOOK_AHEAD: u64 = 65_536;
-
-/// A scan of a snapshot by sequence number, and the gaps in it.
+/// A scan of a snapshot by sequence number, and the gaps in it. It does not keep the snapshot: the scan and the search
+/// for gaps hold what they need of it.
 pub(super) struct History {
-    snapshot: Arc<dyn Snapshot>,
     /// `None` once it is complete.
     scan: Option<Box<dyn ScanRun>>,
-    /// All events from the position to this one are stored.
-    stored_to: u64,
-    /// After them there is a gap, which ends here or later.
-    gap_to: Option<u64>,
-    /// An event beyond `stored_to`, which the scan has found already.
+    search: Box<dyn GapRun>,
+    /// Gaps after the position, ascending.
+    gaps: VecDeque<Gap>,
+    /// All gaps up to here are known.
+    known_to: u64,
+    /// An event beyond the next gap, which the scan has found already.
     held: Option<Message>,
     /// The position when it began.
     start: u64,
@@ -37,9 +37,9 @@ pub(super) struct History {
 pub enum Found {
     /// There are messages.
     Messages,
-    /// The events from the position to this sequence number are not stored any more, whether the filter selects them or
-    /// not; or the position is one that this repository has not reached, because it was replaced. The stream goes on
-    /// with this sequence number or a later one.
+    /// No events between the position before this call and this sequence number are stored any more, whether the filter
+    /// selects them or not; or the position is one that this repository has not reached, because it was replaced. The
+    /// stream goes on with this sequence number or a later one.
     Gap {
         /// That sequence number.
         first_seq: u64,
@@ -85,10 +85,10 @@ impl History {
             ..Scan::default()
         };
         Ok(Start::Scan(Self {
-            snapshot: Arc::clone(snapshot),
             scan: Some(Arc::clone(snapshot).scan(&scan)?),
-            stored_to: position,
-            gap_to: None,
+            search: Arc::clone(snapshot).gaps(position, end),
+            gaps: VecDeque::new(),
+            known_to: position,
             held: None,
             start: position,
             end,
@@ -108,7 +108,8 @@ impl History {
     /// Its memory in bytes. Cheap.
     pub(super) fn held_bytes(&self) -> usize {
         let held = self.held.as_ref().map_or(0, |message| message.json.len());
-        self.scan.as_ref().map_or(0, |scan| scan.held_bytes()) + held
+        let gaps = self.gaps.capacity() * size_of::<Gap>() + self.search.held_bytes();
+        self.scan.as_ref().map_or(0, |scan| scan.held_bytes()) + held + gaps
     }
 
     /// Moves the position. Otherwise as [`Subscription::poll_history`](super::Subscription::poll_history).
@@ -120,33 +121,25 @@ impl History {
         json: &mut Vec<u8>,
         batch: &mut Vec<Message>,
     ) -> Result<Poll<Found>, ReadError> {
-        if *position == self.stored_to {
-            if self.look_ahead()?.is_pending() {
-                return Ok(Poll::Pending);
+        if *position == self.stored_to() {
+            if self.gaps.is_empty() {
+                self.known_to = self.search.poll_gaps(budget, &mut self.gaps)?;
             }
-            if let Some(last) = self.gap_to.take() {
-                (self.stored_to, *position) = (last, last);
-                return Ok(Poll::Ready(Found::Gap { first_seq: last.saturating_add(1) }));
+            if let Some(gap) = self.gaps.pop_front_if(|gap| gap.first == *position + 1) {
+                *position = gap.last;
+                return Ok(Poll::Ready(Found::Gap { first_seq: gap.last.saturating_add(1) }));
+            }
+            // The search has begun a gap whose end it does not know.
+            if *position == self.known_to {
+                return Ok(Poll::Pending);
             }
         }
         self.poll_events(budget, bytes_max, position, json, batch)
     }
 
-    /// Finds out which events are stored next, or where the gap ends that is next.
-    fn look_ahead(&mut self) -> Result<Poll<()>, ReadError> {
-        let from = self.gap_to.unwrap_or(self.stored_to);
-        let to = from.saturating_add(LOOK_AHEAD).min(self.end);
-        match self.snapshot.next_gap(from, to)? {
-            Some(gap) if gap.first == from + 1 => {
-                self.gap_to = Some(gap.last);
-                // Otherwise it may go on.
-                return Ok(if gap.last < to || to == self.end { Poll::Ready(()) } else { Poll::Pending });
-            }
-            found if self.gap_to.is_none() => self.stored_to = found.map_or(to, |gap| gap.first - 1),
-            // The gap has ended where the last look did.
-            Some(_) | None => {}
-        }
-        Ok(Poll::Ready(()))
+    /// All events from the position to this one are stored, as far as is known.
+    fn stored_to(&self) -> u64 {
+        self.gaps.front().map_or(self.known_to, |gap| gap.first - 1)
     }
 
     /// Hands out events that are stored before the next gap.
@@ -158,8 +151,8 @@ impl History {
         json: &mut Vec<u8>,
         batch: &mut Vec<Message>,
     ) -> Result<Poll<Found>, ReadError> {
+        let last = self.stored_to();
         let Self { scan, held, .. } = self;
-        let last = self.stored_to;
         let mut bytes = 0;
         if let Some(message) = held.take_if(|message| message.seq <= last) {
             bytes = message.json.len();

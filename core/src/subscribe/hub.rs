@@ -18,9 +18,9 @@ const PASS_EVENTS: u64 = 16 * 1024;
 
 /// The live readers, and the messages for them.
 ///
-/// Its messages take [`StreamLimits::buffer_bytes`]. The lists of them may have room for up to four times as many,
-/// which for small messages takes up to twice that again. A reader takes about 200 bytes. A group takes up to 1 KiB and
-/// its filter, as a text and compiled.
+/// Its messages take [`StreamLimits::buffer_bytes`] at most. The lists of messages may keep spare room, which takes up
+/// to twice that again if messages are small. A reader takes about 200 bytes. A group takes up to 1 KiB and its filter,
+/// as a text and compiled.
 #[derive(Debug)]
 pub struct Hub {
     limits: StreamLimits,
@@ -120,8 +120,8 @@ impl Hub {
         }
     }
 
-    /// The messages that the calls before have discarded: all of them, when the last live reader left or the hub was
-    /// reset. The hub keeps them until this call, or until it discards others.
+    /// The whole buffer, if the last live reader has left or the hub was reset since the last call. The hub keeps it
+    /// until this call, or until it discards another one.
     pub fn take_discarded(&mut self) -> Discarded {
         mem::take(&mut self.discarded)
     }
@@ -144,9 +144,9 @@ impl Hub {
         self.ring.bytes()
     }
 
-    /// All events up to here were examined for the live readers. If a snapshot taken now has a lower last sequence
-    /// number, the repository was replaced: [`reset`](Self::reset) the hub. Otherwise the hub would wait for that many
-    /// events, and its readers would not get them.
+    /// All events up to here were examined for the live readers. If a snapshot that is taken after this call has a
+    /// lower last sequence number, the repository was replaced: [`reset`](Self::reset) the hub. Otherwise the hub would
+    /// wait for that many events, and its readers would not get them.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
@@ -226,8 +226,8 @@ impl Hub {
         // A reader has one place. One that has not got as far as the hub in a snapshot begins anew.
         self.close(reader);
         if self.readers.is_empty() && self.target.is_none() {
-            // The hub rests. Nobody needs the events before. Those after it count even if the hub was further once: the
-            // repository may have been replaced.
+            // The hub rests, and nobody needs the events before this position. The hub may go back to it, because the
+            // repository may have been replaced by a smaller one.
             self.position = position;
         }
         let known = self.by_filter.get(key).copied();

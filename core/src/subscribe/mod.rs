@@ -22,10 +22,12 @@
 //! 2. While [`Subscription::is_in_history`]: [`Subscription::poll_history`], on a thread that may block.
 //! 3. Otherwise [`Subscription::poll_live`], on any thread, with the hub. If it says [`Live::Wait`], the reader's
 //!    number is among those that a later [`Hub::apply`] or [`Hub::reset`] returns.
-//! 4. After commits, on a thread that may block: [`Hub::begin`], and if there is something to do, [`Feed::begin`],
-//!    [`Feed::poll`] and [`Hub::apply`] until the pass is complete. After an error, [`Hub::reset`].
-//! 5. After [`Hub::close`], [`Subscription::poll_live`] and [`Hub::reset`], with many messages: drop the result of
-//!    [`Hub::take_discarded`] without the lock.
+//! 4. After commits, on a thread that may block: read [`Hub::position`], then take a snapshot. If its last sequence
+//!    number is lower, the repository was replaced: [`Hub::reset`]. Otherwise [`Hub::begin`], and if there is something
+//!    to do, [`Feed::begin`], then [`Feed::poll`] and [`Hub::apply`] until the pass is complete. After an error, and
+//!    after [`Begun::Gap`], [`Hub::reset`].
+//! 5. After [`Hub::close`], [`Subscription::poll_live`] and [`Hub::reset`]: drop the result of
+//!    [`Hub::take_discarded`] without the lock, because there may be many messages.
 
 mod feed;
 mod group;

@@ -194,8 +194,8 @@ impl Subscription {
     fn end_history(&mut self, up_to: Option<u64>) {
         let phase = match up_to {
             Some(up_to) if up_to <= self.position => Phase::Live,
-            // The second: the snapshot ended before the hub's position. The hub knows whether it still is there, or was
-            // reset because the repository was replaced.
+            // `Some`: the snapshot ended before the hub's position, because it is older or because the repository was
+            // replaced. The hub knows which.
             None | Some(_) => Phase::Joining,
         };
         drop(mem::replace(&mut self.phase, phase));

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::task::Poll;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
@@ -96,8 +98,8 @@ impl World {
         loop {
             if reader.is_in_history() {
                 match reader.poll_history(&self.engine.reader(), 3, 100, &mut batch).unwrap() {
-                    core::task::Poll::Ready(Found::Gap { first_seq }) => panic!("a gap up to {first_seq}"),
-                    core::task::Poll::Ready(Found::Messages | Found::End) | core::task::Poll::Pending => {}
+                    Poll::Ready(Found::Gap { first_seq }) => panic!("a gap up to {first_seq}"),
+                    Poll::Ready(Found::Messages | Found::End) | Poll::Pending => {}
                 }
             } else {
                 match reader.poll_live(&mut self.hub, self.now, 100, &mut batch) {
@@ -265,7 +267,7 @@ fn a_position_that_the_repository_has_not_reached_is_a_gap() {
     let mut reader = world.open(after(7));
     let mut batch = Vec::new();
     let found = reader.poll_history(&world.engine.reader(), 10, 100, &mut batch).unwrap();
-    assert_eq!(found, core::task::Poll::Ready(Found::Gap { first_seq: 3 }));
+    assert_eq!(found, Poll::Ready(Found::Gap { first_seq: 3 }));
     assert_eq!(world.drain(&mut reader), NONE);
     world.commit(&["a"]);
     world.feed();
@@ -353,6 +355,24 @@ fn the_hub_does_not_read_what_came_while_it_had_no_readers() {
     world.commit(&["a"; 5]);
     let _reader = world.live(Filter::default());
     assert_eq!(world.hub.lag(10), 0);
+}
+
+#[test]
+fn a_history_does_not_keep_the_segments_that_it_does_not_read() {
+    let mut world = World::new(LIMITS);
+    world.commit(&["a"; 9]);
+    world.commit(&["b"]);
+    let mut reader = world.open(Filter { after_seq: Some(0), ..of_type("b") });
+    let current = world.engine.reader();
+    let snapshot = Arc::downgrade(&current.take().unwrap());
+    let mut batch = Vec::new();
+    assert!(reader.poll_history(&current, 1, 1, &mut batch).unwrap().is_pending());
+    assert!(reader.is_in_history());
+    // It replaces the snapshot.
+    world.commit(&["a"]);
+    drop(current);
+    assert!(snapshot.upgrade().is_none(), "the reader keeps the snapshot");
+    assert_eq!(world.drain(&mut reader), [10]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The naive model of a repository. Tests compare every other repository with it.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -9,8 +9,8 @@ use argus_core::batch::{Batch, Handling, NewEvent};
 use argus_core::event::{Event, Timestamp, Uuid};
 use argus_core::query::{Filter, Order, Position, Scan, TypeTest};
 use argus_core::repository::{
-    CommitError, Duplicate, Failure, Flow, Gap, ReadError, Reader, Receipt, Repository, ScanHead, ScanRun, Snapshot,
-    Stats, Surplus,
+    CommitError, Duplicate, Failure, Flow, Gap, GapRun, ReadError, Reader, Receipt, Repository, ScanHead, ScanRun,
+    Snapshot, Stats, Surplus,
 };
 
 use super::filter;
@@ -184,12 +184,8 @@ impl Snapshot for ModelSnapshot {
         self.last_seq
     }
 
-    fn next_gap(&self, after: u64, up_to: u64) -> Result<Option<Gap>, ReadError> {
-        let stored: BTreeSet<u64> = self.events.iter().map(|event| event.seq).collect();
-        let mut missing =
-            (after + 1..=up_to).skip_while(|seq| stored.contains(seq)).take_while(|seq| !stored.contains(seq));
-        let first = missing.next();
-        Ok(first.map(|first| Gap { first, last: missing.last().unwrap_or(first) }))
+    fn gaps(self: Arc<Self>, after: u64, up_to: u64) -> Box<dyn GapRun> {
+        Box::new(ModelGaps { stored: self.events.iter().map(|event| event.seq).collect(), after, up_to })
     }
 
     fn get(&self, id: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {
@@ -216,6 +212,26 @@ impl Snapshot for ModelSnapshot {
         events.truncate(limit);
         let next = events.last().filter(|_| more).map(StoredEvent::position);
         Ok(Box::new(ModelRun { next, events: events.into_iter() }))
+    }
+}
+
+/// A search that looks at every number in its first call.
+struct ModelGaps {
+    stored: BTreeSet<u64>,
+    after: u64,
+    up_to: u64,
+}
+
+impl GapRun for ModelGaps {
+    fn poll_gaps(&mut self, _budget: u32, gaps: &mut VecDeque<Gap>) -> Result<u64, ReadError> {
+        for seq in (self.after + 1..=self.up_to).filter(|seq| !self.stored.contains(seq)) {
+            match gaps.back_mut() {
+                Some(gap) if gap.last + 1 == seq => gap.last = seq,
+                Some(_) | None => gaps.push_back(Gap { first: seq, last: seq }),
+            }
+        }
+        self.after = self.up_to;
+        Ok(self.up_to)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Runs a scan to its end in steps of any size.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::task::Poll;
 
 use argus_core::damage::Damage;
 use argus_core::query::{Position, Scan};
-use argus_core::repository::{Flow, ReadError, ScanHead, ScanRun, Snapshot};
+use argus_core::repository::{Flow, Gap, ReadError, ScanHead, ScanRun, Snapshot};
 
 use super::stored::StoredEvent;
 
@@ -60,6 +61,34 @@ pub fn all_events(snapshot: &Arc<dyn Snapshot>) -> Result<Vec<StoredEvent>, Read
     let mut events = collect(snapshot, &Scan::default(), Pace::UNBROKEN)?.events;
     events.sort_by_key(|event| event.seq);
     Ok(events)
+}
+
+/// All gaps after `after` and up to `up_to`, found in steps of this size. Checks what each step promises.
+///
+/// # Errors
+///
+/// The error of the search.
+///
+/// # Panics
+///
+/// If the search breaks its contract.
+pub fn all_gaps(snapshot: &Arc<dyn Snapshot>, after: u64, up_to: u64, budget: u32) -> Result<Vec<Gap>, ReadError> {
+    let (mut search, mut known_to) = (Arc::clone(snapshot).gaps(after, up_to), after);
+    let (mut found, mut all) = (VecDeque::new(), Vec::<Gap>::new());
+    // Each call must make progress: look at a number, or pass a segment.
+    let mut calls_left = 100 + 2 * (up_to - after) + snapshot.stats()?.segments;
+    while known_to < up_to {
+        calls_left = calls_left.checked_sub(1).expect("the search gets nowhere");
+        let before = known_to;
+        known_to = search.poll_gaps(budget, &mut found)?;
+        assert!((before..=up_to).contains(&known_to), "the search goes back from {before} to {known_to}");
+        for gap in found.drain(..) {
+            let earliest = all.last().map_or(after + 1, |last| last.last + 2).max(before + 1);
+            assert!(earliest <= gap.first && gap.first <= gap.last && gap.last <= known_to, "{gap:?} after {all:?}");
+            all.push(gap);
+        }
+    }
+    Ok(all)
 }
 
 impl Run {

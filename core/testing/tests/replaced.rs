@@ -12,7 +12,7 @@ use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Retention, Seed};
 use argus_core::event::{Event, Timestamp};
 use argus_core::query::Scan;
-use argus_core::repository::{Gap, MaintenanceQueue, ReadError, Reader, Repository, ScanRun, Snapshot, Stats};
+use argus_core::repository::{GapRun, MaintenanceQueue, ReadError, Reader, Repository, ScanRun, Snapshot, Stats};
 use argus_core::storage::MemoryStorage;
 use argus_testing::{LIMITS, Random, SMALL, generate, steady};
 use proptest::prelude::*;
@@ -44,8 +44,8 @@ impl Snapshot for Counted {
         self.snapshot.last_seq()
     }
 
-    fn next_gap(&self, after: u64, up_to: u64) -> Result<Option<Gap>, ReadError> {
-        self.snapshot.next_gap(after, up_to)
+    fn gaps(self: Arc<Self>, after: u64, up_to: u64) -> Box<dyn GapRun> {
+        Arc::clone(&self.snapshot).gaps(after, up_to)
     }
 
     fn get(&self, id: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {

@@ -5,13 +5,17 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use argus_core::engine::{Engine, Retention, Seed};
+use argus_core::engine::{Engine, Retention, Seed, Tuning};
 use argus_core::event::{Timestamp, TypeTest};
 use argus_core::query::Filter;
 use argus_core::repository::{Gap, MaintenanceQueue, Repository as _};
 use argus_core::storage::MemoryStorage;
 use argus_core::subscribe::{Begun, Feed, Found, Hub, Live, StreamLimits, Subscription};
-use argus_testing::{Draft, NOW, Random, SMALL, all_events, generate, steady};
+use argus_testing::{Draft, NOW, Random, SMALL, all_events, all_gaps, generate, steady};
+
+const DAY_NANOS: i64 = 24 * 60 * 60 * 1_000_000_000;
+/// Older than the events that are kept.
+const OLD: Timestamp = Timestamp::from_nanos(NOW.as_nanos() - 3 * DAY_NANOS);
 
 #[test]
 fn a_live_reader_is_told_of_events_that_are_gone_before_the_feed_has_read_them() {
@@ -45,16 +49,14 @@ fn a_live_reader_is_told_of_events_that_are_gone_before_the_feed_has_read_them()
 
 #[test]
 fn every_gap_between_stored_events_is_told() {
-    const DAY_NANOS: i64 = 24 * 60 * 60 * 1_000_000_000;
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(1), SMALL).unwrap();
     engine.retain(Retention { age: Some(DAY_NANOS), bytes: None });
-    let old = Timestamp::from_nanos(NOW.as_nanos() - 3 * DAY_NANOS);
     // Events 3, 4, 7 and the last two come late.
     let is_late = |seq: u64| matches!(seq, 3 | 4 | 7 | 199 | 200);
     let (mut random, mut maintenance) = (Random::seeded(1), MaintenanceQueue::default());
     for seq in 1..=200 {
         let event_type = if seq % 2 == 0 { "even" } else { "odd" };
-        let timestamp = if is_late(seq) { old } else { NOW };
+        let timestamp = if is_late(seq) { OLD } else { NOW };
         let draft = Draft { id: None, event_type: event_type.into(), timestamp, ..generate::draft(&mut random) };
         engine.commit(NOW, &[generate::batch(&[draft])]).unwrap();
     }
@@ -64,13 +66,11 @@ fn every_gap_between_stored_events_is_told() {
     let gaps = [(3, 4), (7, 7), (199, 200)].map(|(first, last)| Gap { first, last });
     let snapshot = engine.snapshot();
     for after in 0..=200 {
-        let next = gaps.iter().find(|gap| gap.last > after);
-        let expected = next.map(|gap| Gap { first: gap.first.max(after + 1), ..*gap });
-        assert_eq!(snapshot.next_gap(after, 200).unwrap(), expected, "after {after}");
-        for up_to in after..200 {
-            let expected = expected.filter(|gap| gap.first <= up_to);
-            let expected = expected.map(|gap| Gap { last: gap.last.min(up_to), ..gap });
-            assert_eq!(snapshot.next_gap(after, up_to).unwrap(), expected, "after {after} up to {up_to}");
+        for up_to in after..=200 {
+            let inside = gaps.iter().map(|gap| Gap { first: gap.first.max(after + 1), last: gap.last.min(up_to) });
+            let expected: Vec<Gap> = inside.filter(|gap| gap.first <= gap.last).collect();
+            let found = all_gaps(&snapshot, after, up_to, 1).unwrap();
+            assert_eq!(found, expected, "after {after} up to {up_to}");
         }
     }
     for event_type in [None, Some("odd")] {
@@ -100,5 +100,55 @@ fn every_gap_between_stored_events_is_told() {
             });
             assert_eq!(seen, expected.collect::<Vec<_>>(), "{event_type:?}, {budget}, {bytes_max}");
         }
+    }
+}
+
+/// The index of a sealed segment has 1,024 sequence numbers in a page.
+#[test]
+fn gaps_of_several_pages_and_within_a_page_are_found() {
+    let tuning = Tuning { seal_events: 5_000, seal_bytes: 1 << 20, segment_events_max: 100_000, ..SMALL };
+    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(1), tuning).unwrap();
+    engine.retain(Retention { age: Some(DAY_NANOS), bytes: None });
+    let is_late = |seq: u64| {
+        matches!(seq, 500..=3_600 | 4_096 | 4_097 | 5_000..=5_121 | 9_000..)
+            || (6_000..7_000).contains(&seq) && seq.is_multiple_of(2)
+    };
+    let mut maintenance = MaintenanceQueue::default();
+    for first in (1..=10_000).step_by(1_000) {
+        let draft = |seq| Draft {
+            id: None,
+            event_type: "a".into(),
+            timestamp: if is_late(seq) { OLD } else { NOW },
+            payload: "1".into(),
+        };
+        let drafts: Vec<Draft> = (first..first + 1_000).map(draft).collect();
+        engine.commit(NOW, &[generate::batch(&drafts)]).unwrap();
+    }
+    while maintenance.step(&mut engine, steady(NOW), 1_000).unwrap().is_pending() {}
+    let snapshot = engine.snapshot();
+    let stored: Vec<u64> = all_events(&snapshot).unwrap().iter().map(|event| event.seq).collect();
+    assert_eq!(stored, (1..=10_000).filter(|seq| !is_late(*seq)).collect::<Vec<_>>(), "what is late was removed");
+    let mut gaps: Vec<Gap> = Vec::new();
+    for seq in (1..=10_000).filter(|seq| is_late(*seq)) {
+        match gaps.last_mut() {
+            Some(gap) if gap.last + 1 == seq => gap.last = seq,
+            Some(_) | None => gaps.push(Gap { first: seq, last: seq }),
+        }
+    }
+    for budget in [1, 1_500, u32::MAX] {
+        assert_eq!(all_gaps(&snapshot, 0, 10_000, budget).unwrap(), gaps, "budget {budget}");
+        let mut hub = Hub::new(StreamLimits { queue_events: 9, queue_bytes: 99, buffer_bytes: 99 });
+        let filter = Filter { after_seq: Some(0), ..Filter::default() };
+        let mut reader = Subscription::new(hub.open(), filter, 10_000);
+        let (mut seen, mut told, mut batch) = (Vec::new(), Vec::new(), Vec::new());
+        while reader.is_in_history() {
+            let before = reader.position();
+            let found = reader.poll_history(&engine.reader(), budget, 10_000, &mut batch).unwrap();
+            seen.extend(batch.drain(..).map(|message| message.seq));
+            if let Poll::Ready(Found::Gap { first_seq }) = found {
+                told.push(Gap { first: before + 1, last: first_seq - 1 });
+            }
+        }
+        assert_eq!((seen, told), (stored.clone(), gaps.clone()), "budget {budget}");
     }
 }

@@ -15,3 +15,4 @@ mod step;
 mod walk;
 
 pub(super) use run::Run;
+pub(super) use step::share;

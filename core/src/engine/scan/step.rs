@@ -8,7 +8,7 @@ use crate::segment::{Block, SortKey};
 pub(super) const BLOCK_ROWS: u32 = 32;
 
 /// The share of a value's bytes that each of its references accounts for. All references together account for its size.
-pub(super) fn share<T: ?Sized>(bytes: usize, reference: &Arc<T>) -> usize {
+pub(in crate::engine) fn share<T: ?Sized>(bytes: usize, reference: &Arc<T>) -> usize {
     bytes / Arc::strong_count(reference)
 }
 

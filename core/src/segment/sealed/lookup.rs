@@ -7,6 +7,7 @@ use core::ops::Range;
 use super::sequence_index::SequenceIndex;
 use super::{Block, PartError, Sealed, SealedError, read};
 use crate::codec::Corrupt;
+use crate::segment::StoredSeqs;
 
 /// A page of the sequence index.
 #[derive(Debug)]
@@ -57,32 +58,15 @@ impl Sealed {
         Ok(Some(SequencePage { blocks, next }))
     }
 
-    /// As [`Part::next_seq`](crate::segment::Part::next_seq). Reads nothing if no event is missing.
+    /// As [`Part::stored_seqs`](crate::segment::Part::stored_seqs): those of a page of the sequence index.
     ///
     /// # Errors
     ///
-    /// [`SealedError`] if a page cannot be read or is damaged.
-    pub(crate) fn next_seq(&self, from: u64, to: u64, is_stored: bool) -> Result<Option<u64>, SealedError> {
-        let (first, last) = self.seqs;
-        let mut next = from;
-        if self.events() == last - first + 1 {
-            return Ok(Some(from).filter(|_| is_stored && from <= to));
-        }
-        while next <= to {
-            let Some(page) = self.sequence_page(next)? else { break };
-            for (seq, _) in page.blocks {
-                if is_stored || seq != next {
-                    let found = if is_stored { seq } else { next };
-                    return Ok(Some(found).filter(|found| *found <= to));
-                }
-                next = seq + 1;
-            }
-            if !is_stored && next < page.next {
-                break;
-            }
-            next = page.next;
-        }
-        Ok(Some(next).filter(|next| !is_stored && *next <= to))
+    /// [`SealedError`] if the page cannot be read or is damaged.
+    pub(crate) fn stored_seqs(&self, seq: u64) -> Result<StoredSeqs, SealedError> {
+        // The index ends with the last stored event; the segment may cover more.
+        let page = self.sequence_page(seq)?.unwrap_or(SequencePage { blocks: Vec::new(), next: self.seqs.1 + 1 });
+        Ok(StoredSeqs { seqs: page.blocks.into_iter().map(|(seq, _)| seq).collect(), next: page.next })
     }
 
     fn block_of_seq(&self, sequence_index: &SequenceIndex, seq: u64) -> Result<Option<usize>, SealedError> {

@@ -1,5 +1,6 @@
 //! A repository whose commits the test controls, and a committer over it.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Wake};
@@ -8,7 +9,7 @@ use std::thread::{self, Thread};
 use argus_core::batch::{BatchBuilder, NewEvent};
 use argus_core::event::{Event, EventType, Payload, Timestamp};
 use argus_core::query::Scan;
-use argus_core::repository::{Flow, Gap, ReadError, ScanHead, ScanRun, Snapshot, Stats};
+use argus_core::repository::{Flow, Gap, GapRun, ReadError, ScanHead, ScanRun, Snapshot, Stats};
 use futures_util::FutureExt as _;
 
 use super::super::*;
@@ -104,8 +105,8 @@ impl Snapshot for FixedSnapshot {
         self.0.last_seq
     }
 
-    fn next_gap(&self, _after: u64, _up_to: u64) -> Result<Option<Gap>, ReadError> {
-        Ok(None)
+    fn gaps(self: Arc<Self>, _after: u64, up_to: u64) -> Box<dyn GapRun> {
+        Box::new(NoGaps { up_to })
     }
 
     fn get(&self, _id: &str, _sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {
@@ -114,6 +115,16 @@ impl Snapshot for FixedSnapshot {
 
     fn scan(self: Arc<Self>, _scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError> {
         Ok(Box::new(Nothing))
+    }
+}
+
+struct NoGaps {
+    up_to: u64,
+}
+
+impl GapRun for NoGaps {
+    fn poll_gaps(&mut self, _budget: u32, _gaps: &mut VecDeque<Gap>) -> Result<u64, ReadError> {
+        Ok(self.up_to)
     }
 }
 
