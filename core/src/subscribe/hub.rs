@@ -170,9 +170,11 @@ impl Hub {
         Some(Assignment { after: self.position, target, added, removed })
     }
 
-    /// Hands out the messages of a piece. Adds the readers that have to be woken to `woken`.
+    /// Hands out the messages of a piece. Adds the readers that have to be woken to `woken`. Does nothing if the pass is
+    /// over, because the hub was [`reset`](Self::reset).
     pub fn apply(&mut self, piece: Piece, now: Duration, woken: &mut Vec<ReaderId>) {
         let Piece { found, reached } = piece;
+        let Some(target) = self.target else { return };
         for (message, groups) in found {
             let bytes = message.json.len();
             // Groups may have ended during the pass. A message for none of them is not kept.
@@ -187,7 +189,7 @@ impl Hub {
             }
         }
         self.position = self.position.max(reached);
-        if self.target.is_some_and(|target| target <= self.position) {
+        if target <= self.position {
             self.target = None;
         }
         while let Some((slot, entry)) = self.ring.evict(self.limits.buffer_bytes) {

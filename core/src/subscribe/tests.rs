@@ -315,6 +315,25 @@ fn a_hub_that_rests_begins_where_its_first_reader_is() {
 }
 
 #[test]
+fn a_hub_that_rests_after_a_pass_may_go_back_behind_it() {
+    let mut world = World::new(LIMITS);
+    let first = world.live(Filter::default());
+    let mut late = world.open(after(0));
+    let mut batch = Vec::new();
+    assert_eq!(late.poll_history(&world.engine.reader(), 9, 9, &mut batch).unwrap(), Poll::Ready(Found::End));
+    world.commit(&["a"]);
+    assert!(world.begin_pass());
+    while world.hub.position() < 1 {
+        world.piece().unwrap();
+    }
+    world.hub.close(first.reader());
+    assert_eq!(late.poll_live(&mut world.hub, world.now, 9, &mut batch), Live::Wait);
+    while world.piece().is_some() {}
+    world.feed();
+    assert_eq!(world.drain(&mut late), [1]);
+}
+
+#[test]
 fn a_new_feed_may_follow_while_there_are_no_readers() {
     let mut world = World::new(LIMITS);
     let [gone, other] = ["a", "b"].map(|name| world.live(of_type(name)));
