@@ -26,8 +26,9 @@ const HEAD_FIELDS: RangeInclusive<usize> = 8..=10_000;
 /// Options of the shell.
 #[derive(Args, Clone, Debug)]
 pub struct ShellOptions {
-    /// Most open connections of one client address (IPv6: of one /64 network); a further one gets 503 and is closed, or
-    /// is only closed with TLS. Those of a --trust-proxy do not count [default: no limit]
+    /// Most open connections of one client address (IPv6: of one /64 network; NAT64: of the IPv4 address); a further
+    /// one gets 503 and is closed, or is only closed with TLS. Those of a --trust-proxy do not count
+    /// [default: no limit]
     #[arg(long, env = "ARGUS_MAX_CONNECTIONS_PER_ADDRESS", value_name = "COUNT", help_heading = "Limits")]
     #[arg(value_parser = parse_count)]
     pub max_connections_per_address: Option<NonZeroUsize>,

@@ -9,8 +9,8 @@ use core::time::Duration;
 use crate::json;
 use crate::limit::{Unit, Verdict};
 
-/// The usual length of a field, in bytes.
-const FIELD_BYTES_USUAL: usize = 192;
+/// Room for four quotas in a field, in bytes. A field with very large numbers grows.
+const FIELD_BYTES_RESERVED: usize = 192;
 /// The largest Integer of structured fields (RFC 9651, section 3.3.1).
 const INTEGER_MAX: u64 = 999_999_999_999_999;
 
@@ -32,7 +32,7 @@ pub(super) struct RateLimitFields {
 
 impl Default for RateLimitFields {
     fn default() -> Self {
-        let [policies, standings] = [(); 2].map(|()| Vec::with_capacity(FIELD_BYTES_USUAL));
+        let [policies, standings] = [(); 2].map(|()| Vec::with_capacity(FIELD_BYTES_RESERVED));
         Self { policies, standings }
     }
 }
@@ -49,7 +49,7 @@ impl RateLimitFields {
                 policies.extend_from_slice(b", ");
                 standings.extend_from_slice(b", ");
             }
-            // Whole texts, because every answer to a limited client has these fields.
+            // Whole texts, which are fast: most answers have these fields if there are limits.
             let (policy, left): (&[u8], &[u8]) = match (payer, unit) {
                 (Payer::Address, Unit::Requests) => (b"\"default\";q=", b"\"default\";r="),
                 (Payer::Address, Unit::Bytes) => (b"\"default-bytes\";q=", b"\"default-bytes\";r="),

@@ -132,7 +132,7 @@ mod tests {
         let texts = ["", "a", "aa", "ab", "b", "ba"];
         let tests: Vec<TypeTest> =
             texts.iter().flat_map(|text| [TypeTest::Eq((*text).into()), TypeTest::Prefix((*text).into())]).collect();
-        // All lists of three: of what is permitted from the front, of what is wanted from the back.
+        // Each list of three as what is permitted, with another one as what is wanted.
         let lists: Vec<Vec<TypeTest>> = (0..tests.len().pow(3))
             .map(|number| [number, number / 12, number / 144].map(|index| tests[index % 12].clone()).to_vec())
             .collect();

@@ -10,8 +10,7 @@ use siphasher::sip::SipHasher13;
 
 use super::{ClientNetwork, Meter, Quotas, Verdict};
 
-/// About how many addresses a server remembers, if it is not told otherwise: as many slots as there are, in sets of
-/// eight. Their table takes 3 MiB.
+/// For how many addresses a server has room, in sets of eight, if it is not told otherwise. Their table takes 3 MiB.
 pub const ADDRESSES_MAX: usize = 65_536;
 
 /// How many addresses share a set. More would make each request slower, fewer would fill a set before the others.
@@ -37,9 +36,10 @@ struct Slot {
 }
 
 impl AddressTable {
-    /// An empty table with at least `addresses_max` slots, which always take the same amount of memory. It remembers
-    /// somewhat fewer addresses than that before it forgets the first, since a set may be full before others are.
-    /// The seed must be unpredictable, so that no caller can choose addresses that share a set.
+    /// An empty table with at least `addresses_max` slots, which always take the same amount of memory. A set may be
+    /// full long before others are: with [`ADDRESSES_MAX`] slots, the first address is usually forgotten at about
+    /// 14,000, and of as many addresses as there are slots, about one in seven. The seed must be unpredictable, so that
+    /// no caller can choose addresses that share a set.
     #[must_use]
     pub fn new(quotas: Quotas, addresses_max: usize, seed: u128) -> Self {
         let sets = addresses_max.div_ceil(WAYS).max(1);

@@ -17,7 +17,7 @@ pub struct AccessOptions {
     pub keys: Option<PathBuf>,
 
     /// Most requests from a client address, as in 100/s, 600/m or 5000/h; beyond it, 429. IPv6 addresses count by their
-    /// first 64 bits
+    /// first 64 bits, those of NAT64 as the IPv4 addresses in them
     #[arg(long, env = "ARGUS_RATE_LIMIT", value_name = "RATE", value_parser = Rate::parse_requests)]
     pub rate_limit: Option<Rate>,
 
