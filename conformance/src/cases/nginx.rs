@@ -30,8 +30,8 @@ const TRIES: usize = 20;
 const DEFAULTS: &str = "";
 const HTTP_11: &str = "proxy_http_version 1.1;";
 /// As `docs/streaming.md` says.
-const WEBSOCKET: &str =
-    "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
+const WEBSOCKET: &str = "proxy_http_version 1.1; proxy_set_header Host $http_host; \
+                         proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
 /// nginx passes the body on while it arrives.
 const UNBUFFERED: &str = "proxy_http_version 1.1; proxy_request_buffering off;";
 
@@ -143,6 +143,10 @@ fn websocket_passes(ctx: &Context<'_>) -> Outcome {
     server.submit_lines(format!("{EVENT}\n").repeat(1000))?.expect(201)?;
     check_eq!(socket.seqs(1000)?, (1..=1000).collect::<Vec<u64>>(), "the sequence numbers");
     socket.close()?;
+    // A page of the server's own site, if nginx passes `Host` on.
+    let mut page = server.connect_through(&nginx)?;
+    page.write(handshake("/events/stream", "origin: http://x\r\n").as_bytes())?;
+    WebSocket::opened(page)?.close()?;
     // The same setting serves Server-Sent Events and other requests.
     let mut reader = server.connect_through(&nginx)?;
     reader.write(&Request::get("/events/stream").to_bytes(&server.host()))?;
