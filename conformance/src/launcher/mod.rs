@@ -7,6 +7,7 @@ mod broken_log;
 mod container;
 mod engine;
 mod folder;
+mod owner;
 mod process;
 mod url;
 

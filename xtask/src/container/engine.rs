@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+use super::owner;
 use crate::steps;
 
 /// The engines to look for, if none is named.
@@ -141,8 +142,9 @@ impl Engine {
         options: &[&str],
         check: impl FnOnce(&str) -> Result<()>,
     ) -> Result<()> {
-        let name = format!("argus-conformance-{}-network", std::process::id());
-        let label = format!("argus-conformance={}", std::process::id());
+        // The suite removes what is left behind, and knows it by the same label and the same kind of name.
+        let process = owner::this_process();
+        let (name, label) = (format!("argus-conformance-{process}-network"), format!("argus-conformance={process}"));
         let mut run = self.command(&["run", "--rm", "--name", &name, "--label", &label]);
         run.args(options).args(&self.limits).args([image, "--repository", "memory:"]);
         // In the foreground: Ctrl-C ends it like this process.
