@@ -39,9 +39,10 @@ pub(crate) struct Open<'s> {
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        let mut shared = self.streams.lock();
-        shared.hub.close(self.subscription.reader());
-        shared.counts.closed(self.transport, self.reason);
+        self.streams.change(|shared| {
+            shared.hub.close(self.subscription.reader());
+            shared.counts.closed(self.transport, self.reason);
+        });
     }
 }
 
@@ -165,16 +166,22 @@ impl<'s> Open<'s> {
                 Ok(Poll::Ready(Found::Messages | Found::End) | Poll::Pending) => Ok(None),
                 Err(error) => {
                     *reason = "error";
+        }
+        drop(discarded);
+        match live {
+            Live::Messages | Live::History | Live::Wait => Ok(None),
                     Err(io::Error::other(error))
                 }
             };
         }
         let mut shared = streams.lock();
-        match subscription.poll_live(&mut shared.hub, moment().uptime, BATCH_BYTES, batch) {
-            Live::Messages | Live::History => Ok(None),
+        let live = subscription.poll_live(&mut shared.hub, moment().uptime, BATCH_BYTES, batch);
+        let discarded = shared.hub.take_discarded();
+        // Waits with the lock of before, so that no message comes in between; and drops what was discarded without it.
+        match live {
+            Live::Messages | Live::History | Live::Slow => drop(shared),
             Live::Wait => {
                 drop(streams.fed.wait_timeout(shared, LOOK_INTERVAL).unwrap_or_else(PoisonError::into_inner));
-                Ok(None)
             }
             Live::Slow => {
                 *reason = "slow";
