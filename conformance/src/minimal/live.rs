@@ -14,7 +14,7 @@ use crate::clock::moment;
 use crate::head::ReceivedHead;
 use crate::hub::Streams;
 use crate::presence::{Next, Presence};
-use crate::reply_head::{Ids, head_bytes};
+use crate::reply_head::{Ids, begin_unknown_length, end_unknown_length, framed};
 use crate::server::Server;
 use crate::stream::Stream;
 
@@ -55,26 +55,13 @@ pub(crate) fn write_live(
     ids: &Ids,
     head: &ReceivedHead,
 ) -> io::Result<()> {
-    let chunked = !head.http_10;
-    let mut bytes = head_bytes(reply, ids, head.http_10, false);
-    bytes.extend_from_slice(if chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
-    stream.set_reset_on_close(true)?;
-    stream.write(&bytes)?;
+    let chunked = begin_unknown_length(stream, reply, ids, head.http_10, false)?;
     let next = if chunked { Next::ChunkSize } else { Next::Content };
     serve(server, stream, open, next, |stream, piece| {
         *sent += piece.len() as u64;
-        if !chunked {
-            return stream.write(piece);
-        }
-        let mut framed = format!("{:x}\r\n", piece.len()).into_bytes();
-        framed.extend_from_slice(piece);
-        framed.extend_from_slice(b"\r\n");
-        stream.write(&framed)
+        stream.write(&framed(chunked, piece))
     })?;
-    if chunked {
-        stream.write(b"0\r\n\r\n")?;
-    }
-    stream.set_reset_on_close(false)
+    end_unknown_length(stream, chunked)
 }
 
 /// Writes the events of a stream until the client leaves or the stream ends. `write` frames a piece of the body.
@@ -166,10 +153,6 @@ impl<'s> Open<'s> {
                 Ok(Poll::Ready(Found::Messages | Found::End) | Poll::Pending) => Ok(None),
                 Err(error) => {
                     *reason = "error";
-        }
-        drop(discarded);
-        match live {
-            Live::Messages | Live::History | Live::Wait => Ok(None),
                     Err(io::Error::other(error))
                 }
             };
@@ -183,6 +166,10 @@ impl<'s> Open<'s> {
             Live::Wait => {
                 drop(streams.fed.wait_timeout(shared, LOOK_INTERVAL).unwrap_or_else(PoisonError::into_inner));
             }
+        }
+        drop(discarded);
+        match live {
+            Live::Messages | Live::History | Live::Wait => Ok(None),
             Live::Slow => {
                 *reason = "slow";
                 Ok(Some(Notice::Slow { after_seq: *sent }))
