@@ -101,6 +101,10 @@ pub trait Running: fmt::Debug + Send + Sync {
     /// Its address.
     fn address(&self) -> SocketAddr;
 
+    /// Whether it sees the addresses of its clients. Otherwise they may come from something in between: the container
+    /// engine that publishes its port, or a proxy.
+    fn sees_clients(&self) -> bool;
+
     /// Its process id; `None` if the process is not ours.
     fn process(&self) -> Option<u32>;
 
