@@ -347,6 +347,12 @@ impl Server {
         self.running.log()
     }
 
+    /// Whether the server sees the addresses of its clients; see [`Running::sees_clients`].
+    #[must_use]
+    pub fn sees_clients(&self) -> bool {
+        self.running.sees_clients()
+    }
+
     /// The server's process id, if the process is ours.
     #[must_use]
     pub fn process(&self) -> Option<u32> {

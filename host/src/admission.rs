@@ -26,6 +26,7 @@ pub struct Admission {
     counted_at: Mutex<Instant>,
     addresses: Arc<AddressLimit>,
     failures: LogLimit,
+    unserved: LogLimit,
 }
 
 impl Admission {
@@ -34,7 +35,13 @@ impl Admission {
     #[must_use]
     pub fn new(descriptors: Descriptors, most_per_address: Option<NonZeroUsize>, proxies: Proxies) -> Self {
         let addresses = AddressLimit::new(most_per_address, proxies);
-        Self { descriptors, counted_at: Mutex::new(Instant::now()), addresses, failures: LogLimit::default() }
+        Self {
+            descriptors,
+            counted_at: Mutex::new(Instant::now()),
+            addresses,
+            failures: LogLimit::default(),
+            unserved: LogLimit::default(),
+        }
     }
 
     fn is_count_due(&self) -> bool {
@@ -78,6 +85,13 @@ impl Admission {
     pub(crate) fn accept_failed(&self, error: &io::Error) {
         if let Some(suppressed) = self.failures.due() {
             tracing::error!(%error, suppressed, "cannot accept connections; retrying");
+        }
+    }
+
+    /// Logs, at most once a minute, that an accepted connection cannot be served.
+    pub(crate) fn cannot_serve(&self, peer: SocketAddr, error: &io::Error) {
+        if let Some(suppressed) = self.unserved.due() {
+            tracing::error!(%peer, %error, suppressed, "a connection cannot be served; it is closed");
         }
     }
 }

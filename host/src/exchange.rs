@@ -31,6 +31,7 @@ struct Shared<R> {
 
 impl<R: Runtime> Exchange<R> {
     pub(crate) fn new(session: Arc<Session<R>>, request: Request<Incoming>) -> Self {
+        session.record_request(&request);
         let (method, uri) = (request.method().clone(), request.uri().clone());
         Self { shared: Arc::new(Shared { session, method, uri, request: Mutex::new(Some(request)) }) }
     }

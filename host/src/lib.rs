@@ -72,6 +72,7 @@ mod log_filter;
 mod pace;
 mod raw_answer;
 mod raw_head;
+mod reread;
 mod service;
 mod shell;
 mod signals;

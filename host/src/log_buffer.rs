@@ -215,7 +215,8 @@ impl<W: Write> Lines<W> {
                 Ok(0) => return bytes,
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Whoever can report the error has done so: for the log itself, this is where it would be written.
+                // Not reported here: the sink of the request log has reported it, and for standard error there is no
+                // other place.
                 Err(_) => return bytes,
             }
         }

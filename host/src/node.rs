@@ -106,6 +106,12 @@ impl Node {
         self.metrics.connection_incident(Incident::Accept);
         self.admission.accept_failed(error);
     }
+
+    /// Counts as a failure to accept, and logs at most once a minute, that an accepted connection is closed.
+    pub(crate) fn cannot_serve(&self, peer: SocketAddr, error: &io::Error) {
+        self.metrics.connection_incident(Incident::Accept);
+        self.admission.cannot_serve(peer, error);
+    }
 }
 
 /// Numbers that look random and do not repeat within a process.

@@ -48,16 +48,16 @@ pub struct ShellOptions {
     #[arg(value_parser = |text: &str| size_in(text, URI_BYTES))]
     pub max_uri_bytes: usize,
 
-    /// Most bytes of stored events, as they are in memory, that one query may read; then 422, or a reset in the middle
-    /// of an answer. A page ends after half of it, with a link to the next one. Live streams are not limited
+    /// Most bytes of stored events, as they are in memory, that one query may read; then 422, or a reset, which may
+    /// come before the head. A page ends after half of it, with a link to the next one. Live streams are not limited
     /// [default: no limit]
     #[arg(long, env = "ARGUS_QUERY_SCAN_BYTES", value_name = "SIZE", help_heading = "Limits")]
     #[arg(value_parser = parse_scan_bytes)]
     pub query_scan_bytes: Option<NonZeroU64>,
 
     /// Time that one query may compute, without the time that it waits for its client or for its turn; then 503, or a
-    /// reset in the middle of an answer. A page ends after half of it, with a link to the next one. Independent of
-    /// `--request-timeout`, which limits the time to the start of every answer, but not the rest of a long one.
+    /// reset, which may come before the head. A page ends after half of it, with a link to the next one. Independent
+    /// of `--request-timeout`, which limits the time to the start of every answer, but not the rest of a long one.
     /// Live streams are not limited [default: no limit]
     #[arg(long, env = "ARGUS_QUERY_TIMEOUT", value_name = "DURATION", help_heading = "Timeouts")]
     #[arg(value_parser = parse_duration)]

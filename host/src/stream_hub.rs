@@ -117,21 +117,22 @@ impl StreamHub {
         live
     }
 
-    /// Reads what was committed since the last time, up to the end of one pass, and wakes readers.
+    /// Reads what was committed since the last time, up to the end of one pass, and wakes readers. `reader` gives the
+    /// reader of the repository that was published last.
     ///
     /// # Errors
     ///
     /// [`ReadError`]: either no snapshot could be taken, and the readers wait for the next look as they were; or stored
     /// events could not be read, and the readers were woken to meet that in history.
-    pub(crate) fn look(&self, feed: &mut Feed, reader: &Reader) -> Result<Looked, ReadError> {
+    pub(crate) fn look(&self, feed: &mut Feed, reader: impl FnOnce() -> Reader) -> Result<Looked, ReadError> {
         let state = self.lock();
         if state.hub.live_readers() == 0 {
             return Ok(Looked::NoReaders);
         }
-        // Before the snapshot is taken, because a reader may join with a newer one meanwhile.
+        // Before `reader` is called, which may have its snapshot already: a stream may join with a newer one meanwhile.
         let position = state.hub.position();
         drop(state);
-        let snapshot = reader.take()?;
+        let snapshot = reader().take()?;
         let last_seq = snapshot.last_seq();
         if last_seq < position {
             // The repository was replaced by a smaller one.
@@ -242,8 +243,8 @@ mod tests {
         let (hub, mut feed) = (StreamHub::new(LIMITS, Clock::default()), Feed::default());
         let mut reader = Subscription::new(hub.open(), Filter::default(), 5);
         assert_eq!(take(&hub, &mut reader), (Live::Wait, vec![]));
-        assert_eq!(hub.look(&mut feed, &large.reader()).unwrap(), Looked::UpToDate);
-        assert_eq!(hub.look(&mut feed, &small.reader()).unwrap(), Looked::Woke(1));
+        assert_eq!(hub.look(&mut feed, || large.reader()).unwrap(), Looked::UpToDate);
+        assert_eq!(hub.look(&mut feed, || small.reader()).unwrap(), Looked::Woke(1));
         assert_eq!(take(&hub, &mut reader), (Live::History, vec![]));
         let mut history = |engine: &Engine<MemoryStorage>| {
             let found = reader.poll_history(&engine.reader(), 10, 1000, &mut Vec::new());
@@ -253,8 +254,26 @@ mod tests {
         assert_eq!(history(&small), (Poll::Ready(Found::End), false));
         assert_eq!(take(&hub, &mut reader), (Live::Wait, vec![]));
         commit(&mut small);
-        assert_eq!(hub.look(&mut feed, &small.reader()).unwrap(), Looked::Woke(1));
+        assert_eq!(hub.look(&mut feed, || small.reader()).unwrap(), Looked::Woke(1));
         assert_eq!(take(&hub, &mut reader), (Live::Messages, vec![3]));
+    }
+
+    #[test]
+    fn a_stream_that_joins_with_a_newer_snapshot_during_a_look_stays_live() {
+        let mut engine = repository(5);
+        let (hub, mut feed) = (StreamHub::new(LIMITS, Clock::default()), Feed::default());
+        let mut only = Subscription::new(hub.open(), Filter::default(), 5);
+        assert_eq!(take(&hub, &mut only), (Live::Wait, vec![]));
+        let mut joined = Subscription::new(hub.open(), Filter::default(), 6);
+        let looked = hub.look(&mut feed, || {
+            let published = engine.reader();
+            hub.close(only.reader());
+            commit(&mut engine);
+            assert_eq!(take(&hub, &mut joined), (Live::Wait, vec![]));
+            published
+        });
+        assert_eq!(looked.unwrap(), Looked::UpToDate);
+        assert_eq!(take(&hub, &mut joined), (Live::Wait, vec![]), "it was not sent to history");
     }
 
     /// Cannot be reached at times.
@@ -281,10 +300,10 @@ mod tests {
         let mut reader = Subscription::new(hub.open(), Filter::default(), 0);
         assert_eq!(take(&hub, &mut reader), (Live::Wait, vec![]));
         let shared = Reader::Shared(Arc::clone(&remote) as Arc<dyn TakeSnapshot>);
-        drop(hub.look(&mut feed, &shared).unwrap_err());
+        drop(hub.look(&mut feed, || shared.clone()).unwrap_err());
         assert_eq!(take(&hub, &mut reader), (Live::Wait, vec![]));
         remote.is_reachable.store(true, Ordering::Relaxed);
-        assert_eq!(hub.look(&mut feed, &shared).unwrap(), Looked::Woke(1));
+        assert_eq!(hub.look(&mut feed, || shared.clone()).unwrap(), Looked::Woke(1));
         assert_eq!(take(&hub, &mut reader), (Live::Messages, vec![1, 2]));
     }
 }

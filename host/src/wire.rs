@@ -64,9 +64,9 @@ impl<R: Runtime> Wire<R> {
         Self { node, runtime, service }
     }
 
-    /// Counts and logs that an accepted connection cannot be served; see [`Node::accept_failed`].
-    pub fn accept_failed(&self, error: &io::Error) {
-        self.node.accept_failed(error);
+    /// Counts and logs that an accepted connection is closed, because the system does not let this worker serve it.
+    pub fn cannot_serve(&self, peer: SocketAddr, error: &io::Error) {
+        self.node.cannot_serve(peer, error);
     }
 
     /// Serves one connection until either side, a timeout or the drain closes it. A complete answer arrives before the

@@ -22,11 +22,11 @@ pub async fn serve<S: Routes>(
     peer: SocketAddr,
     permit: ConnectionPermit,
 ) {
-    // Registered here and not where it was accepted, so that this worker receives its events. It was registered there,
-    // too: when that fails, accepting pauses.
+    // Registered again, with this worker, which then receives its events. A failure concerns this connection only,
+    // which is closed.
     let stream = match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => stream,
-        Err(error) => return wire.accept_failed(&error),
+        Err(error) => return wire.cannot_serve(peer, &error),
     };
     // Answers are written at once, so delaying packets gains nothing. A socket that refuses the option is closed
     // already, and the first read reports that.

@@ -1,14 +1,14 @@
 //! `cargo xtask fuzz`: fuzz targets, with libFuzzer where it can be built.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     process::Stdio,
     time::SystemTime,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     steps,
@@ -24,74 +24,123 @@ const BUILD: &str = "target/fuzz/build";
 /// Options with which libFuzzer is not needed.
 const WITHOUT_LIBFUZZER: [&str; 5] = ["-h", "--help", "--list", "--input", "--plain"];
 
-/// Options of the fuzzer with a value.
-const WITH_VALUE: [&str; 3] = ["--seconds", "--processes", "--input"];
-
 /// The target that is not in `argus-testing`, since it is about the host, and the test of the host that runs it.
 const OF_HOST: &str = "frames";
 const HUNT_OF_HOST: &str = "websocket::fuzz::hunt";
 
-/// The seconds of a hunt, if none are given, and the number of targets that share them.
+/// The seconds of a hunt of all its targets together, if none are given.
 const SECONDS: u64 = 60;
+
+/// The number of all targets.
 const TARGETS: u64 = 17;
 
+/// What the list and the help of the fuzzer do not know.
+const LISTED: &str = "frames    the frames of a WebSocket mean the same in any pieces, and take little memory";
+const HELP: &str = "An input that makes `frames` fail is shortened and printed, but not saved.";
+
 /// Runs the targets of `argus-testing` and that of the host, or those that are named. Returns whether all held.
+///
+/// # Errors
+///
+/// An option has no value, or a wrong one; or a program cannot be started.
 pub(crate) fn run(arguments: &[OsString]) -> Result<bool> {
-    let asked = Asked::new(arguments);
-    let others = if asked.others { run_others(&asked.arguments)? } else { true };
-    if asked.is_list {
-        println!("{OF_HOST:<10}the frames of a WebSocket mean the same in any pieces, and take little memory");
-    }
-    let of_host = if let Some(seconds) = asked.of_host { run_of_host(seconds)? } else { true };
+    let asked = Asked::new(arguments)?;
+    let others = asked.others.map_or(Ok(true), |arguments| run_others(&arguments))?;
+    asked.printed.iter().for_each(|text| println!("{text}"));
+    let of_host = asked.of_host.map_or(Ok(true), |work| run_of_host(&work))?;
     Ok(others && of_host)
 }
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 struct Asked {
-    /// The arguments without the target of the host.
-    arguments: Vec<OsString>,
-    /// Whether to start the fuzzer for the other targets.
-    others: bool,
-    /// The seconds for the target of the host, if it is to run.
-    of_host: Option<u64>,
-    is_list: bool,
+    /// The arguments of the fuzzer of `argus-testing`, if that is to start. They do not name the target of the host.
+    others: Option<Vec<OsString>>,
+    /// What is printed after it.
+    printed: Option<&'static str>,
+    /// What the target of the host is to do.
+    of_host: Option<OfHost>,
+}
+
+/// The work of the target of the host.
+#[derive(Debug, PartialEq, Eq)]
+enum OfHost {
+    /// It looks for an input that fails, for so many seconds.
+    Hunt(u64),
+    /// It runs the input in this file.
+    Repeat(OsString),
 }
 
 impl Asked {
-    fn new(arguments: &[OsString]) -> Self {
-        let (mut names, mut seconds, mut is_hunt) = (Vec::new(), SECONDS, true);
+    fn new(arguments: &[OsString]) -> Result<Self> {
+        let (mut names, mut options, mut seconds, mut input, mut printed) =
+            (Vec::new(), Vec::new(), SECONDS, None, None);
+        let mut is_hunt = true;
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
-            if WITH_VALUE.iter().any(|option| word == option) {
-                let value = words.next().and_then(|value| value.to_str()?.parse().ok());
-                match word.to_str() {
-                    Some("--seconds") => seconds = value.unwrap_or(seconds),
-                    Some("--input") => is_hunt = false,
-                    Some(_) | None => {}
+            let mut value = || words.next().with_context(|| format!("{} needs a value", word.display()));
+            match word.to_str() {
+                Some("--seconds") => seconds = number("--seconds", value()?)?,
+                Some("--processes") => {
+                    let processes = number("--processes", value()?)?;
+                    options.extend([word.clone(), processes.to_string().into()]);
                 }
-            } else if word.to_string_lossy().starts_with('-') {
-                is_hunt &= word == "--plain";
-            } else {
-                names.push(word);
+                Some("--input") => input = Some(value()?.clone()),
+                Some(option) if option.starts_with('-') => {
+                    printed = match option {
+                        "--list" => Some(LISTED),
+                        "-h" | "--help" => Some(HELP),
+                        // One without a text of its own, or one that the fuzzer refuses.
+                        _ => printed,
+                    };
+                    is_hunt &= option == "--plain";
+                    options.push(word.clone());
+                }
+                Some(_) | None => names.push(word.clone()),
             }
         }
-        let is_named = names.iter().any(|name| *name == OF_HOST);
-        let is_alone = is_named && names.len() == 1;
-        let share = if is_alone { seconds } else { (seconds / TARGETS).max(1) };
-        Self {
-            arguments: arguments.iter().filter(|word| !is_hunt || *word != OF_HOST).cloned().collect(),
-            others: !(is_alone && is_hunt),
-            of_host: (is_hunt && (is_named || names.is_empty())).then_some(share),
-            is_list: arguments.iter().any(|word| word == "--list"),
+        let all = names.len();
+        names.retain(|name| name != OF_HOST);
+        let (is_named, has_others) = (names.len() < all, !names.is_empty());
+        if !is_hunt {
+            return Ok(Self { others: Some([options, names].concat()), printed, of_host: None });
         }
+        if let Some(input) = input {
+            ensure!(!(is_named && has_others), "--input needs exactly one target");
+            let of_host = is_named.then(|| OfHost::Repeat(input.clone()));
+            let others = (!is_named).then(|| [options, vec!["--input".into(), input], names].concat());
+            return Ok(Self { others, printed: None, of_host });
+        }
+        let targets = if has_others { names.len() as u64 + u64::from(is_named) } else { TARGETS };
+        let share = match (is_named, has_others) {
+            (true, false) => Some(seconds),
+            (true, true) | (false, false) => Some((seconds / targets).max(1)),
+            (false, true) => None,
+        };
+        let others = (has_others || !is_named).then(|| {
+            // The fuzzer divides this among its targets, and has to have some of it.
+            let rest = (seconds - share.unwrap_or(0)).max(1);
+            [vec!["--seconds".into(), rest.to_string().into()], options, names].concat()
+        });
+        Ok(Self { others, printed: None, of_host: share.map(OfHost::Hunt) })
     }
 }
 
-/// Runs the target of the host for this time.
-fn run_of_host(seconds: u64) -> Result<bool> {
+/// The value of an option: at least 1.
+fn number(option: &str, value: &OsStr) -> Result<u64> {
+    let number = value.to_str().and_then(|text| text.parse().ok()).filter(|&number| number > 0);
+    number.with_context(|| format!("{option} needs a number from 1 on, not {}", value.display()))
+}
+
+/// Runs the target of the host.
+fn run_of_host(work: &OfHost) -> Result<bool> {
     let mut hunt = cargo(["test", "--quiet", "--profile", "checked", "--package", "argus-host", "--lib", "--"]);
-    hunt.args(["--exact", "--ignored", "--nocapture", HUNT_OF_HOST]).env("ARGUS_FUZZ_SECONDS", seconds.to_string());
+    hunt.args(["--exact", "--ignored", "--nocapture", HUNT_OF_HOST]);
+    match work {
+        OfHost::Hunt(seconds) => hunt.env("ARGUS_FUZZ_SECONDS", seconds.to_string()),
+        // Cargo runs tests in the folder of their package.
+        OfHost::Repeat(input) => hunt.env("ARGUS_FUZZ_INPUT", path::absolute(input).context("not a path")?),
+    };
     Ok(hunt.status().context("cannot start cargo")?.success())
 }
 
@@ -150,25 +199,51 @@ fn host() -> Result<String> {
 mod tests {
     use super::*;
 
+    fn parse(line: &str) -> Result<Asked> {
+        Asked::new(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+    }
+
     #[test]
     fn the_target_of_the_host_runs_with_all_and_when_it_is_named() {
-        let asked = |line: &str| {
-            let asked = Asked::new(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>());
-            let arguments: Vec<String> = asked.arguments.iter().map(|word| word.to_string_lossy().into()).collect();
-            (arguments.join(" "), asked.others, asked.of_host)
-        };
-        for (line, rest, others, of_host) in [
-            ("", "", true, Some(3)),
-            ("--seconds 600 --plain", "--seconds 600 --plain", true, Some(35)),
-            ("frames", "", false, Some(60)),
-            ("frames --seconds 5", "--seconds 5", false, Some(5)),
-            ("time frames", "time", true, Some(3)),
-            ("time --seconds 5", "time --seconds 5", true, None),
-            ("--list", "--list", true, None),
-            ("--help", "--help", true, None),
-            ("time --input frames", "time --input frames", true, None),
+        let file = || OfHost::Repeat("file".into());
+        for (line, others, of_host) in [
+            ("", Some("--seconds 57"), Some(OfHost::Hunt(3))),
+            ("--seconds 600 --plain", Some("--seconds 565 --plain"), Some(OfHost::Hunt(35))),
+            ("--seconds 1", Some("--seconds 1"), Some(OfHost::Hunt(1))),
+            ("frames", None, Some(OfHost::Hunt(60))),
+            ("frames --seconds 5", None, Some(OfHost::Hunt(5))),
+            ("frames frames", None, Some(OfHost::Hunt(60))),
+            ("time frames", Some("--seconds 30 time"), Some(OfHost::Hunt(30))),
+            ("time --seconds 5", Some("--seconds 5 time"), None),
+            ("--processes 2 time", Some("--seconds 60 --processes 2 time"), None),
+            ("--list", Some("--list"), None),
+            ("frames --list", Some("--list"), None),
+            ("frames --help", Some("--help"), None),
+            ("frames --unknown", Some("--unknown"), None),
+            ("frames --input file", None, Some(file())),
+            ("--input file frames", None, Some(file())),
+            ("time --input frames", Some("--input frames time"), None),
+            ("--input file", Some("--input file"), None),
         ] {
-            assert_eq!(asked(line), (rest.to_owned(), others, of_host), "{line}");
+            let asked = parse(line).expect("the line is right");
+            let words = others.map(|words| words.split_whitespace().map(OsString::from).collect());
+            assert_eq!((asked.others, asked.of_host), (words, of_host), "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for line in [
+            "frames --seconds 0",
+            "frames --seconds five",
+            "frames --seconds",
+            "time --seconds -1",
+            "--processes 0",
+            "frames --processes",
+            "--input",
+            "time frames --input file",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
         }
     }
 
@@ -183,5 +258,7 @@ mod tests {
     fn the_target_of_the_host_is_there() {
         let source = fs::read_to_string(root().join("host/src/websocket/fuzz.rs")).expect("the target is there");
         assert!(source.contains("fn hunt()") && source.contains(&format!("name: \"{OF_HOST}\"")));
+        assert!(source.contains("\"ARGUS_FUZZ_SECONDS\"") && source.contains("\"ARGUS_FUZZ_INPUT\""));
+        assert!(LISTED.starts_with(OF_HOST));
     }
 }

@@ -90,6 +90,15 @@ impl Connection {
         })
     }
 
+    /// The address of its own end.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the system does not tell it.
+    pub fn local_address(&self) -> Result<SocketAddr, Failure> {
+        self.stream.local_addr().map_err(|error| Failure::unmet(format!("the address of a connection: {error}")))
+    }
+
     /// Requires every answer from now on to match this document.
     #[must_use]
     pub fn checked_against(self, description: &Arc<Description>) -> Self {

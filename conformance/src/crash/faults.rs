@@ -242,9 +242,10 @@ pub(crate) fn killed_in_start(site: &mut Site, random: &mut Random) -> Result<St
         let when = random.from(1..=*most);
         let (trace, inject) = (format!("trace={call}"), format!("inject={call}:signal=SIGKILL:when={when}"));
         let launcher = traced(&site.launcher, &["-e", &trace, "-e", &inject]);
-        // A kill at the deadline is none in a call.
+        // `None`: it was still running at the deadline, so no call was hit.
         let early = launcher.run_for(START_TIME_MAX).map_err(|failure| failure.to_string())?;
-        hits += u64::from(early.is_some_and(|exit| !exit.stdout.contains("listening")));
+        // One with an exit code has failed by itself.
+        hits += u64::from(early.is_some_and(|exit| exit.code.is_none() && !exit.stdout.contains("listening")));
         let server = site.start().map_err(|error| format!("after a kill in {call} {when} of a start: {error}"))?;
         let audited = site.audit(server.address(), &attempts, random, true);
         audited.map_err(|error| with_log(&format!("after a kill in {call} {when}: {error}"), server.as_ref()))?;

@@ -283,6 +283,10 @@ impl Running for Contained {
         self.address
     }
 
+    fn sees_clients(&self) -> bool {
+        self.container.published.is_none()
+    }
+
     fn process(&self) -> Option<u32> {
         let Container { engine, client, .. } = &self.container;
         let process =

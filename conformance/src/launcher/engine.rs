@@ -11,9 +11,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::owner;
 use crate::failure::Failure;
 
-/// The label of all containers of the suite. Its value is the process id of the run.
+/// The label of all containers of the suite, and how their names begin. Its value names the process of the run.
 const LABEL: &str = "argus-conformance";
 
 /// How containers are started.
@@ -132,8 +133,8 @@ impl Engine {
         let listed = self.output(&["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"]);
         // An engine that lists nothing starts nothing either, and says so then.
         for name in listed.unwrap_or_default().lines() {
-            let process = name.strip_prefix(LABEL).and_then(|rest| rest.strip_prefix('-')?.split('-').next());
-            if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            let process = name.strip_prefix(LABEL).and_then(|rest| rest.strip_prefix('-')?.rsplit_once('-'));
+            if process.is_some_and(|(process, _)| owner::has_ended(process)) {
                 self.remove(name);
             }
         }
@@ -147,7 +148,7 @@ impl Engine {
             return Err(Failure::skipped("the suite ends"));
         }
         containers.started += 1;
-        let process = std::process::id();
+        let process = owner::this_process();
         let name = format!("{LABEL}-{process}-{}", containers.started);
         let mut command = self.command(&["run", "--rm", "--pull", "never", "--name", &name]);
         command.args(["--label", &format!("{LABEL}={process}")]);

@@ -7,6 +7,7 @@ mod broken_log;
 mod container;
 mod engine;
 mod folder;
+mod owner;
 mod process;
 mod url;
 
@@ -99,6 +100,10 @@ pub enum Identity {
 pub trait Running: fmt::Debug + Send + Sync {
     /// Its address.
     fn address(&self) -> SocketAddr;
+
+    /// Whether it sees the addresses of its clients. Otherwise they may come from something in between: the container
+    /// engine that publishes its port, or a proxy.
+    fn sees_clients(&self) -> bool;
 
     /// Its process id; `None` if the process is not ours.
     fn process(&self) -> Option<u32>;

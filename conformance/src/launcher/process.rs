@@ -42,6 +42,10 @@ impl Running for Process {
         self.address
     }
 
+    fn sees_clients(&self) -> bool {
+        true
+    }
+
     fn process(&self) -> Option<u32> {
         Some(self.child.id())
     }

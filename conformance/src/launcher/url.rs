@@ -61,6 +61,10 @@ impl Running for Remote {
         self.address
     }
 
+    fn sees_clients(&self) -> bool {
+        false
+    }
+
     fn process(&self) -> Option<u32> {
         None
     }

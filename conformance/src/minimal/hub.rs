@@ -81,10 +81,19 @@ impl Streams {
         });
         // The readers find out by themselves what is wrong.
         if !matches!(complete, Ok(true)) {
-            self.lock().hub.reset(snapshot.last_seq(), &mut woken);
+            self.change(|shared| shared.hub.reset(snapshot.last_seq(), &mut woken));
             self.fed.notify_all();
         }
         true
+    }
+
+    /// Changes what is shared. To drop what the hub has discarded takes a while, and needs no lock.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Shared)) {
+        let mut shared = self.lock();
+        change(&mut shared);
+        let discarded = shared.hub.take_discarded();
+        drop(shared);
+        drop(discarded);
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Shared> {

@@ -14,7 +14,7 @@ use crate::clock::moment;
 use crate::head::ReceivedHead;
 use crate::hub::Streams;
 use crate::presence::{Next, Presence};
-use crate::reply_head::{Ids, head_bytes};
+use crate::reply_head::{Ids, begin_unknown_length, end_unknown_length, framed};
 use crate::server::Server;
 use crate::stream::Stream;
 
@@ -39,9 +39,10 @@ pub(crate) struct Open<'s> {
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        let mut shared = self.streams.lock();
-        shared.hub.close(self.subscription.reader());
-        shared.counts.closed(self.transport, self.reason);
+        self.streams.change(|shared| {
+            shared.hub.close(self.subscription.reader());
+            shared.counts.closed(self.transport, self.reason);
+        });
     }
 }
 
@@ -54,26 +55,13 @@ pub(crate) fn write_live(
     ids: &Ids,
     head: &ReceivedHead,
 ) -> io::Result<()> {
-    let chunked = !head.http_10;
-    let mut bytes = head_bytes(reply, ids, head.http_10, false);
-    bytes.extend_from_slice(if chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
-    stream.set_reset_on_close(true)?;
-    stream.write(&bytes)?;
+    let chunked = begin_unknown_length(stream, reply, ids, head.http_10, false)?;
     let next = if chunked { Next::ChunkSize } else { Next::Content };
     serve(server, stream, open, next, |stream, piece| {
         *sent += piece.len() as u64;
-        if !chunked {
-            return stream.write(piece);
-        }
-        let mut framed = format!("{:x}\r\n", piece.len()).into_bytes();
-        framed.extend_from_slice(piece);
-        framed.extend_from_slice(b"\r\n");
-        stream.write(&framed)
+        stream.write(&framed(chunked, piece))
     })?;
-    if chunked {
-        stream.write(b"0\r\n\r\n")?;
-    }
-    stream.set_reset_on_close(false)
+    end_unknown_length(stream, chunked)
 }
 
 /// Writes the events of a stream until the client leaves or the stream ends. `write` frames a piece of the body.
@@ -170,12 +158,18 @@ impl<'s> Open<'s> {
             };
         }
         let mut shared = streams.lock();
-        match subscription.poll_live(&mut shared.hub, moment().uptime, BATCH_BYTES, batch) {
-            Live::Messages | Live::History => Ok(None),
+        let live = subscription.poll_live(&mut shared.hub, moment().uptime, BATCH_BYTES, batch);
+        let discarded = shared.hub.take_discarded();
+        // Waits with the lock of before, so that no message comes in between; and drops what was discarded without it.
+        match live {
+            Live::Messages | Live::History | Live::Slow => drop(shared),
             Live::Wait => {
                 drop(streams.fed.wait_timeout(shared, LOOK_INTERVAL).unwrap_or_else(PoisonError::into_inner));
-                Ok(None)
             }
+        }
+        drop(discarded);
+        match live {
+            Live::Messages | Live::History | Live::Wait => Ok(None),
             Live::Slow => {
                 *reason = "slow";
                 Ok(Some(Notice::Slow { after_seq: *sent }))

@@ -11,7 +11,7 @@ use crate::answers::AnswerMemory;
 use crate::clock::moment;
 use crate::head::ReceivedHead;
 use crate::presence::{Next, Presence};
-use crate::reply_head::{Ids, head_bytes};
+use crate::reply_head::{Ids, begin_unknown_length, end_unknown_length, framed};
 use crate::server::Server;
 use crate::stream::Stream;
 
@@ -39,37 +39,18 @@ pub(crate) fn write_streamed(
     head: &ReceivedHead,
     keep: bool,
 ) -> io::Result<bool> {
-    let chunked = !head.http_10;
-    let keep = keep && chunked;
-    let mut bytes = head_bytes(reply, ids, head.http_10, keep);
-    bytes.extend_from_slice(if chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
-    // If the answer ends early, even by the end of the process, it must not look complete.
-    stream.set_reset_on_close(true)?;
-    stream.write(&bytes)?;
+    let chunked = begin_unknown_length(stream, reply, ids, head.http_10, keep)?;
     let next = if chunked { Next::ChunkSize } else { Next::Content };
     let mut presence = Presence::new();
     loop {
         match poll(server, &mut run).map_err(io::Error::other)? {
             Poll::Pending => presence.look(stream, next)?,
-            Poll::Ready(ReadStep::Chunk(chunk)) if chunked => {
-                presence = Presence::new();
-                let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
-                framed.extend_from_slice(&chunk);
-                framed.extend_from_slice(b"\r\n");
-                write_piece(stream, &framed, &mut run, &mut memory)?;
-                *sent += chunk.len() as u64;
-            }
             Poll::Ready(ReadStep::Chunk(chunk)) => {
-                write_piece(stream, &chunk, &mut run, &mut memory)?;
+                presence = Presence::new();
+                write_piece(stream, &framed(chunked, &chunk), &mut run, &mut memory)?;
                 *sent += chunk.len() as u64;
             }
-            Poll::Ready(ReadStep::Done) => {
-                if chunked {
-                    stream.write(b"0\r\n\r\n")?;
-                }
-                stream.set_reset_on_close(false)?;
-                return Ok(keep);
-            }
+            Poll::Ready(ReadStep::Done) => return end_unknown_length(stream, chunked).map(|()| keep && chunked),
             Poll::Ready(ReadStep::Stopped(_)) => return Err(io::Error::other("the query exceeds a limit")),
             Poll::Ready(ReadStep::Whole(_) | ReadStep::Start(_)) => {
                 return Err(io::Error::other("the core started one answer twice"));

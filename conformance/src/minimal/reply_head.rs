@@ -1,5 +1,6 @@
 //! The head of an answer.
 
+use std::borrow::Cow;
 use std::io;
 use std::num::NonZeroU64;
 use std::time::SystemTime;
@@ -42,6 +43,41 @@ pub(crate) fn write_head(
     }
     bytes.extend_from_slice(b"\r\n");
     stream.write(&bytes)
+}
+
+/// Writes the head of an answer of unknown length, whose end [`end_unknown_length`] writes. Returns whether the body is
+/// sent in chunks; to HTTP/1.0 it goes up to the end of the connection.
+pub(crate) fn begin_unknown_length(
+    stream: &mut Stream,
+    reply: &Reply,
+    ids: &Ids,
+    http_10: bool,
+    keep: bool,
+) -> io::Result<bool> {
+    let chunked = !http_10;
+    let mut bytes = head_bytes(reply, ids, http_10, keep && chunked);
+    bytes.extend_from_slice(if chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
+    // If the answer ends early, even by the end of the process, it must not look complete.
+    stream.set_reset_on_close(true)?;
+    stream.write(&bytes)?;
+    Ok(chunked)
+}
+
+/// A piece of such a body, as it is sent.
+pub(crate) fn framed(chunked: bool, piece: &[u8]) -> Cow<'_, [u8]> {
+    if chunked {
+        Cow::Owned([format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat())
+    } else {
+        Cow::Borrowed(piece)
+    }
+}
+
+/// Writes the end of such a body.
+pub(crate) fn end_unknown_length(stream: &mut Stream, chunked: bool) -> io::Result<()> {
+    if chunked {
+        stream.write(b"0\r\n\r\n")?;
+    }
+    stream.set_reset_on_close(false)
 }
 
 /// The status line and header fields, without the empty line.

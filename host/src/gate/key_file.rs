@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::{LoadedKeys, locked};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
+use crate::reread::is_read_once;
 use crate::warnings::Warnings;
 use crate::watch;
 
@@ -53,6 +54,13 @@ impl KeyText {
         Self(read(path))
     }
 
+    fn read_again(path: &Path) -> Self {
+        if is_read_once(path) {
+            return Self(Err(KeyFileProblem::Unreadable("it is no regular file any more".to_owned())));
+        }
+        Self::read(path)
+    }
+
     pub(crate) fn parse(&self) -> Result<Keys, KeyFileProblem> {
         Ok(Keys::parse(self.0.as_deref().map_err(Clone::clone)?)?)
     }
@@ -74,7 +82,7 @@ impl KeyFile {
     }
 
     /// Starts the thread that reads the file again when it has changed and when `is_wanted` is set, until the drain
-    /// begins. `seen` is the text of the keys in force.
+    /// begins, unless it can be read once only. `seen` is the text of the keys in force.
     ///
     /// # Errors
     ///
@@ -86,13 +94,17 @@ impl KeyFile {
         warnings: &Arc<Warnings>,
         lifecycle: &Arc<Lifecycle>,
     ) -> io::Result<()> {
+        if is_read_once(&self.path) {
+            tracing::info!(path = %self.path.display(), "no regular file: the keys are not read again");
+            return Ok(());
+        }
         let [serving, ending, failing] = [(); 3].map(|()| Arc::clone(lifecycle));
         let (file, warnings) = (Arc::clone(self), Arc::clone(warnings));
         let mut look = Look { tried: seen.clone(), last: seen };
         let watch = move || {
             while !serving.drains_within(LOOK_INTERVAL) {
                 let is_asked = is_wanted.swap(false, Ordering::AcqRel);
-                if let Some(text) = look.at(KeyText::read(&file.path), is_asked) {
+                if let Some(text) = look.at(KeyText::read_again(&file.path), is_asked) {
                     file.load(&text, &warnings);
                 }
             }
@@ -169,6 +181,10 @@ fn warn_of_permissions(path: &Path) {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+    use std::time::Instant;
+
     use argus_core::auth::KeyHash;
     use argus_core::event::Timestamp;
     use argus_core::limit::Meter;
@@ -242,11 +258,37 @@ mod tests {
         let first = file.current();
         // Wanted before the thread starts, as by a signal during the recovery of a repository.
         file.watch(text, Arc::new(AtomicBool::new(true)), &warnings, &lifecycle).unwrap();
+        let begun = Instant::now();
         while Arc::ptr_eq(&first, &file.current()) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the file is read again");
             std::thread::yield_now();
         }
         lifecycle.drain();
         assert_eq!(lifecycle.failure(), None);
+    }
+
+    #[test]
+    fn a_pipe_is_read_once() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(entry("a", "").as_bytes()).unwrap();
+        drop(writer);
+        // As `<(…)` of a shell names it.
+        let path = PathBuf::from(format!("/dev/fd/{}", reader.as_raw_fd()));
+        let text = KeyText::read(&path);
+        let metrics = Arc::new(Metrics::new("test", "memory").unwrap());
+        let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), Location::Memory));
+        let lifecycle = Lifecycle::new(1, Duration::from_secs(3600));
+        let file = KeyFile::new(&path, text.parse().unwrap(), &metrics);
+        let wanted = Arc::new(AtomicBool::new(true));
+        file.watch(text, Arc::clone(&wanted), &warnings, &lifecycle).unwrap();
+        assert_eq!(Arc::strong_count(&wanted), 1, "no thread reads it again");
+    }
+
+    #[test]
+    fn a_file_that_becomes_a_pipe_is_not_waited_for() {
+        let (reader, _writer) = io::pipe().unwrap();
+        let path = PathBuf::from(format!("/dev/fd/{}", reader.as_raw_fd()));
+        assert!(matches!(KeyText::read_again(&path).parse(), Err(KeyFileProblem::Unreadable(_))));
     }
 
     #[test]

@@ -123,6 +123,7 @@ mod tests {
         reopen.store(true, Ordering::Release);
         log.write_all(b"d\n").unwrap();
     }
+
     /// A full disk.
     struct Full;
 

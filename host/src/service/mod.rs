@@ -1,5 +1,6 @@
 //! Answers requests: lets the core interpret a request, reads its body, commits its batch or runs its query.
 
+mod logged;
 mod read;
 mod refused_head;
 mod stream;
@@ -17,7 +18,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use argus_core::api::{Action, Api, Draft, Refusal, Reply, RequestHead, Route, ServiceState, TraceContext};
-use argus_core::event::Timestamp;
 use async_lock::Semaphore;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -72,7 +72,7 @@ pub(crate) struct Session<R> {
     connection: Arc<Connection>,
     /// What runs on the connection after the answer 101.
     upgrade: Mutex<Option<Upgrade>>,
-    /// What the request log says about the request whose answer goes through the framework.
+    /// What the request log says about the request under way.
     record: Mutex<Option<Box<Record>>>,
 }
 
@@ -128,15 +128,8 @@ impl<R: Runtime> Session<R> {
         let begun = self.connection.now();
         let in_flight = self.service.node.metrics.request_begins();
         let (Parts { method, uri, version, headers, .. }, body) = request.into_parts();
-        // Read only if it is logged.
-        let time = self.service.node.request_log.as_ref().map(|_| clock::now());
         let (ids, interpreted) = self.interpret(&method, &uri, version, &headers);
-        let record = time.and_then(|time| {
-            let (target, http_10) = (target(&uri), version == Version::HTTP_10);
-            let line = RequestHead { method: method.as_str(), target: &target, http_10, ..RequestHead::default() };
-            let visitor = interpreted.as_ref().ok().map(|(_, visitor)| visitor);
-            self.record(&line, visitor, &ids, (begun, time))
-        });
+        self.record_sender(&ids, interpreted.as_ref().ok().map(|(_, visitor)| visitor));
         async move {
             let mut visitor = Visitor::default();
             let answer = match interpreted {
@@ -155,7 +148,7 @@ impl<R: Runtime> Session<R> {
             let Answer { draft, streamed } = answer;
             let reply = visitor.caller().finish(draft);
             self.report(&method, &line, &visitor, &reply, &ids, self.connection.now() - begun);
-            self.respond(reply, streamed, ids, in_flight, record)
+            self.respond(reply, streamed, ids, in_flight)
         }
     }
 
@@ -253,52 +246,13 @@ impl<R: Runtime> Session<R> {
         logging::log_request(line.method, line.target, reply, ids, &sender, latency);
     }
 
-    /// What the request log says about a request with this line, whose head had arrived at these times: that it has no
-    /// answer, until it has one. `None` if there is no request log.
-    fn record(
-        &self,
-        line: &RequestHead<'_>,
-        visitor: Option<&Visitor>,
-        ids: &Ids,
-        (begun, time): (Instant, Timestamp),
-    ) -> Option<Box<Record>> {
-        let node = &self.service.node;
-        Some(Box::new(Record {
-            log: node.request_log.clone()?,
-            clock: node.clock.clone(),
-            begun,
-            time,
-            peer: self.peer,
-            client: visitor.and_then(|visitor| visitor.caller().client),
-            key: visitor.and_then(Visitor::key_name).map(Into::into),
-            method: line.method.into(),
-            target: line.target.into(),
-            http_10: line.http_10,
-            status: NO_ANSWER,
-            request_id: ids.request_id.as_str().into(),
-            trace: ids.trace,
-            problem: None,
-            bytes: 0,
-            complete: false,
-        }))
-    }
-
     fn refusal(&self, route: Route, refusal: &Refusal) -> Answer {
         self.service.node.api.refuse(route, refusal).into()
     }
 
     /// The response with a reply. `streamed` produces its body, if that is streamed.
-    fn respond(
-        &self,
-        reply: Reply,
-        streamed: Option<Streamed>,
-        ids: Ids,
-        in_flight: InFlight,
-        mut record: Option<Box<Record>>,
-    ) -> Response<ReplyBody> {
-        if let Some(record) = &mut record {
-            (record.status, record.problem) = (reply.status, reply.problem);
-        }
+    fn respond(&self, reply: Reply, streamed: Option<Streamed>, ids: Ids, in_flight: InFlight) -> Response<ReplyBody> {
+        self.record_reply(&reply, &ids);
         let mut headers = HeaderMap::with_capacity(reply.headers.len() + 3);
         for (name, value) in reply.headers {
             append(&mut headers, field_name(name), value);
@@ -311,7 +265,6 @@ impl<R: Runtime> Session<R> {
             // Beside `Upgrade`, which some refusals have there.
             headers.append(CONNECTION, HeaderValue::from_static("close"));
         }
-        self.keep_record(record);
         let body = match streamed {
             None => ReplyBody::whole(reply.body, Some(in_flight)),
             Some(Streamed::Events(events)) => ReplyBody::events(events, in_flight),

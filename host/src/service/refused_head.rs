@@ -1,4 +1,4 @@
-//! Answers to heads that never became a request.
+//! Answers to heads that never became a request, and to requests that failed within the framework.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http::{Method, Response};
 
 use super::Session;
-use crate::clock;
 use crate::connection::HeadError;
 use crate::gate::Visitor;
+use crate::logging::Ids;
 use crate::raw_answer;
 use crate::raw_head::RawHead;
 use crate::reply_body::ReplyBody;
@@ -75,19 +75,40 @@ impl<R: Runtime> Session<R> {
 
     /// Answers, counts and logs a head that never became a request.
     fn answer_unread(&self, draft: Draft, visitor: &Visitor, head: &RequestHead<'_>) -> Response<ReplyBody> {
-        let node = &*self.service.node;
         let ids = self.ids(head);
-        let in_flight = node.metrics.request_begins();
-        let method = Method::from_bytes(head.method.as_bytes()).unwrap_or_default();
-        let reply = visitor.caller().finish(draft);
-        self.report(&method, head, visitor, &reply, &ids, Duration::ZERO);
-        let record = self.record(head, Some(visitor), &ids, (self.connection.now(), clock::now()));
-        self.respond(reply, None, ids, in_flight, record)
+        self.begin_record(head);
+        self.record_sender(&ids, Some(visitor));
+        self.answer_unhandled(draft, visitor, head, ids)
     }
 
-    /// Logs an internal error, and returns the answer to its request.
+    /// Answers, counts and logs what has no answer of the service. Its record was begun.
+    fn answer_unhandled(
+        &self,
+        draft: Draft,
+        visitor: &Visitor,
+        line: &RequestHead<'_>,
+        ids: Ids,
+    ) -> Response<ReplyBody> {
+        let in_flight = self.service.node.metrics.request_begins();
+        let method = Method::from_bytes(line.method.as_bytes()).unwrap_or_default();
+        let reply = visitor.caller().finish(draft);
+        self.report(&method, line, visitor, &reply, &ids, Duration::ZERO);
+        self.respond(reply, None, ids, in_flight)
+    }
+
+    /// Logs an internal error, and returns the answer to the request under way, in place of any that it has already.
     pub(crate) fn internal_error(&self, reason: &str) -> Response<ReplyBody> {
         tracing::error!("{reason}");
-        self.refuse_unread(&Refusal::Internal)
+        let Some(record) = self.withdraw_answer() else { return self.refuse_unread(&Refusal::Internal) };
+        let (method, target, http_10) = (record.method.clone(), record.target.clone(), record.http_10);
+        let line = RequestHead { method: &method, target: &target, http_10, ..RequestHead::default() };
+        // The request has no id yet if the framework has not handed it on.
+        let ids = match &*record.request_id {
+            "" => self.ids(&line),
+            id => Ids { request_id: id.to_owned(), trace: record.trace },
+        };
+        self.keep_record(Some(record));
+        let draft = self.service.node.api.refuse(Route::Other, &Refusal::Internal);
+        self.answer_unhandled(draft, &Visitor::default(), &line, ids)
     }
 }

@@ -1,14 +1,13 @@
 //! Requests that turn their connection into a WebSocket.
 
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use argus_core::api::{Caller, Draft, Handshake, Refusal, RequestHead, Route};
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, Version};
 
 use super::{Session, target};
 use crate::reply_body::ReplyBody;
-use crate::request_log::Record;
 use crate::runtime::Runtime;
 use crate::websocket::{Application, Upgrade};
 
@@ -33,40 +32,21 @@ impl<R: Runtime> Session<R> {
         let reply = Caller::default().finish(draft);
         let in_flight = node.metrics.request_begins();
         node.metrics.request_answered(request.method(), &reply, Duration::ZERO);
-        self.respond(reply, None, self.ids(&head), in_flight, None)
+        self.respond(reply, None, self.ids(&head), in_flight)
     }
 
     /// Has `application` run on the connection as soon as this reply, 101, is written.
     pub(super) fn switch(&self, head: Draft, application: Box<dyn Application>) -> Draft {
-        *self.upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some(Upgrade { application, record: None });
+        *self.lock_upgrade() = Some(Upgrade { application, record: None });
         head
-    }
-
-    /// Keeps the record of an answer: of 101 until its WebSocket ends, of any other until
-    /// [`take_record`](Self::take_record).
-    pub(super) fn keep_record(&self, record: Option<Box<Record>>) {
-        match &mut *self.upgrade.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(upgrade) => upgrade.record = record,
-            None => *self.record.lock().unwrap_or_else(PoisonError::into_inner) = record,
-        }
-    }
-
-    /// The record of the answer that was made last. Its body has to be reported to it.
-    pub(crate) fn take_record(&self) -> Option<Box<Record>> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// The framework has returned an answer with this status. If it is not 101, the connection stays HTTP.
-    pub(crate) fn answered(&self, status: StatusCode) {
-        if status == StatusCode::SWITCHING_PROTOCOLS {
-            self.connection.state().upgrade_is_answered();
-        } else {
-            drop(self.take_upgrade());
-        }
     }
 
     /// What runs on the connection from here on, if the last answer turned it into a WebSocket.
     pub(crate) fn take_upgrade(&self) -> Option<Upgrade> {
-        self.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.lock_upgrade().take()
+    }
+
+    pub(super) fn lock_upgrade(&self) -> MutexGuard<'_, Option<Upgrade>> {
+        self.upgrade.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

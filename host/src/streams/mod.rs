@@ -11,16 +11,17 @@ mod reader;
 pub(crate) use body::server_sent_events;
 pub use reader::{StreamItem, StreamReader};
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{io, mem};
 
 use argus_core::repository::Reader;
 use argus_core::subscribe::Feed;
 use event_listener::Listener as _;
 
 use crate::node::Node;
-use crate::stream_hub::Looked;
+use crate::stream_hub::{Looked, StreamHub};
+use crate::warnings::Warnings;
 use crate::watch;
 
 /// After a pass that woke readers, the next one waits this long for each of them, so that many readers take many events
@@ -30,49 +31,84 @@ const PAUSE_PER_READER: Duration = Duration::from_micros(10);
 /// The longest such pause.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
 
-/// How often the thread looks whether the server drains, if nothing else happens.
+/// How often the thread looks whether the server drains, and whether a repository that could not be read can be read
+/// again, if nothing else happens.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often it looks for events that other processes have stored, if the repository is shared.
 const SHARED_INTERVAL: Duration = Duration::from_millis(50);
 
+/// What the thread remembers from one look to the next.
+#[derive(Debug, Default)]
+struct Watching {
+    feed: Feed,
+    /// The last look has failed, and that was logged.
+    is_failing: bool,
+}
+
+/// What the thread does before the next look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// Nothing.
+    Now,
+    /// It waits for a commit, or for this time.
+    Commit(Duration),
+    /// It waits for this time, whatever is committed.
+    Later(Duration),
+}
+
+impl Watching {
+    /// Hands out what is new since the last look. `reader` gives the reader that was published last.
+    fn look(&mut self, streams: &StreamHub, warnings: &Warnings, reader: impl FnOnce() -> Reader) -> Until {
+        let mut patience = LOOK_INTERVAL;
+        let looked = streams.look(&mut self.feed, || {
+            let reader = reader();
+            patience = match &reader {
+                Reader::Current(_) => LOOK_INTERVAL,
+                Reader::Shared(_) => SHARED_INTERVAL,
+            };
+            reader
+        });
+        let had_failed = mem::replace(&mut self.is_failing, looked.is_err());
+        match looked {
+            // One reader gets everything at once.
+            Ok(Looked::NoReaders | Looked::Woke(0 | 1)) => Until::Now,
+            Ok(Looked::UpToDate) => Until::Commit(patience),
+            Ok(Looked::Woke(readers)) => {
+                let readers = u32::try_from(readers).unwrap_or(u32::MAX);
+                Until::Later(PAUSE_PER_READER.saturating_mul(readers).min(PAUSE_MAX))
+            }
+            // If stored events cannot be read, the readers meet the same in history, report it, and end there. If a
+            // shared repository cannot be reached, they wait: nothing is lost, and no other connection would get more.
+            // The thread goes on, and logs only that it has begun to fail.
+            Err(error) => {
+                if !had_failed {
+                    warnings.unreadable(&error);
+                }
+                Until::Commit(LOOK_INTERVAL)
+            }
+        }
+    }
+}
+
 /// Hands new events to readers until the server drains.
 fn serve(node: &Node) {
-    let mut feed = Feed::default();
+    let mut watching = Watching::default();
     while !node.lifecycle.is_draining() {
         // Listens before it looks, so that nothing in between is missed.
         let joined = node.streams.joined();
         if node.streams.live_readers() == 0 {
             // Without the filters of those that have left.
-            feed = Feed::default();
+            watching = Watching::default();
             joined.wait_timeout(LOOK_INTERVAL);
             continue;
         }
         drop(joined);
         let published = node.committer.published();
-        let reader = node.committer.reader();
-        match node.streams.look(&mut feed, &reader) {
-            Ok(Looked::NoReaders) => {}
-            Ok(Looked::UpToDate) => {
-                let patience = match reader {
-                    Reader::Current(_) => LOOK_INTERVAL,
-                    Reader::Shared(_) => SHARED_INTERVAL,
-                };
-                published.wait_timeout(patience);
-            }
-            // One reader gets everything at once.
-            Ok(Looked::Woke(0 | 1)) => {}
-            Ok(Looked::Woke(readers)) => {
-                let readers = u32::try_from(readers).unwrap_or(u32::MAX);
-                node.lifecycle.drains_within(PAUSE_PER_READER.saturating_mul(readers).min(PAUSE_MAX));
-            }
-            // If stored events cannot be read, the readers meet the same in history, and end there. If a shared
-            // repository cannot be reached, they wait: nothing is lost, and no other connection would get more. The
-            // thread goes on.
-            Err(error) => {
-                node.warnings.unreadable(&error);
-                published.wait_timeout(SHARED_INTERVAL);
-            }
+        match watching.look(&node.streams, &node.warnings, || node.committer.reader()) {
+            Until::Now => {}
+            Until::Commit(time) => drop(published.wait_timeout(time)),
+            Until::Later(time) => drop(node.lifecycle.drains_within(time)),
         }
     }
 }

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::Write;
+use std::sync::Mutex;
+
+use argus_core::repository::{ReadError, Snapshot, TakeSnapshot};
 use argus_core::subscribe::{Feed, SLOW_AFTER};
 use futures_util::FutureExt as _;
 
@@ -36,7 +40,7 @@ fn store_bytes(server: &Server, event_type: &str, bytes: usize) {
 
 /// Hands the stored events to the readers; returns what was done first.
 fn feed(server: &Server, feed: &mut Feed) -> Looked {
-    server.node.streams.look(feed, &server.node.committer.reader()).unwrap()
+    server.node.streams.look(feed, || server.node.committer.reader()).unwrap()
 }
 
 /// What a client has received, without the ids of the events.
@@ -272,4 +276,48 @@ fn the_head_alone_is_an_answer() {
     let next = client.ask("HEAD /health HTTP/1.1\r\nhost: x\r\n\r\n", "\r\n\r\n");
     assert!(next.starts_with("HTTP/1.1 200"), "{next}");
     assert!(metric(&server, "argus_streams{transport=\"sse\"} 0"));
+}
+
+/// A repository across a network that is down.
+struct Remote;
+
+impl TakeSnapshot for Remote {
+    fn take_snapshot(&self) -> Result<Arc<dyn Snapshot>, ReadError> {
+        Err(ReadError::Unavailable("the network is down".into()))
+    }
+}
+
+/// What is logged meanwhile.
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_outage_of_the_repository_is_logged_once() {
+    let server = Server::start("");
+    let mut client = stream(&server, "");
+    assert!(client.received().ends_with("retry: 1000\n\n"));
+    let page = Page::default();
+    let writer = page.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let mut watching = Watching::default();
+        let mut look = |reader| watching.look(&server.node.streams, &server.node.warnings, || reader);
+        let down = || Reader::Shared(Arc::new(Remote));
+        for _ in 0..2 {
+            assert_eq!([(); 3].map(|()| look(down())), [Until::Commit(LOOK_INTERVAL); 3]);
+            assert_eq!(look(server.node.committer.reader()), Until::Commit(LOOK_INTERVAL));
+        }
+    });
+    let log = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(log.matches("the network is down").count(), 2, "once for each outage: {log}");
 }

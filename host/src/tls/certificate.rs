@@ -15,6 +15,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use thiserror::Error;
 
+use crate::reread::is_read_once;
+
 /// Most bytes of a file that are read. A chain of certificates has some thousand.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -47,9 +49,19 @@ pub enum CertificateError {
 }
 
 impl Files {
-    /// Reads both files.
+    /// Reads both files at the start.
     pub(super) fn read(&self) -> Contents {
         Contents { certificate: read(&self.certificate), key: read(&self.key) }
+    }
+
+    /// Reads both files again.
+    pub(super) fn read_again(&self) -> Contents {
+        Contents { certificate: read_again(&self.certificate), key: read_again(&self.key) }
+    }
+
+    /// The file that cannot be read again, if there is one.
+    pub(super) fn read_once(&self) -> Option<&Path> {
+        [&*self.certificate, &*self.key].into_iter().find(|path| is_read_once(path))
     }
 
     /// What the files contain: a chain of certificates, the server's first, and its key, in PEM.
@@ -112,6 +124,10 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err("there is no such file".to_owned()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+fn read_again(path: &Path) -> Result<Vec<u8>, String> {
+    if is_read_once(path) { Err("it is no regular file any more".to_owned()) } else { read(path) }
 }
 
 fn not_pem(path: &Path, error: &pem::Error, wanted: &str) -> CertificateError {

@@ -46,6 +46,8 @@ struct Source {
     files: Files,
     provider: Arc<CryptoProvider>,
     current: Arc<CurrentCertificate>,
+    /// Whether the files can be read again.
+    is_watched: bool,
     /// What was loaded last, or found to be wrong.
     tried: Mutex<Contents>,
 }
@@ -68,13 +70,18 @@ impl Tls {
         let contents = files.read();
         let current = Arc::new(CurrentCertificate::new(files.parse(&contents, &provider)?));
         warn_of_permissions(&files);
+        let read_once = files.read_once();
+        if let Some(path) = read_once {
+            tracing::info!(path = %path.display(), "no regular file: the certificate and its key are not read again");
+        }
+        let is_watched = read_once.is_none();
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::<CurrentCertificate>::clone(&current));
         // A client may offer the old version alone, as `curl --http1.0` does.
         config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
-        let source = Source { files, provider, current, tried: Mutex::new(contents) };
+        let source = Source { files, provider, current, is_watched, tried: Mutex::new(contents) };
         Ok(Self { config: Arc::new(config), source: Arc::new(source) })
     }
 
@@ -85,13 +92,17 @@ impl Tls {
         Ok(session)
     }
 
-    /// Starts the thread that reads the files again when they change, until the drain begins. Returns what makes it
-    /// read them even if they have not.
+    /// Starts the thread that reads the files again when they change, until the drain begins, unless they can be read
+    /// once only. Returns what makes it read them even if they have not changed.
     ///
     /// # Errors
     ///
     /// When the system refuses to start a thread.
     pub(crate) fn watch(&self, warnings: &Arc<Warnings>, lifecycle: &Arc<Lifecycle>) -> io::Result<OnHangup> {
+        if !self.source.is_watched {
+            // SIGHUP does nothing then, rather than end the process.
+            return Ok(Box::new(|| ()));
+        }
         let [serving, ending, failing] = [(); 3].map(|()| Arc::clone(lifecycle));
         let (source, warnings) = (Arc::clone(&self.source), Arc::clone(warnings));
         let is_wanted = Arc::<AtomicBool>::default();
@@ -116,7 +127,7 @@ impl Source {
     /// Loads what is in the files if that has changed, or if it `is_wanted`. Files that are not valid together may be
     /// half of a replacement: the next look finds the other half.
     fn look(&self, warnings: &Warnings, is_wanted: bool) {
-        let found = self.files.read();
+        let found = self.files.read_again();
         let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
         if found == *tried && !is_wanted {
             return;
@@ -138,5 +149,61 @@ impl Source {
 fn warn_of_permissions(files: &Files) {
     if files.is_key_readable_by_all() {
         tracing::warn!(path = %files.key.display(), "all users can read the private key; `chmod o-r` prevents it");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::fs;
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::testing::Server;
+
+    /// A folder with a certificate and its key.
+    fn certificate() -> (TempDir, Files) {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["argus.test".to_owned()]).unwrap();
+        let files = Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+        fs::write(&files.certificate, made.cert.pem()).unwrap();
+        fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        (folder, files)
+    }
+
+    /// As `<(…)` of a shell names a pipe.
+    fn path_of(pipe: &io::PipeReader) -> PathBuf {
+        format!("/dev/fd/{}", pipe.as_raw_fd()).into()
+    }
+
+    #[test]
+    fn a_key_from_a_pipe_is_read_once() {
+        let (_folder, files) = certificate();
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(&fs::read(&files.key).unwrap()).unwrap();
+        drop(writer);
+        let tls = Tls::load(Files { key: path_of(&reader), ..files }).unwrap();
+        let server = Server::start("");
+        let (warnings, lifecycle) = (&server.node.warnings, &server.node.lifecycle);
+        let holders = Arc::strong_count(lifecycle);
+        tls.watch(warnings, lifecycle).unwrap()();
+        assert_eq!(Arc::strong_count(lifecycle), holders, "no thread reads the files again");
+    }
+
+    #[test]
+    fn a_file_that_becomes_a_pipe_is_not_waited_for() {
+        let (_folder, files) = certificate();
+        let (tls, server) = (Tls::load(files.clone()).unwrap(), Server::start(""));
+        let (reader, _writer) = io::pipe().unwrap();
+        fs::remove_file(&files.key).unwrap();
+        symlink(path_of(&reader), &files.key).unwrap();
+        tls.look(&server.node.warnings);
+        assert!(server.node.warnings.text().unwrap().contains("the new certificate cannot be used"));
     }
 }

@@ -11,7 +11,7 @@ use rustls::ServerConnection;
 use super::HandshakeError;
 use crate::socket::{Socket, TcpState};
 
-/// Most bytes of a handshake. Clients are not asked for certificates, so theirs have less than 4 KiB.
+/// Most bytes that a client may send in its handshake. It is not asked for a certificate, so it needs less than 4 KiB.
 const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
 
 /// Longest record, in bytes (RFC 8446, section 5.2).
@@ -219,7 +219,7 @@ impl<S: Socket> Socket for TlsStream<S> {
         self.socket.tcp_state()
     }
 
-    /// At most one record, since records without content bring nobody closer to more.
+    /// At most the length of one record: a client that sends empty records must not count as one whose body arrives.
     fn undecrypted(&self) -> usize {
         self.undecrypted.min(RECORD_BYTES_MAX)
     }

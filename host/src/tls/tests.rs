@@ -308,7 +308,7 @@ fn a_websocket_that_was_slow_once_stays_open() {
     let head = "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
     writer.send(format!("{head}content-length: {}\r\n\r\n{event}", event.len()).as_bytes());
     assert!(writer.wait_for("\n").starts_with("HTTP/1.1 201 Created\r\n"));
-    server.node.streams.look(&mut Feed::default(), &server.node.committer.reader()).unwrap();
+    server.node.streams.look(&mut Feed::default(), || server.node.committer.reader()).unwrap();
     reader.wait_for("x\"}");
     for _ in 0..3 {
         server.time.advance(Duration::from_secs(6));

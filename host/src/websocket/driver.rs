@@ -221,7 +221,8 @@ impl<'s, R: Runtime, I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Driver<'s, R,
     fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         match self.codec.state() {
             State::Open | State::Closing if self.codec.output().len() <= self.output_bytes_max => {}
-            // The client is too slow, or nothing more is read. The write that waits decides how it goes on.
+            // The client is too slow, or nothing more is read. The pending write wakes the task, and the write timeout
+            // ends it.
             State::Open | State::Closing | State::Closed | State::Gone => return Ok(false),
         }
         let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];

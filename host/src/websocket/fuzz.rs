@@ -29,6 +29,9 @@ const TARGET: Target = Target {
 /// The environment variable with the seconds of a hunt.
 const SECONDS: &str = "ARGUS_FUZZ_SECONDS";
 
+/// The environment variable with the file of an input that is run instead.
+const INPUT: &str = "ARGUS_FUZZ_INPUT";
+
 /// The longest message, in bytes.
 const MESSAGE_BYTES_MAX: usize = 200;
 
@@ -141,6 +144,10 @@ fn frames_mean_the_same_in_any_pieces() {
 #[test]
 #[ignore = "`cargo xtask fuzz` runs it"]
 fn hunt() {
+    if let Some(file) = std::env::var_os(INPUT) {
+        run(&std::fs::read(file).unwrap());
+        return println!("{:<10} held", TARGET.name);
+    }
     let seconds = std::env::var(SECONDS).ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(10);
     // The keys of a fresh hash table are the only randomness in the standard library.
     let mut mutator = Mutator::new(seeds(), TARGET.words, RandomState::new().build_hasher().finish());

@@ -60,7 +60,7 @@ impl<R: Runtime> Wire<R> {
     }
 }
 
-/// Waits until the client has stopped to send, within the limits of other refusals: closing a socket with unread input
+/// Waits until the client has stopped sending, within the limits of other refusals: closing a socket with unread input
 /// sends a reset, which may overtake the answer.
 async fn linger<R: Runtime, I: Socket>(close_watch: &mut CloseWatch<'_, R, Secured<I>>) {
     let connection = close_watch.connection;

@@ -2,13 +2,16 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 
+use super::owner;
 use crate::steps;
 
 /// The engines to look for, if none is named.
@@ -23,6 +26,9 @@ const NO_PROGRAM: i32 = 127;
 
 /// How long a container may take to start a server that is ready. Each question takes some tens of milliseconds.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long the client of an engine may take to end, after it was killed and its container removed.
+const END_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How long a connection to a published port may take.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -97,44 +103,85 @@ impl Engine {
         bail!("containers do not start here: {}", reasons.join("; "))
     }
 
-    /// Starts a server of this image, and finds out whether its published port can be reached.
+    /// Starts a server of this image, and finds out whether its published port can be reached. If not, starts one with
+    /// the network of this machine.
     ///
     /// # Errors
     ///
     /// The server does not become ready, whatever the network is.
     pub(super) fn choose_network(&mut self, image: &str) -> Result<()> {
-        let name = format!("argus-conformance-{}-network", std::process::id());
-        let label = format!("argus-conformance={}", std::process::id());
+        self.choose_network_within(START_TIME_MAX, image)
+    }
+
+    fn choose_network_within(&mut self, time: Duration, image: &str) -> Result<()> {
+        let published = ["--publish", "127.0.0.1::3000"];
+        let Err(error) = self.try_server(time, image, &published, |name| self.reach(name)) else { return Ok(()) };
+        // Podman ends in the same way if a port cannot be published and if the program in the image does not start.
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+        let endpoint = format!("ARGUS_ENDPOINT={}", port.context("there is no free port")?);
+        let shared = ["--network", "host", "--env", &endpoint];
+        self.try_server(time, image, &shared, |_| Ok(())).with_context(|| {
+            format!(
+                "a server in a container does not start, with a published port ({error:#}) or the machine's network"
+            )
+        })?;
+        eprintln!("xtask: published ports do not work here ({error:#}): containers use the network of this machine");
+        self.host_network = true;
+        Ok(())
+    }
+
+    /// Starts a server with these options of `run`, and has its container checked by name once it is ready.
+    ///
+    /// # Errors
+    ///
+    /// It is not ready in time, or not as it is to be.
+    fn try_server(
+        &self,
+        time: Duration,
+        image: &str,
+        options: &[&str],
+        check: impl FnOnce(&str) -> Result<()>,
+    ) -> Result<()> {
+        // The suite removes what is left behind, and knows it by the same label and the same kind of name.
+        let process = owner::this_process();
+        let (name, label) = (format!("argus-conformance-{process}-network"), format!("argus-conformance={process}"));
         let mut run = self.command(&["run", "--rm", "--name", &name, "--label", &label]);
-        run.args(["--publish", "127.0.0.1::3000"]).args(&self.limits).args([image, "--repository", "memory:"]);
+        run.args(options).args(&self.limits).args([image, "--repository", "memory:"]);
         // In the foreground: Ctrl-C ends it like this process.
         let client = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut client = client.with_context(|| format!("cannot start {}", self.program))?;
-        let is_ready = self.wait_until_ready(&name, &mut client);
-        let reached = is_ready.map(|is_ready| is_ready.then(|| self.reach(&name)));
-        // Fails only if there is no container.
-        let _ = self.output(&["kill", "--signal", "KILL", &name]);
-        let _ = self.output(&["rm", "--force", "--volumes", &name]);
-        let ended = client.wait_with_output().with_context(|| format!("cannot wait for {}", self.program))?;
-        let outcome = reached?.unwrap_or_else(|| Err(anyhow::anyhow!("{}", last_line(&ended))));
-        if let Err(error) = outcome {
-            eprintln!(
-                "xtask: published ports do not work here ({error:#}): containers use the network of this machine"
-            );
-            self.host_network = true;
-        }
-        Ok(())
+        let is_ready = self.wait_until_ready(time, &name, &mut client);
+        let checked = is_ready.map(|is_ready| is_ready.then(|| check(&name)));
+        let ended = self.end(&name, client);
+        checked?.unwrap_or_else(|| Err(anyhow::anyhow!("{}", last_line(&ended?))))
+    }
+
+    /// Ends a container and its client, even if the one does not know of the other yet.
+    fn end(&self, name: &str, mut client: Child) -> Result<Output> {
+        // First, so that it creates no container after the removal. Fails only if it has ended.
+        let _ = client.kill();
+        // Both fail only if there is no container.
+        let _ = self.output(&["kill", "--signal", "KILL", name]);
+        let _ = self.output(&["rm", "--force", "--volumes", name]);
+        // On another thread, because whoever has the other end of its standard error may keep that open.
+        let (sender, ended) = mpsc::channel();
+        thread::spawn(move || {
+            // The receiver is gone if this has taken too long.
+            let _ = sender.send(client.wait_with_output());
+        });
+        let output = ended.recv_timeout(END_TIME_MAX).with_context(|| format!("{} run does not end", self.program))?;
+        output.with_context(|| format!("cannot wait for {}", self.program))
     }
 
     /// Asks from within the container, so the network does not matter. Returns whether it is ready; otherwise its
     /// client has ended.
-    fn wait_until_ready(&self, name: &str, client: &mut Child) -> Result<bool> {
+    fn wait_until_ready(&self, time: Duration, name: &str, client: &mut Child) -> Result<bool> {
         let begun = Instant::now();
         loop {
             match self.output(&["exec", name, "/usr/local/bin/argus", "health"]) {
                 Ok(_) => return Ok(true),
                 Err(_) if client.try_wait()?.is_some() => return Ok(false),
-                Err(_) if begun.elapsed() < START_TIME_MAX => {}
+                Err(_) if begun.elapsed() < time => {}
                 Err(error) => return Err(error).context("a server in a container is not ready"),
             }
         }
@@ -213,5 +260,45 @@ mod tests {
         let mut working = named("true");
         working.adapt("image").expect("every command of it works");
         assert_eq!(working, named("true"));
+    }
+
+    /// An engine that runs this shell script, whose first argument is the command.
+    fn scripted(script: &str) -> Engine {
+        let options = ["-c", script, "engine"];
+        Engine { program: "sh".to_owned(), options: owned(&options), limits: Vec::new(), host_network: false }
+    }
+
+    /// How a script waits for its end, as the client of a container does.
+    const WAIT: &str = "exec sleep 1000";
+
+    #[test]
+    fn a_server_that_starts_with_the_network_of_the_machine_only_gets_that() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let started = folder.path().join("started").display().to_string();
+        let script = format!(
+            r#"case "$*" in
+            *"--network host"*) touch {started}; {WAIT};;
+            run*) echo no ports >&2; exit 126;;
+            exec*) test -e {started};;
+            esac"#
+        );
+        let mut engine = scripted(&script);
+        engine.choose_network("image").expect("the second server starts");
+        assert!(engine.host_network);
+    }
+
+    #[test]
+    fn a_server_that_never_starts_is_an_error_with_the_reason() {
+        let mut engine = scripted("case $1 in run) echo it has a bug >&2; exit 1;; *) exit 1;; esac");
+        let error = engine.choose_network("image").expect_err("no server starts");
+        assert_eq!(format!("{error:#}").matches("it has a bug").count(), 2, "{error:#}");
+        assert!(!engine.host_network);
+    }
+
+    #[test]
+    fn a_client_without_a_container_is_not_waited_for() {
+        let mut engine = scripted(&format!("case $1 in run) {WAIT};; *) exit 1;; esac"));
+        let error = engine.choose_network_within(Duration::ZERO, "image").expect_err("nothing gets ready");
+        assert!(format!("{error:#}").contains("not ready"), "{error:#}");
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::engine::Engine;
+use super::{engine::Engine, owner};
 use crate::{
     steps,
     workspace::{metadata, root, target_directory},
@@ -17,7 +17,7 @@ use crate::{
 /// The image that [`debootstrap`] makes, without its tag, which is the release of Debian.
 const DEBIAN: &str = "localhost/argus-debian";
 
-/// The label of all images of servers. Its value is the process id of the run.
+/// The label of all images of servers. Its value names the process that has built the image.
 const LABEL: &str = "argus-conformance-image";
 
 /// The longest time for an installation of Debian, in seconds.
@@ -75,7 +75,7 @@ pub(super) fn debootstrap(engine: &Engine) -> Result<String> {
 pub(super) fn build(engine: &Engine, runtime: &str, recipe: &Recipe<'_>) -> Result<String> {
     let folder = tempfile::tempdir().context("cannot make a folder for the program")?;
     let id = folder.path().join("id");
-    let label = format!("{LABEL}={}", std::process::id());
+    let label = format!("{LABEL}={}", owner::this_process());
     let mut command = engine.command(&["build", "--label", &label, "--build-arg", &format!("RUNTIME={runtime}")]);
     command.arg("--iidfile").arg(&id);
     if engine.program.ends_with("podman") {
@@ -99,7 +99,7 @@ pub(super) fn build(engine: &Engine, runtime: &str, recipe: &Recipe<'_>) -> Resu
     Ok(fs::read_to_string(&id).context("the engine does not tell the id of the image")?.trim().to_owned())
 }
 
-/// Removes the images that runs have left behind which were killed.
+/// Removes images left behind by runs that were killed.
 pub(super) fn remove_left_over(engine: &Engine) {
     let filter = format!("label={LABEL}");
     let listed = engine.output(&["images", "--quiet", "--no-trunc", "--filter", &filter]);
@@ -107,8 +107,7 @@ pub(super) fn remove_left_over(engine: &Engine) {
     // An engine that lists nothing builds nothing either, and says so then.
     for id in listed.unwrap_or_default().lines() {
         let process = engine.output(&["image", "inspect", "--format", &format, id]).unwrap_or_default();
-        let process = process.trim();
-        if !process.is_empty() && !Path::new("/proc").join(process).exists() {
+        if owner::has_ended(process.trim()) {
             remove(engine, id);
         }
     }

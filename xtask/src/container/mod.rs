@@ -2,6 +2,7 @@
 
 mod engine;
 mod image;
+mod owner;
 
 use std::{
     path::Path,
