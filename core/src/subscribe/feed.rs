@@ -121,8 +121,8 @@ impl Feed {
             (false, Some(reached)) => reached.seq.max(last),
             (false, None) => last,
         };
-        // The pass is over at its target, even if the run does not know yet that there is nothing more. The hub may then
-        // rest and go back, and another piece would move it forward.
+        // The pass is over at its target, even if the run does not know yet that there is nothing more: from now on the
+        // hub may rest and go back, and another piece would move it forward.
         if reached < target {
             *pass = Some(Pass { run, position: reached, target });
         }

@@ -170,8 +170,8 @@ impl Hub {
         Some(Assignment { after: self.position, target, added, removed })
     }
 
-    /// Hands out the messages of a piece. Adds the readers that have to be woken to `woken`. Does nothing if the pass is
-    /// over, because the hub was [`reset`](Self::reset).
+    /// Hands out the messages of a piece. Adds the readers that have to be woken to `woken`. Does nothing if the pass
+    /// is over, because the hub was [`reset`](Self::reset).
     pub fn apply(&mut self, piece: Piece, now: Duration, woken: &mut Vec<ReaderId>) {
         let Piece { found, reached } = piece;
         let Some(target) = self.target else { return };

@@ -28,8 +28,8 @@ The target `frames` is a test of argus-host, which `cargo xtask fuzz` starts wit
 With cargo-fuzz (`cargo install cargo-fuzz --locked`) and a compiler for C++, libFuzzer looks for inputs that reach new
 code. Otherwise seeds are changed at random. Both need nothing but the stable compiler.
 
-An input that fails is shortened and saved in target/fuzz/failures/, and later runs begin with it. The exit code is 0 if
-all targets held, 1 if not, and 2 for a wrong command line.
+An input that fails is shortened and saved in target/fuzz/failures/, and later runs begin with it; that of `frames` is
+printed. The exit code is 0 if all targets held, 1 if not, and 2 for a wrong command line.
 ";
 
 /// What to do.
