@@ -430,5 +430,5 @@ fn every_reader_sees_every_event_once_or_is_told_for_random_seeds() {
         |s| s.parse().unwrap(),
     );
     println!("seeds from {base}");
-    run(base, 200);
+    run(base, 1_000);
 }
