@@ -172,8 +172,8 @@ impl ReadRun {
         self.computed = self.computed.saturating_add(computed);
     }
 
-    /// The limit that the run exceeds, if it does. A page ends early instead, if it can. Sending a page takes no more
-    /// than choosing it did, so that is not limited.
+    /// The limit that the run exceeds, if it does. A page ends early instead, if it can. Sending a page is not limited:
+    /// it is as long as the events that were asked for, and those are read once.
     fn exceeded(&self, run: &SearchRun) -> Option<Refusal> {
         let Allowance { query_time, scan_bytes, .. } = self.allowance;
         if run.is_page_chosen() || run.may_end_early() {

@@ -126,6 +126,7 @@ fn seeds() -> Vec<Vec<u8>> {
         "HEAD /events/id-1 HTTP/1.0",
         "GET http://a:80/health/ready\nhost: a:80\nx-request-id: 0-a_b",
         "!GET /health\nhost: a",
+        "!GET /health/ready\nhost: a",
         "!POST /events\nhost: a",
         "GET /events/stream?type=a&after_seq=3\nhost: a\naccept: text/event-stream\nlast-event-id: 5",
         "GET /events/stream\nhost: a\nupgrade: websocket\nconnection: upgrade\nsec-websocket-version: 13\n\
