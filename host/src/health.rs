@@ -32,11 +32,11 @@ const READY: &str = "/health/ready";
 /// For health checks of containers and scripts. The server has 5 seconds to answer. The certificate of an `https`
 /// server is not checked: whoever answers is healthy.
 #[derive(Args, Debug)]
-#[command(after_help = "Exit codes: 0 the server is ready, 1 it is not, or there is no answer, 2 a bad argument.")]
+#[command(after_help = "Exit codes: 0 it is ready, 1 it is not, or does not answer, 2 a bad argument or setting.")]
 pub(crate) struct HealthArguments {
     /// The server, as `http://HOST:PORT` or `https://HOST:PORT`; with a path, that route is asked instead of
-    /// `/health/ready` [default: this machine, at the port of `ARGUS_ENDPOINT` and `ARGUS_PORT`, or 3000; with
-    /// `ARGUS_TLS_CERT` by `https`]
+    /// `/health/ready` [default: the address of `ARGUS_ENDPOINT`, or the loopback address if that stands for all
+    /// addresses; the port of `ARGUS_PORT` if it is set; with `ARGUS_TLS_CERT` by `https`]
     #[arg(value_name = "URL")]
     url: Option<Url>,
 }
