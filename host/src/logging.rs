@@ -134,36 +134,13 @@ fn shortened(text: &str) -> Cow<'_, str> {
 mod tests {
     #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-    use std::sync::{Arc, Mutex};
-
     use argus_core::api::{Api, Caller, Limits, Refusal, Route};
     use serde_json::json;
-    use tracing::Subscriber;
 
     use super::*;
+    use crate::testing::written;
 
     const HOSTILE: &str = "/a\r\n\u{1b}[31m\"b\u{85}";
-
-    /// What `log` writes through the subscriber that `subscriber` makes of a writer.
-    fn written<S: Subscriber + Send + Sync>(subscriber: impl FnOnce(Page) -> S, log: impl FnOnce()) -> String {
-        let page = Page::default();
-        tracing::subscriber::with_default(subscriber(page.clone()), log);
-        let bytes = page.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
-    }
-
-    #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Page {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     fn log_one() {
         let refused = Api::new(Limits {

@@ -34,9 +34,8 @@ const SECONDS: u64 = 60;
 /// The number of all targets.
 const TARGETS: u64 = 17;
 
-/// What the list and the help of the fuzzer do not know.
+/// What the list of the fuzzer does not know.
 const LISTED: &str = "frames    the frames of a WebSocket mean the same in any pieces, and take little memory";
-const HELP: &str = "An input that makes `frames` fail is shortened and printed, but not saved.";
 
 /// Runs the targets of `argus-testing` and that of the host, or those that are named. Returns whether all held.
 ///
@@ -87,12 +86,9 @@ impl Asked {
                 }
                 Some("--input") => input = Some(value()?.clone()),
                 Some(option) if option.starts_with('-') => {
-                    printed = match option {
-                        "--list" => Some(LISTED),
-                        "-h" | "--help" => Some(HELP),
-                        // One without a text of its own, or one that the fuzzer refuses.
-                        _ => printed,
-                    };
+                    if option == "--list" {
+                        printed = Some(LISTED);
+                    }
                     is_hunt &= option == "--plain";
                     options.push(word.clone());
                 }

@@ -1,4 +1,4 @@
-//! Which process has made a folder or a container, so that others can remove what a killed one has left behind.
+//! Which process has made a folder, an image or a container, so that others can remove what a killed one left behind.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

@@ -160,7 +160,7 @@ impl<'s> Open<'s> {
         let mut shared = streams.lock();
         let live = subscription.poll_live(&mut shared.hub, moment().uptime, BATCH_BYTES, batch);
         let discarded = shared.hub.take_discarded();
-        // Waits with the lock of before, so that no message comes in between; and drops what was discarded without it.
+        // Waits with the same lock, so that no message comes in between. What was discarded is dropped without it.
         match live {
             Live::Messages | Live::History | Live::Slow => drop(shared),
             Live::Wait => {

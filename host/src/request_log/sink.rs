@@ -99,9 +99,9 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::fs;
-    use std::sync::Mutex;
 
     use super::*;
+    use crate::testing::logged;
 
     #[test]
     fn a_renamed_file_is_followed_until_the_log_is_opened_again() {
@@ -137,29 +137,12 @@ mod tests {
         }
     }
 
-    #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Page {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn the_first_failure_is_reported_with_its_reason() {
-        let page = Page::default();
-        let writer = page.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || {
+        let log = logged(|| {
             let mut sink = Reporting::new(&"/logs/requests", Full);
             assert!(sink.write(b"a\n").is_err() && sink.write(b"b\n").is_err());
         });
-        let log = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
         assert_eq!(log.lines().count(), 1, "{log}");
         let full = io::Error::from(io::ErrorKind::StorageFull).to_string();
         for words in ["the request log cannot be written", "/logs/requests", &full] {

@@ -2,16 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::Write;
-use std::sync::Mutex;
-
 use argus_core::repository::{ReadError, Snapshot, TakeSnapshot};
 use argus_core::subscribe::{Feed, SLOW_AFTER};
 use futures_util::FutureExt as _;
 
 use super::*;
 use crate::answers::PARKED_MAX;
-use crate::testing::{Connected, End, Server};
+use crate::testing::{Connected, End, Server, logged};
 
 /// HTTP/1.0, so that the body ends with the connection and has no chunk headers.
 fn stream(server: &Server, query: &str) -> Connected {
@@ -287,29 +284,12 @@ impl TakeSnapshot for Remote {
     }
 }
 
-/// What is logged meanwhile.
-#[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Page {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn an_outage_of_the_repository_is_logged_once() {
     let server = Server::start("");
     let mut client = stream(&server, "");
     assert!(client.received().ends_with("retry: 1000\n\n"));
-    let page = Page::default();
-    let writer = page.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    tracing::subscriber::with_default(subscriber, || {
+    let log = logged(|| {
         let mut watching = Watching::default();
         let mut look = |reader| watching.look(&server.node.streams, &server.node.warnings, || reader);
         let down = || Reader::Shared(Arc::new(Remote));
@@ -318,6 +298,5 @@ fn an_outage_of_the_repository_is_logged_once() {
             assert_eq!(look(server.node.committer.reader()), Until::Commit(LOOK_INTERVAL));
         }
     });
-    let log = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
     assert_eq!(log.matches("the network is down").count(), 2, "once for each outage: {log}");
 }

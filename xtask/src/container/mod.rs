@@ -2,6 +2,8 @@
 
 mod engine;
 mod image;
+// The suite removes containers by the same rule.
+#[path = "../../../conformance/src/launcher/owner.rs"]
 mod owner;
 
 use std::{
