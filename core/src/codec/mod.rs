@@ -23,11 +23,17 @@
 
 mod cursor;
 mod dictionary;
+mod documents;
+mod documents_encoder;
 mod heap;
 mod integers;
+mod layout;
 mod packed;
+mod pages;
+#[cfg(test)]
 mod payload_encoder;
 mod payloads;
+mod series;
 mod shape;
 mod span;
 mod strings;
@@ -35,7 +41,13 @@ mod template;
 mod texts;
 
 pub(crate) use cursor::{Corrupt, Cursor, put_varint};
+pub(crate) use documents::{Documents, Places};
+pub(crate) use documents_encoder::DocumentsEncoder;
+pub(crate) use layout::Layout;
 pub(crate) use packed::{Packed, pack, pack_all};
+pub(crate) use pages::Pages;
+#[cfg(test)]
 pub(crate) use payload_encoder::PayloadEncoder;
 pub(crate) use payloads::Payloads;
+pub(crate) use series::{decode_series, encode_series};
 pub(crate) use texts::{Texts, TextsEncoder, encode_texts};

@@ -33,11 +33,8 @@ pub(crate) fn pack(values: &[u64], out: &mut Vec<u8>) {
 
 /// Like [`pack`], for values from an iterator.
 pub(crate) fn pack_all(values: impl ExactSizeIterator<Item = u64> + Clone, out: &mut Vec<u8>) {
-    let min = values.clone().min().unwrap_or_default();
-    let unit = values.clone().fold(0, |unit, value| if unit == 1 { 1 } else { gcd(unit, value - min) });
+    let Frame { min, unit, width } = Frame::of(values.clone());
     let scale = |value: u64| if unit == 1 { value - min } else { (value - min).checked_div(unit).unwrap_or_default() };
-    let max = values.clone().max().map_or(0, scale);
-    let width = u64::BITS - max.leading_zeros();
     put_varint(min, out);
     put_varint(unit, out);
     out.push(width as u8);
@@ -56,6 +53,31 @@ pub(crate) fn pack_all(values: impl ExactSizeIterator<Item = u64> + Clone, out: 
         }
     }
     out.extend(pending.to_le_bytes().iter().take(bits.div_ceil(8) as usize));
+}
+
+/// How many bytes [`pack`] appends for these values.
+pub(crate) fn packed_len(values: &[u64]) -> usize {
+    let Frame { min, unit, width } = Frame::of(values.iter().copied());
+    varint_len(min) + varint_len(unit) + 1 + packed_bytes(values.len(), width)
+}
+
+/// What the values of a column have in common.
+struct Frame {
+    min: u64,
+    unit: u64,
+    /// Bits per value.
+    width: u32,
+}
+
+impl Frame {
+    fn of(values: impl Iterator<Item = u64> + Clone) -> Self {
+        let (min, max) = values.clone().fold((u64::MAX, 0), |(min, max), value| (value.min(min), value.max(max)));
+        let range = max.saturating_sub(min);
+        let min = max - range;
+        let unit = values.fold(0, |unit, value| if unit == 1 { 1 } else { gcd(unit, value - min) });
+        let width = u64::BITS - range.checked_div(unit).unwrap_or_default().leading_zeros();
+        Self { min, unit, width }
+    }
 }
 
 impl Packed {
@@ -100,10 +122,40 @@ impl Packed {
         self.count > 0 && max >= u128::from(bound) && self.iter().any(|value| value >= bound)
     }
 
+    /// Appends all values to `out`. Faster than [`get`](Self::get) for each of them.
+    pub(crate) fn append_all(&self, out: &mut Vec<u64>) {
+        let Self { min, unit, width, count, ref data } = *self;
+        let start = out.len();
+        if width == 0 {
+            out.resize(start + count, min);
+            return;
+        }
+        out.reserve(count);
+        let mask = u64::MAX >> (u64::BITS - width);
+        if width <= 56 {
+            // Each value lies within eight bytes.
+            let whole = data.len().saturating_sub(7) * 8 / width as usize;
+            let values = (0..whole.min(count)).map(|index| {
+                let bit = index * width as usize;
+                let window = data.get(bit / 8..).and_then(<[u8]>::first_chunk::<8>);
+                (u64::from_le_bytes(window.copied().unwrap_or_default()) >> (bit % 8)) & mask
+            });
+            out.extend(values);
+        }
+        for scaled in out.iter_mut().skip(start) {
+            *scaled = min.wrapping_add(scaled.wrapping_mul(unit));
+        }
+        out.extend((out.len() - start..count).map(|index| self.get(index)));
+    }
+
     /// All values in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         (0..self.count).map(|index| self.get(index))
     }
+}
+
+fn varint_len(value: u64) -> usize {
+    (u64::BITS - value.leading_zeros()).div_ceil(7).max(1) as usize
 }
 
 fn packed_bytes(count: usize, width: u32) -> usize {
@@ -134,6 +186,10 @@ mod tests {
         assert!(cursor.is_empty());
         assert_eq!(packed.iter().collect::<Vec<_>>(), values);
         assert_eq!(packed.get(values.len()), 0);
+        let mut all = Vec::from([9]);
+        packed.append_all(&mut all);
+        assert_eq!(all.split_off(1), values);
+        assert_eq!(packed_len(values), len);
         for bound in values.iter().flat_map(|&value| [value, value.saturating_add(1)]).chain([0, u64::MAX]) {
             assert_eq!(packed.exceeds(bound), values.iter().any(|&value| value >= bound), "{bound}");
         }

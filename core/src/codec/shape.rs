@@ -42,7 +42,7 @@ struct Piece {
 pub(super) const LEAVES_MAX: usize = 255;
 
 /// The most shapes in a block.
-pub(super) const SHAPES_MAX: usize = 63;
+pub(super) const SHAPES_MAX: usize = 255;
 
 /// The most bytes of a piece.
 const PIECE_BYTES_MAX: usize = 1024;

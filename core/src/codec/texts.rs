@@ -33,6 +33,8 @@ use super::template::{TEMPLATE_BYTES_MAX, Template, TemplateBuilder};
 pub(crate) struct Texts {
     quoted: bool,
     form: Form,
+    /// Length of its decompressed heap; 0 if it shares one.
+    heap_bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -157,7 +159,8 @@ impl Texts {
     /// Decodes `count` texts.
     pub(crate) fn decode(cursor: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
         let mut heap = decode_heap(cursor)?;
-        let texts = Self::decode_column(cursor, &mut heap, count)?;
+        let heap_bytes = heap.len();
+        let texts = Self { heap_bytes, ..Self::decode_column(cursor, &mut heap, count)? };
         if heap.is_empty() { Ok(texts) } else { Err(Corrupt("a heap has unused bytes")) }
     }
 
@@ -171,7 +174,12 @@ impl Texts {
             FormCode::SignedIntegers => Form::Integers(Integers::decode(cursor, true, count)?),
             FormCode::Template => Form::Template(Template::decode(cursor, heap, count)?),
         };
-        Ok(Self { quoted: byte & QUOTED != 0, form })
+        Ok(Self { quoted: byte & QUOTED != 0, form, heap_bytes: 0 })
+    }
+
+    /// The memory of its decompressed heap in bytes; 0 if it shares one.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.heap_bytes
     }
 
     /// Appends the text at `index`, which is below the number of texts, to `out`.

@@ -87,7 +87,7 @@ impl Default for Tuning {
             seal_bytes: 16 * 1024 * 1024,
             fresh_segments_max: 1024,
             fan_in: 8,
-            block_bytes: 64 * 1024,
+            block_bytes: 1024 * 1024,
             // Two merge tiers above the seal size, plus half: segments sealed by number of events are a little larger
             // than that number, because batches stay whole.
             segment_events_max: 6 * 1024 * 1024,

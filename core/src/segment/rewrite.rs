@@ -226,13 +226,14 @@ impl Rewrite {
         let plan = self.writer.plan();
         let codes = block.names().map(|name| plan.code(name)).collect::<Option<Vec<u32>>>();
         let codes = codes.ok_or_else(|| sealed.damaged_block(number, UNKNOWN_TYPE))?;
-        if summary.first.time >= self.keep_from
+        if let Some(head) = sealed.copied_head(number)
+            && summary.first.time >= self.keep_from
             && plan.is_filled(&summary)
             && self.is_alone(next.input, &summary, &codes)
         {
             summary.codes.clone_from(&codes);
             summary.codes.sort_unstable();
-            self.writer.copy(&summary, &bytes, &block, &codes)?;
+            self.writer.copy(&summary, &bytes, head, &block, &codes)?;
             return Ok(self.advance(next.input, None));
         }
         let sort_key = block.sort_key(0);

@@ -6,6 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::Version;
 use super::block::{ROWS_MAX, Summary};
 use crate::codec::{Corrupt, Cursor, Packed, pack, pack_all, put_varint};
 use crate::damage::Affected;
@@ -19,13 +20,13 @@ use crate::segment::{SortKey, TypeName};
 /// | varint | number of types t |
 /// | varint, …, varint, varint | t types by name: length of the name, name, events, bytes of their ids and payloads |
 /// | varint | number of blocks b |
-/// | packed, 12 times | the twelve block columns, b values each |
+/// | packed, 13 times | the block columns, b values each |
 /// | varint | number of types of all blocks u |
 /// | packed | u codes of types: those of the first block, ascending, then those of the second… |
 /// | varint | number of partitions l |
 /// | varint, packed | l times: number of blocks, at least 1, and the blocks, ascending |
 ///
-/// The block columns are: offset, length, number of rows, bytes of ids and payloads, timestamp and sequence number of
+/// The block columns are: offset, length, length of the head (not in version 2), number of rows, bytes of ids and payloads, timestamp and sequence number of
 /// the first row, timestamp and sequence number of the last row, lowest and highest sequence number, whether any row
 /// has a caller's id, and the end of the block's types in the column of types. Timestamps have the sign bit flipped.
 ///
@@ -37,6 +38,8 @@ pub(crate) struct Index {
     types: Arc<[TypeSummary]>,
     offsets: Packed,
     lengths: Packed,
+    /// `None` in version 2.
+    heads: Option<Packed>,
     rows: Packed,
     text_bytes: Packed,
     first: [Packed; 2],
@@ -62,6 +65,7 @@ pub(crate) struct TypeSummary {
 pub(super) struct IndexBuilder {
     offsets: Vec<u64>,
     lengths: Vec<u64>,
+    heads: Vec<u64>,
     rows: Vec<u64>,
     text_bytes: Vec<u64>,
     first: [Vec<u64>; 2],
@@ -73,6 +77,15 @@ pub(super) struct IndexBuilder {
     partitions: Vec<Vec<u64>>,
 }
 
+/// Where a block is in the blob.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BlockPlace {
+    pub(super) offset: u64,
+    pub(super) length: usize,
+    /// The length of its head.
+    pub(super) head: usize,
+}
+
 const SIGN: u64 = 1 << 63;
 
 impl IndexBuilder {
@@ -81,10 +94,12 @@ impl IndexBuilder {
     }
 
     /// Adds a block at the end of a partition; returns its number.
-    pub(super) fn push(&mut self, partition: usize, offset: u64, length: usize, summary: &Summary) -> u32 {
+    pub(super) fn push(&mut self, partition: usize, place: BlockPlace, summary: &Summary) -> u32 {
+        let BlockPlace { offset, length, head } = place;
         let number = self.offsets.len() as u64;
         self.offsets.push(offset);
         self.lengths.push(length as u64);
+        self.heads.push(head as u64);
         self.rows.push(summary.rows as u64);
         self.text_bytes.push(summary.text_bytes);
         for (columns, key) in [(&mut self.first, summary.first), (&mut self.last, summary.last)] {
@@ -109,7 +124,7 @@ impl IndexBuilder {
 
     /// Appends the index to `out`, without types that have no events: a type whose events have all expired must not be
     /// counted.
-    pub(super) fn finish(&self, types: &[TypeSummary], out: &mut Vec<u8>) {
+    pub(super) fn finish(&self, types: &[TypeSummary], version: Version, out: &mut Vec<u8>) {
         let used = || types.iter().filter(|summary| summary.events > 0);
         put_varint(used().count() as u64, out);
         for TypeSummary { name, events, bytes } in used() {
@@ -121,13 +136,17 @@ impl IndexBuilder {
         }
         let codes = codes_among_used(types);
         put_varint(self.offsets.len() as u64, out);
-        let Self { offsets, lengths, rows, text_bytes, first, last, seqs, has_ids, code_ends, partitions, .. } = self;
+        let Self { offsets, lengths, heads, rows, text_bytes, first, last, seqs, has_ids, code_ends, partitions, .. } = self;
         let [first_times, first_seqs] = first;
         let [last_times, last_seqs] = last;
         let [lowest, highest] = seqs;
+        pack(offsets, out);
+        pack(lengths, out);
+        match version {
+            Version::Two => {}
+            Version::Three => pack(heads, out),
+        }
         for column in [
-            offsets,
-            lengths,
             rows,
             text_bytes,
             first_times,
@@ -170,6 +189,7 @@ impl Index {
     /// the names of the types may make large.
     pub(super) fn decode(
         cursor: &mut Cursor,
+        version: Version,
         blocks_end: u64,
         intern: &mut dyn FnMut(&[u8]) -> Result<TypeName, Corrupt>,
     ) -> Result<Self, Corrupt> {
@@ -183,7 +203,12 @@ impl Index {
         cursor.detach();
         let count = cursor.length(u32::MAX as usize)?;
         let mut column = || Packed::decode(cursor, count);
-        let (offsets, lengths, rows, text_bytes) = (column()?, column()?, column()?, column()?);
+        let (offsets, lengths) = (column()?, column()?);
+        let heads = match version {
+            Version::Two => None,
+            Version::Three => Some(column()?),
+        };
+        let (rows, text_bytes) = (column()?, column()?);
         let (first, last, seqs) = ([column()?, column()?], [column()?, column()?], [column()?, column()?]);
         let (has_ids, code_ends) = (column()?, column()?);
         let code_count = cursor.length(usize::MAX / 64)?;
@@ -200,6 +225,7 @@ impl Index {
             types,
             offsets,
             lengths,
+            heads,
             rows,
             text_bytes,
             first,
@@ -225,7 +251,9 @@ impl Index {
         let in_partitions: usize = self.partitions.iter().map(Packed::len).sum();
         let numbers = || self.partitions.iter().flat_map(Packed::iter);
         let ends = || self.code_ends.iter();
-        if !(0..blocks).all(is_inside) {
+        let has_head =
+            |number| self.head_len(number).is_none_or(|len| (1..=self.lengths.get(number)).contains(&len));
+        if !(0..blocks).all(|number| is_inside(number) && has_head(number)) {
             return Err(Corrupt("a block is out of bounds"));
         }
         if in_partitions != blocks
@@ -271,6 +299,11 @@ impl Index {
     pub(crate) fn range(&self, number: usize) -> Range<u64> {
         let start = self.offsets.get(number);
         start..start.saturating_add(self.lengths.get(number))
+    }
+
+    /// The length of a block's head; `None` if it has none.
+    pub(crate) fn head_len(&self, number: usize) -> Option<u64> {
+        self.heads.as_ref().map(|heads| heads.get(number))
     }
 
     /// Number of rows of a block.

@@ -3,7 +3,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 8 | `ARGUSSEG` |
-//! | 4 | version, 2 |
+//! | 4 | version, 3 |
 //! | 4 | CRC-32C of the 12 bytes before |
 //! | … | [blocks](Block), one after the other |
 //! | … | pages of the [sequence index](SequenceIndex) |
@@ -56,14 +56,23 @@ use crate::damage::{Affected, Damage};
 use crate::storage::{Blob, StorageError};
 
 const MAGIC: &[u8; 8] = b"ARGUSSEG";
-const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 16;
 const FOOTER_BYTES: usize = 16;
+
+/// The version of a segment's format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// Blocks that are read as a whole. Such segments are read, but no longer written.
+    Two,
+    /// Blocks of pages.
+    Three,
+}
 
 /// A sealed segment, open for reading.
 #[derive(Clone)]
 pub(crate) struct Sealed {
     name: String,
+    version: Version,
     /// The first and the last sequence number that it covers. Those of its events lie in between.
     seqs: (u64, u64),
     blob: Arc<dyn Blob>,
@@ -91,13 +100,31 @@ enum PartError {
     Corrupt(Corrupt),
 }
 
-/// The header of each segment.
-fn header() -> Vec<u8> {
-    let mut header = Vec::with_capacity(HEADER_BYTES);
-    header.extend_from_slice(MAGIC);
-    header.extend_from_slice(&VERSION.to_le_bytes());
-    header.extend_from_slice(&Crc32c::of(&header).to_le_bytes());
-    header
+impl Version {
+    /// The version that is written.
+    const CURRENT: Self = Self::Three;
+    const ALL: [Self; 2] = [Self::Two, Self::Three];
+
+    fn number(self) -> u32 {
+        match self {
+            Self::Two => 2,
+            Self::Three => 3,
+        }
+    }
+
+    /// The version of a segment with this header, if it is intact and known.
+    fn of_header(bytes: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|version| bytes == version.header())
+    }
+
+    /// The header of each segment.
+    fn header(self) -> Vec<u8> {
+        let mut header = Vec::with_capacity(HEADER_BYTES);
+        header.extend_from_slice(MAGIC);
+        header.extend_from_slice(&self.number().to_le_bytes());
+        header.extend_from_slice(&Crc32c::of(&header).to_le_bytes());
+        header
+    }
 }
 
 /// The footer, after the index.
@@ -157,13 +184,13 @@ impl Sealed {
             return Err(damaged(0, reason));
         };
         let found = blob.read(0..HEADER_BYTES as u64)?;
-        if found != header() {
+        let Some(known) = Version::of_header(&found) else {
             let is_other_version =
                 found.starts_with(MAGIC) && Crc32c::of(found.get(..12).unwrap_or_default()) == u32_at(&found, 12, 0);
             let version = u32_at(&found, 8, 0);
             let reason = format!("version {version} is unknown");
             return Err(damaged(0, if is_other_version { &reason } else { "its header is damaged" }));
-        }
+        };
         let Some((Range { start: index_at, end }, index_crc)) = read_footer(&*blob)? else {
             return Err(damaged(footer_at, "its footer is damaged"));
         };
@@ -172,7 +199,7 @@ impl Sealed {
             return Err(damaged(index_at, "the checksum of the index is wrong"));
         }
         let mut cursor = Cursor::new(bytes);
-        let decoded = Index::decode(&mut cursor, index_at, intern).map_err(PartError::Corrupt).and_then(|index| {
+        let decoded = Index::decode(&mut cursor, known, index_at, intern).map_err(PartError::Corrupt).and_then(|index| {
             let sequence_index = SequenceIndex::decode(&mut cursor)?;
             let ids_max = (0..index.blocks()).map(|number| index.rows(number)).sum();
             let ids = IdIndex::decode(&mut cursor, ids_max, |range| read(&*blob, range), filter_bytes_max)?;
@@ -189,6 +216,7 @@ impl Sealed {
         }
         Ok(Self {
             name: name.to_string(),
+            version: known,
             seqs,
             blob,
             times: index.times(),
@@ -201,6 +229,14 @@ impl Sealed {
     /// The name of its blob.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The length of a block's head, if the block can be copied to a new segment as it is.
+    pub(crate) fn copied_head(&self, number: usize) -> Option<usize> {
+        match self.version {
+            Version::Two => None,
+            Version::Three => self.index.head_len(number).map(|len| len as usize),
+        }
     }
 
     /// The first and the last sequence number that it covers.
@@ -274,7 +310,7 @@ impl Sealed {
     ///
     /// [`SealedError`] if they are damaged.
     pub(crate) fn decode_block(&self, number: usize, bytes: &Bytes) -> Result<Arc<Block>, SealedError> {
-        let block = Block::decode(bytes).and_then(|block| {
+        let block = Block::decode(bytes, self.version).and_then(|block| {
             // The medium may return a valid block that is not the requested one.
             let ends = (block.sort_key(0), block.sort_key(block.len().saturating_sub(1)));
             let is_right =

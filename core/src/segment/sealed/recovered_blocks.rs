@@ -10,8 +10,8 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use super::block::Summary;
-use super::index::{IndexBuilder, TypeSummary};
-use super::{Block, HEADER_BYTES, Index, Sealed};
+use super::index::{BlockPlace, IndexBuilder, TypeSummary};
+use super::{Block, HEADER_BYTES, Index, Sealed, Version};
 use crate::codec::{Corrupt, Cursor};
 use crate::segment::{SortKey, TypeName};
 use crate::storage::Blob;
@@ -36,9 +36,9 @@ const SECTOR_BYTES: u64 = 512;
 struct Collector {
     /// For each type, its number in the order of first use, and its events.
     types: BTreeMap<Box<[u8]>, (u32, u64)>,
-    /// The type partition, the range in the blob, and the summary of each block. The codes in the summary are the
+    /// The type partition, the place in the blob, and the summary of each block. The codes in the summary are the
     /// numbers of `types`.
-    blocks: Vec<(usize, Range<u64>, Summary)>,
+    blocks: Vec<(usize, BlockPlace, Summary)>,
     seqs: Vec<u64>,
     millis: i64,
 }
@@ -59,15 +59,29 @@ impl RecoveredBlocks {
         found: Option<&Sealed>,
     ) -> Result<Self, Corrupt> {
         let mut collector = Collector::default();
-        match found {
-            Some(sealed) => collector.take_listed(sealed),
-            None => collector.search(&read_readable(&*blob), seqs),
-        }
-        let index = collector.index(blob.len())?;
+        let version = match found {
+            Some(sealed) => {
+                collector.take_listed(sealed);
+                sealed.version
+            }
+            None => {
+                let bytes = read_readable(&*blob);
+                let header = bytes.get(..HEADER_BYTES).unwrap_or_default();
+                // Blocks of one version are not taken for blocks of the other.
+                let known = Version::of_header(header).map_or(Version::ALL.to_vec(), |version| alloc::vec![version]);
+                let version = known.into_iter().rev().find(|&version| {
+                    collector.search(&bytes, version, seqs);
+                    !collector.blocks.is_empty()
+                });
+                version.unwrap_or(Version::CURRENT)
+            }
+        };
+        let index = collector.index(version, blob.len())?;
         let Collector { seqs: mut numbers, millis, .. } = collector;
         numbers.sort_unstable();
         let times = index.times();
-        let sealed = Sealed { name: name.to_string(), seqs, blob, index, times, sequence_index: None, ids: None };
+        let sealed =
+            Sealed { name: name.to_string(), version, seqs, blob, index, times, sequence_index: None, ids: None };
         Ok(Self { sealed, seqs: numbers, millis })
     }
 }
@@ -83,27 +97,29 @@ impl Collector {
                     .summarize(|name| index.code(name), |_, _| {})
                     .is_ok_and(|summary| summary == index.summary(number));
                 if is_right {
-                    self.take(partition, index.range(number), &block);
+                    let Range { start, end } = index.range(number);
+                    let head = index.head_len(number).unwrap_or_default() as usize;
+                    self.take(partition, BlockPlace { offset: start, length: (end - start) as usize, head }, &block);
                 }
             }
         }
     }
 
-    /// Searches for all blocks with sequence numbers in this range.
-    fn search(&mut self, bytes: &Bytes, seqs: (u64, u64)) {
+    /// Searches for all blocks of this version with sequence numbers in this range.
+    fn search(&mut self, bytes: &Bytes, version: Version, seqs: (u64, u64)) {
         // The last sort key of each partition. A block goes to the first partition whose rows all precede it.
         let mut partitions: Vec<SortKey> = Vec::new();
         let mut taken = BTreeSet::new();
         let mut at = HEADER_BYTES;
         while at < bytes.len() {
-            let Some((block, len)) = block_at(&bytes.slice(at..), seqs) else {
+            let Some((block, place)) = block_at(bytes, at, version, seqs) else {
                 at += 1;
                 continue;
             };
             // If part of the blob is repeated, the same block may be found twice.
             let seqs = || (0..block.len()).map(|row| block.sort_key(row).seq);
             if seqs().any(|seq| taken.contains(&seq)) {
-                at += len;
+                at += place.length;
                 continue;
             }
             taken.extend(seqs());
@@ -113,12 +129,12 @@ impl Collector {
                 Some(before) => *before = last,
                 None => partitions.push(last),
             }
-            self.take(partition, at as u64..(at + len) as u64, &block);
-            at += len;
+            self.take(partition, place, &block);
+            at += place.length;
         }
     }
 
-    fn take(&mut self, partition: usize, range: Range<u64>, block: &Block) {
+    fn take(&mut self, partition: usize, place: BlockPlace, block: &Block) {
         let next = self.types.len() as u32;
         let mut next = next..;
         for name in block.names() {
@@ -134,22 +150,22 @@ impl Collector {
             self.seqs.push(block.sort_key(row).seq);
             self.millis = self.millis.max(block.millis(row));
         }
-        self.blocks.push((partition, range, summary));
+        self.blocks.push((partition, place, summary));
     }
 
     /// The index of a segment with these blocks, which end at or before `end`.
-    fn index(&mut self, end: u64) -> Result<Index, Corrupt> {
+    fn index(&mut self, version: Version, end: u64) -> Result<Index, Corrupt> {
         // For each number of a type, its code in the order of names.
         let mut codes: Vec<(u32, u32)> =
             self.types.values().zip(0u32..).map(|(&(number, _), code)| (number, code)).collect();
         codes.sort_unstable();
         let partitions = self.blocks.iter().map(|&(partition, ..)| partition + 1).max().unwrap_or_default();
         let mut builder = IndexBuilder::new(partitions);
-        for (partition, range, summary) in &mut self.blocks {
+        for (partition, place, summary) in &mut self.blocks {
             let code = |number: &u32| codes.get(*number as usize).expect("each type has a code").1;
             summary.codes = summary.codes.iter().map(code).collect();
             summary.codes.sort_unstable();
-            builder.push(*partition, range.start, (range.end - range.start) as usize, summary);
+            builder.push(*partition, *place, summary);
         }
         let text_bytes: u64 = self.blocks.iter().map(|(_, _, summary)| summary.text_bytes).sum();
         let average = text_bytes / (self.seqs.len().max(1) as u64);
@@ -158,17 +174,25 @@ impl Collector {
             .map(|(name, (_, events))| TypeSummary { name: TypeName::new(&name), events, bytes: events * average })
             .collect();
         let mut bytes = Vec::new();
-        builder.finish(&types, &mut bytes);
+        builder.finish(&types, version, &mut bytes);
         let names = types.into_iter().map(|summary| summary.name);
-        Index::decode(&mut Cursor::new(bytes.into()), end, &mut TypeName::among(names))
+        Index::decode(&mut Cursor::new(bytes.into()), version, end, &mut TypeName::among(names))
     }
 }
 
-/// The valid block at the beginning of these bytes, if there is one, and its length.
-fn block_at(bytes: &Bytes, (first, last): (u64, u64)) -> Option<(Block, usize)> {
-    let (block, len) = Block::decode_front(bytes).ok()?;
+/// The valid block of this version at an offset, if there is one, and its place.
+fn block_at(
+    bytes: &Bytes,
+    at: usize,
+    version: Version,
+    (first, last): (u64, u64),
+) -> Option<(Block, BlockPlace)> {
+    let rest = bytes.slice(at..);
+    let (block, length) = Block::decode_front(&rest, version).ok()?;
     let summary = block.summarize(|_| Some(0), |_, _| {}).ok()?;
-    (first <= summary.seqs.0 && summary.seqs.1 <= last).then_some((block, len))
+    let head = Block::head_len(&rest, version).ok()?;
+    let place = BlockPlace { offset: at as u64, length, head };
+    (first <= summary.seqs.0 && summary.seqs.1 <= last).then_some((block, place))
 }
 
 /// All bytes of a blob, with zeros for unreadable sectors.

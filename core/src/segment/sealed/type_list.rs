@@ -129,7 +129,7 @@ pub(crate) fn count_types(mut lists: Vec<TypeList>) -> Result<usize, StorageErro
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use super::super::{footer, header};
+    use super::super::{Version, footer};
     use super::*;
     use crate::storage::{MemoryStorage, StorageReader as _};
 
@@ -141,9 +141,9 @@ mod tests {
             index.extend_from_slice(name.as_bytes());
             index.extend([*events, 9]);
         }
-        let at = header().len() as u64;
+        let at = Version::CURRENT.header().len() as u64;
         let mut storage = MemoryStorage::default();
-        storage.insert("blob", [header(), index.clone(), footer(at, &index)].concat().into());
+        storage.insert("blob", [Version::CURRENT.header(), index.clone(), footer(at, &index)].concat().into());
         let list = TypeList::open(storage.open("blob").unwrap().unwrap()).unwrap().unwrap();
         assert!(list.is_whole().unwrap());
         list

@@ -8,9 +8,9 @@ use bytes::Bytes;
 
 use super::block::{BlockBuilder, Encoders, ROWS_MAX, Row, Summary};
 use super::ids::IdIndexBuilder;
-use super::index::{IndexBuilder, TypeSummary};
+use super::index::{BlockPlace, IndexBuilder, TypeSummary};
 use super::sequence_index::SequenceIndexBuilder;
-use super::{Block, SealedError, footer, header, id_hash};
+use super::{Block, SealedError, Version, footer, id_hash};
 use crate::column::partition_point;
 use crate::segment::TypeName;
 use crate::segment::tally::Imbalance;
@@ -159,7 +159,7 @@ impl Writer {
         ids_max: usize,
         may_repeat: bool,
     ) -> Self {
-        let (partitions, pending) = (plan.count, header());
+        let (partitions, pending) = (plan.count, Version::CURRENT.header());
         Self {
             draft,
             plan,
@@ -199,12 +199,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Copies a block of another segment, whose types must all be in one partition. `codes` has the plan's codes of the
-    /// block's types, in the order of the block; `summary` has the same codes, ascending.
+    /// Copies a block of another segment of the current version, whose types must all be in one partition. `head` is the
+    /// length of its head. `codes` has the plan's codes of the block's types, in the order of the block; `summary` has
+    /// the same codes, ascending.
     pub(crate) fn copy(
         &mut self,
         summary: &Summary,
         bytes: &Bytes,
+        head: usize,
         block: &Block,
         codes: &[u32],
     ) -> Result<(), StorageError> {
@@ -219,7 +221,8 @@ impl Writer {
         for &code in &summary.codes {
             self.plan.count(code, 0, share);
         }
-        let number = self.index.push(partition, self.end(), bytes.len(), summary);
+        let place = BlockPlace { offset: self.end(), length: bytes.len(), head };
+        let number = self.index.push(partition, place, summary);
         for row in 0..block.len() {
             self.add_to_sequence_index(block.sort_key(row).seq, number)?;
         }
@@ -247,7 +250,7 @@ impl Writer {
             return Ok(None);
         }
         let mut index = Vec::new();
-        self.index.finish(&self.plan.types, &mut index);
+        self.index.finish(&self.plan.types, Version::CURRENT, &mut index);
         self.sequence_index.finish(self.end(), &mut self.pending, &mut index);
         let ids_at = self.end();
         self.ids.finish(ids_at, &mut self.pending, &mut index);
@@ -274,8 +277,9 @@ impl Writer {
         let before = self.pending.len();
         let ids: Vec<(u64, usize)> = block.ids().map(|(row, id)| (id_hash(id), row)).collect();
         let seqs = block.seqs().to_vec();
-        let summary = block.encode(|code| self.plan.name(code), &mut self.encoders, &mut self.pending);
-        let number = self.index.push(partition, at, self.pending.len() - before, &summary);
+        let (summary, head) = block.encode(|code| self.plan.name(code), &mut self.encoders, &mut self.pending);
+        let place = BlockPlace { offset: at, length: self.pending.len() - before, head };
+        let number = self.index.push(partition, place, &summary);
         for seq in seqs {
             self.add_to_sequence_index(seq, number)?;
         }

@@ -13,15 +13,16 @@ fn codes(index: &Index) -> Vec<Vec<u32>> {
 fn written(types: &[TypeSummary], blocks: &[&[u32]]) -> Vec<u8> {
     let mut builder = IndexBuilder::new(1);
     for (at, &codes) in blocks.iter().enumerate() {
-        builder.push(0, at as u64 * 10, 10, &Summary { rows: 1, codes: codes.into(), ..Summary::default() });
+        let place = BlockPlace { offset: at as u64 * 10, length: 10, head: 5 };
+        builder.push(0, place, &Summary { rows: 1, codes: codes.into(), ..Summary::default() });
     }
     let mut bytes = Vec::new();
-    builder.finish(types, &mut bytes);
+    builder.finish(types, Version::CURRENT, &mut bytes);
     bytes
 }
 
 fn decode(bytes: Vec<u8>) -> Result<Index, Corrupt> {
-    Index::decode(&mut Cursor::new(bytes.into()), 30, &mut |name| Ok(TypeName::new(name)))
+    Index::decode(&mut Cursor::new(bytes.into()), Version::CURRENT, 30, &mut |name| Ok(TypeName::new(name)))
 }
 
 #[test]
@@ -51,7 +52,7 @@ fn types_without_events_are_dropped_on_reading() {
     };
 
     let mut interned = Vec::new();
-    let index = Index::decode(&mut Cursor::new(without_events(&[0, 2, 4]).into()), 30, &mut |name| {
+    let index = Index::decode(&mut Cursor::new(without_events(&[0, 2, 4]).into()), Version::CURRENT, 30, &mut |name| {
         interned.push(name.to_vec());
         Ok(TypeName::new(name))
     });
@@ -70,7 +71,7 @@ fn an_unexpected_type_is_refused() {
     let bytes = written(&types, &[&[0], &[1]]);
     let among = |names: &[&TypeSummary]| {
         let names: Vec<TypeName> = names.iter().map(|summary| summary.name.clone()).collect();
-        Index::decode(&mut Cursor::new(bytes.clone().into()), 30, &mut TypeName::among(names))
+        Index::decode(&mut Cursor::new(bytes.clone().into()), Version::CURRENT, 30, &mut TypeName::among(names))
     };
     let [a, b] = &types;
     assert_eq!(among(&[a, b]).unwrap().types(), types);

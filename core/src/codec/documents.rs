@@ -1,0 +1,130 @@
+//! Decodes JSON texts from columns, one for each path. Each row can be decoded by itself.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::cursor::{Corrupt, Cursor};
+use super::layout::{Layout, Shape};
+use super::packed::Packed;
+use super::shape::SHAPES_MAX;
+use super::texts::Texts;
+
+/// A column of compact JSON texts, split by *shape* and path. The leaves of a text are its strings (with quotation
+/// marks, but not the names of members), numbers, `true`, `false` and `null`; its shape is the rest. The leaves at one
+/// path share a column, whatever their shapes. Any bytes round-trip: texts without a shape are stored whole.
+///
+/// The [`Layout`] has the shapes and the paths. Each page is:
+///
+/// | page | what |
+/// |---|---|
+/// | shapes | for each row its shape from 1 on, 0 if it has none, [`Packed`] |
+/// | whole | the rows without a shape, if any, as [`Texts`] |
+/// | columns | a page for each column of the layout: its leaves as [`Texts`] |
+///
+/// A column has the leaves of the first shape that uses it, in the order of rows, then those of the second…
+#[derive(Clone, Debug)]
+pub(crate) struct Documents {
+    layout: Arc<Layout>,
+    rows: Vec<ShapeRow>,
+    /// For each shape, where its rows begin in the columns of its leaves.
+    starts: Vec<Vec<u32>>,
+    columns: Vec<Texts>,
+    whole: Option<Texts>,
+}
+
+/// Where a row is.
+#[derive(Clone, Copy, Debug)]
+struct ShapeRow {
+    /// The shape from 1 on; 0 if it has none.
+    shape: u32,
+    /// The index among the rows of this shape.
+    index: u32,
+}
+
+/// Where the leaves of each shape are in the columns.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    rows: Vec<ShapeRow>,
+    /// The number of rows without a shape.
+    whole: usize,
+    starts: Vec<Vec<u32>>,
+    /// The number of leaves in each column.
+    leaves: Vec<usize>,
+}
+
+const NO_ROW: Corrupt = Corrupt("a row does not exist");
+
+impl Places {
+    /// Decodes the page of shapes of a block with this many rows.
+    pub(crate) fn decode(cursor: &mut Cursor, layout: &Layout, count: usize) -> Result<Self, Corrupt> {
+        let shapes = layout.shapes().len();
+        let numbers = Packed::decode(cursor, count)?;
+        let mut counts = [0u32; SHAPES_MAX + 1];
+        let mut rows = Vec::with_capacity(count);
+        for number in numbers.iter() {
+            if number > shapes as u64 {
+                return Err(Corrupt("the number of a shape is invalid"));
+            }
+            let index = counts.get_mut(number as usize).ok_or(Corrupt("the number of a shape is invalid"))?;
+            rows.push(ShapeRow { shape: number as u32, index: *index });
+            *index += 1;
+        }
+        let [whole, counts @ ..] = counts;
+        let mut leaves = alloc::vec![0; layout.columns().len()];
+        let starts = layout.shapes().iter().zip(counts).map(|(Shape { leaves: of_shape, .. }, rows)| {
+            let start = |&(column, _): &(usize, _)| {
+                let leaves: &mut usize = leaves.get_mut(column).ok_or(NO_ROW)?;
+                let start = u32::try_from(*leaves).map_err(|_| NO_ROW)?;
+                *leaves += rows as usize;
+                Ok(start)
+            };
+            of_shape.iter().map(start).collect::<Result<Vec<u32>, Corrupt>>()
+        });
+        let starts = starts.collect::<Result<_, _>>()?;
+        Ok(Self { rows, whole: whole as usize, starts, leaves })
+    }
+
+    /// The number of rows without a shape.
+    pub(crate) fn whole(&self) -> usize {
+        self.whole
+    }
+
+    /// The number of leaves in each column.
+    pub(crate) fn leaves(&self) -> &[usize] {
+        &self.leaves
+    }
+}
+
+impl Documents {
+    /// `whole` has the rows without a shape, if there are any, and `columns` a column for each of the layout.
+    pub(crate) fn new(layout: Arc<Layout>, places: Places, whole: Option<Texts>, columns: Vec<Texts>) -> Self {
+        let Places { rows, starts, .. } = places;
+        Self { layout, rows, starts, columns, whole }
+    }
+
+    /// Its memory in bytes, in addition to the encoded bytes and the heaps of the columns.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let starts: usize = self.starts.iter().map(Vec::len).sum();
+        self.layout.memory_bytes()
+            + size_of_val(self.rows.as_slice())
+            + size_of_val(self.columns.as_slice())
+            + self.columns.iter().chain(&self.whole).map(Texts::memory_bytes).sum::<usize>()
+            + starts * size_of::<u32>()
+    }
+
+    /// Appends the text of a row to `out`.
+    pub(crate) fn append(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Corrupt> {
+        let &ShapeRow { shape, index } = self.rows.get(row).ok_or(NO_ROW)?;
+        let Some(shape) = shape.checked_sub(1) else {
+            return self.whole.as_ref().ok_or(NO_ROW)?.append(index as usize, out);
+        };
+        let starts = self.starts.get(shape as usize).ok_or(NO_ROW)?;
+        let Shape { first, leaves } = self.layout.shapes().get(shape as usize).ok_or(NO_ROW)?;
+        out.extend_from_slice(first);
+        for ((column, piece), start) in leaves.iter().zip(starts) {
+            self.columns.get(*column).ok_or(NO_ROW)?.append((start + index) as usize, out)?;
+            out.extend_from_slice(piece);
+        }
+        Ok(())
+    }
+}
