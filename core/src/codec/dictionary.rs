@@ -1,5 +1,6 @@
 //! The dictionary encoding, for columns with few different texts.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::cursor::{Corrupt, Cursor, put_varint};
@@ -22,9 +23,9 @@ pub(super) struct Dictionary {
 }
 
 /// The most texts of a dictionary.
-const TEXTS_MAX: usize = 256;
+const TEXTS_MAX: usize = 4096;
 
-const SLOTS: usize = 4 * TEXTS_MAX;
+const SLOTS: usize = 2 * TEXTS_MAX;
 
 /// The most probes for one text. If callers choose texts that collide, no dictionary is used, but little time is lost.
 const PROBES_MAX: usize = 8;
@@ -33,7 +34,7 @@ const PROBES_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct DictionaryBuilder {
     /// A hash table: the code of a text plus 1; 0 if the slot is free.
-    slots: [u16; SLOTS],
+    slots: Box<[u16]>,
     texts: Vec<Span>,
     codes: Vec<u64>,
     lengths: Vec<u64>,
@@ -41,7 +42,7 @@ pub(super) struct DictionaryBuilder {
 
 impl Default for DictionaryBuilder {
     fn default() -> Self {
-        Self { slots: [0; SLOTS], texts: Vec::new(), codes: Vec::new(), lengths: Vec::new() }
+        Self { slots: alloc::vec![0; SLOTS].into(), texts: Vec::new(), codes: Vec::new(), lengths: Vec::new() }
     }
 }
 
@@ -104,9 +105,34 @@ impl Dictionary {
         Ok(Self { texts: Strings::decode(cursor, heap, len)?, codes: Packed::decode(cursor, count)? })
     }
 
+    /// Number of texts.
+    pub(super) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// The text of a code.
+    pub(super) fn text(&self, code: usize) -> Result<&[u8], Corrupt> {
+        self.texts.get(code).ok_or(Corrupt("the code of a text is invalid"))
+    }
+
+    /// Calls `found` with each index whose code is wanted.
+    pub(super) fn find(&self, wanted: &[bool], mut found: impl FnMut(usize)) {
+        if !wanted.contains(&true) {
+            return;
+        }
+        let mut codes = Vec::new();
+        self.codes.append_all(&mut codes);
+        for (index, code) in codes.into_iter().enumerate() {
+            // A code without a text is reported when the text is read.
+            if wanted.get(code as usize).copied().unwrap_or(true) {
+                found(index);
+            }
+        }
+    }
+
     /// The text at `index`. Codes are checked here, because most rows of a decoded block are never read.
     pub(super) fn get(&self, index: usize) -> Result<&[u8], Corrupt> {
-        self.texts.get(self.codes.get(index) as usize).ok_or(Corrupt("the code of a text is invalid"))
+        self.text(self.codes.get(index) as usize)
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::cursor::{Corrupt, Cursor};
-use super::layout::{Layout, Shape};
+use super::layout::{Layout, Path, Shape};
 use super::packed::Packed;
 use super::shape::SHAPES_MAX;
 use super::texts::Texts;
@@ -29,6 +29,8 @@ pub(crate) struct Documents {
     /// For each shape, where its rows begin in the columns of its leaves.
     starts: Vec<Vec<u32>>,
     columns: Vec<Texts>,
+    /// The number of leaves in each column.
+    leaves: Vec<usize>,
     whole: Option<Texts>,
 }
 
@@ -84,6 +86,33 @@ impl Places {
         Ok(Self { rows, whole: whole as usize, starts, leaves })
     }
 
+    /// Calls `found` with each row without a shape.
+    pub(crate) fn whole_rows(&self, mut found: impl FnMut(usize)) {
+        let whole = self.rows.iter().enumerate().filter(|(_, place)| place.shape == 0);
+        whole.for_each(|(row, _)| found(row));
+    }
+
+    /// Calls `found` with each row that has a leaf of this column for which `is_wanted` is true.
+    pub(crate) fn rows_of(
+        &self,
+        layout: &Layout,
+        column: usize,
+        is_wanted: impl Fn(usize) -> bool,
+        mut found: impl FnMut(usize),
+    ) {
+        let start = |(shape, starts): (&Shape, &Vec<u32>)| {
+            let mut leaves = shape.leaves.iter().zip(starts);
+            leaves.find(|((other, _), _)| *other == column).map(|(_, start)| *start)
+        };
+        let starts: Vec<Option<u32>> = layout.shapes().iter().zip(&self.starts).map(start).collect();
+        for (row, ShapeRow { shape, index }) in self.rows.iter().enumerate() {
+            let start = shape.checked_sub(1).and_then(|shape| starts.get(shape as usize).copied().flatten());
+            if start.is_some_and(|start| is_wanted((start + index) as usize)) {
+                found(row);
+            }
+        }
+    }
+
     /// The number of rows without a shape.
     pub(crate) fn whole(&self) -> usize {
         self.whole
@@ -98,8 +127,8 @@ impl Places {
 impl Documents {
     /// `whole` has the rows without a shape, if there are any, and `columns` a column for each of the layout.
     pub(crate) fn new(layout: Arc<Layout>, places: Places, whole: Option<Texts>, columns: Vec<Texts>) -> Self {
-        let Places { rows, starts, .. } = places;
-        Self { layout, rows, starts, columns, whole }
+        let Places { rows, starts, leaves, .. } = places;
+        Self { layout, rows, starts, columns, leaves, whole }
     }
 
     /// Its memory in bytes, in addition to the encoded bytes and the heaps of the columns.
@@ -110,6 +139,16 @@ impl Documents {
             + size_of_val(self.columns.as_slice())
             + self.columns.iter().chain(&self.whole).map(Texts::memory_bytes).sum::<usize>()
             + starts * size_of::<u32>()
+    }
+
+    /// Each column with its path and the number of its leaves.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = (&Path, &Texts, usize)> {
+        self.layout.columns().iter().zip(&self.columns).zip(&self.leaves).map(|((path, texts), &leaves)| (path, texts, leaves))
+    }
+
+    /// Whether some rows have no shape, so that their values are in no column.
+    pub(crate) fn has_whole(&self) -> bool {
+        self.whole.is_some()
     }
 
     /// Appends the text of a row to `out`.
@@ -128,3 +167,6 @@ impl Documents {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,9 @@ pub(super) const INTEGER_BYTES_MAX: usize = 20;
 
 const SIGN: u64 = 1 << 63;
 
+/// Integers below this are exact as `f64`.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// Parses the integers of a column.
 #[derive(Debug, Default)]
 pub(super) struct IntegersBuilder {
@@ -82,6 +85,16 @@ impl Integers {
         Ok(Self { values: Packed::decode(cursor, count)?, signed })
     }
 
+    /// Numbers that are not above the least integer and not below the greatest; `None` if there are none.
+    pub(super) fn range(&self) -> Option<(f64, f64)> {
+        let (least, greatest) = (self.values.iter().min()?, self.values.iter().max()?);
+        let value = |value: u64| if self.signed { (value ^ SIGN) as i64 as f64 } else { value as f64 };
+        let (low, high) = (value(least), value(greatest));
+        // Beyond 53 bits, the conversion rounds.
+        let is_exact = low.abs().max(high.abs()) < EXACT_MAX;
+        Some(if is_exact { (low, high) } else { (low.next_down(), high.next_up()) })
+    }
+
     pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {
         let value = self.values.get(index);
         if !self.signed {
@@ -96,7 +109,7 @@ impl Integers {
 }
 
 /// The number, if `digits` is how [`write_u64`] writes it.
-fn parse_u64(digits: &[u8]) -> Option<u64> {
+pub(super) fn parse_u64(digits: &[u8]) -> Option<u64> {
     if digits.len() > INTEGER_BYTES_MAX || (digits.len() != 1 && !matches!(digits, [b'1'..=b'9', ..])) {
         return None;
     }

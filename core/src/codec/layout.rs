@@ -123,10 +123,7 @@ impl LayoutBuilder {
         let plain = &mut self.plain;
         plain.clear();
         put_varint(self.paths.len() as u64, plain);
-        for Path(names) in &self.paths {
-            put_varint(names.len() as u64, plain);
-            names.iter().for_each(|name| put_bytes(name, plain));
-        }
+        self.paths.iter().for_each(|path| path.encode(plain));
         put_varint(self.shapes as u64, plain);
         plain.extend_from_slice(&self.encoded);
         compressor.encode(plain, out);
@@ -166,7 +163,22 @@ impl Layout {
 }
 
 impl Path {
-    fn decode(cursor: &mut Cursor) -> Result<Self, Corrupt> {
+    /// The names from the root to the leaf.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
+    /// The same path in memory of its own.
+    pub(crate) fn detached(&self) -> Self {
+        Self(self.0.iter().map(|name| Bytes::copy_from_slice(name)).collect())
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(self.0.len() as u64, out);
+        self.0.iter().for_each(|name| put_bytes(name, out));
+    }
+
+    pub(crate) fn decode(cursor: &mut Cursor) -> Result<Self, Corrupt> {
         let names = cursor.length(NAMES_MAX)?;
         (0..names).map(|_| take_bytes(cursor)).collect::<Result<_, _>>().map(Self)
     }

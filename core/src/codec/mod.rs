@@ -21,7 +21,9 @@
 //! | the unit of [`Packed`] | +3.74 | +2.52 |
 //! | the smallest value of [`Packed`], and with it most of the unit | +11.82 | +10.48 |
 
+mod affixed;
 mod cursor;
+mod decimals;
 mod dictionary;
 mod documents;
 mod documents_encoder;
@@ -39,11 +41,12 @@ mod span;
 mod strings;
 mod template;
 mod texts;
+mod values;
 
 pub(crate) use cursor::{Corrupt, Cursor, put_varint};
 pub(crate) use documents::{Documents, Places};
 pub(crate) use documents_encoder::DocumentsEncoder;
-pub(crate) use layout::Layout;
+pub(crate) use layout::{Layout, Path};
 pub(crate) use packed::{Packed, pack, pack_all};
 pub(crate) use pages::Pages;
 #[cfg(test)]
@@ -51,3 +54,4 @@ pub(crate) use payload_encoder::PayloadEncoder;
 pub(crate) use payloads::Payloads;
 pub(crate) use series::{decode_series, encode_series};
 pub(crate) use texts::{Texts, TextsEncoder, encode_texts};
+pub(crate) use values::ValueSummary;

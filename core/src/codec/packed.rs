@@ -148,6 +148,24 @@ impl Packed {
         out.extend((out.len() - start..count).map(|index| self.get(index)));
     }
 
+    /// The indexes of a value, ascending.
+    pub(crate) fn find(&self, value: u64) -> impl Iterator<Item = usize> {
+        let mut values = Vec::new();
+        if self.may_have(value) {
+            self.append_all(&mut values);
+        }
+        values.into_iter().enumerate().filter(move |(_, other)| *other == value).map(|(index, _)| index)
+    }
+
+    /// Whether the frame of the column has this value.
+    fn may_have(&self, value: u64) -> bool {
+        value.checked_sub(self.min).is_some_and(|difference| {
+            let scaled = if self.unit == 0 { difference } else { difference / self.unit };
+            let is_multiple = if self.unit == 0 { difference == 0 } else { difference.is_multiple_of(self.unit) };
+            is_multiple && (self.width == u64::BITS || scaled >> self.width == 0)
+        })
+    }
+
     /// All values in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         (0..self.count).map(|index| self.get(index))
@@ -190,6 +208,10 @@ mod tests {
         packed.append_all(&mut all);
         assert_eq!(all.split_off(1), values);
         assert_eq!(packed_len(values), len);
+        for value in values.iter().flat_map(|&value| [value, value.wrapping_add(1)]) {
+            let expected = values.iter().enumerate().filter(|(_, other)| **other == value).map(|(index, _)| index);
+            assert!(packed.find(value).eq(expected), "{value}");
+        }
         for bound in values.iter().flat_map(|&value| [value, value.saturating_add(1)]).chain([0, u64::MAX]) {
             assert_eq!(packed.exceeds(bound), values.iter().any(|&value| value >= bound), "{bound}");
         }

@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn texts_beyond_the_limit_of_shapes_are_stored_whole() {
-        let texts: Vec<String> = (0..1000).map(|row| format!(r#"{{"name{}":{row}}}"#, row % 100)).collect();
+        let texts: Vec<String> = (0..4000).map(|row| format!(r#"{{"name{}":{row}}}"#, row % 400)).collect();
         let payloads = assert_round_trip(&texts);
         assert_eq!(payloads.shapes.len(), SHAPES_MAX);
         assert!(payloads.whole.is_some());

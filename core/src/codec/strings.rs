@@ -45,6 +45,11 @@ impl Strings {
         Ok(Self { ends, bytes: heap.take(end as usize)? })
     }
 
+    /// Number of texts.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     /// The text at `index`, if it exists.
     pub(super) fn get(&self, index: usize) -> Option<&[u8]> {
         let &end = self.ends.get(index)?;

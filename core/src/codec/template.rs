@@ -198,6 +198,55 @@ impl Template {
         Ok(Self { first, positions, symbols, groups })
     }
 
+    /// Whether a text may have this byte.
+    pub(super) fn has_byte(&self, byte: u8) -> bool {
+        let is_symbol = match &self.symbols {
+            Symbols::Digits => byte.is_ascii_digit(),
+            Symbols::Alphabet { bytes, .. } => bytes.contains(&byte),
+        };
+        is_symbol || self.first.contains(&byte)
+    }
+
+    /// Calls `found` with the index of each text that equals this one.
+    pub(super) fn find(&self, text: &[u8], count: usize, mut found: impl FnMut(usize)) {
+        let Some(numbers) = self.numbers_of(text) else { return };
+        let groups = || self.groups.iter().zip(&numbers);
+        // Without positions that vary, all texts are equal.
+        let Some((first, &number)) = groups().next() else { return (0..count).for_each(found) };
+        for index in first.find(number) {
+            if groups().skip(1).all(|(group, number)| group.get(index) == *number) {
+                found(index);
+            }
+        }
+    }
+
+    /// The numbers that a text would have; `None` if the column cannot have it.
+    fn numbers_of(&self, text: &[u8]) -> Option<Vec<u64>> {
+        if text.len() != self.first.len() {
+            return None;
+        }
+        let mut varies = self.positions.iter().peekable();
+        for (at, (byte, own)) in text.iter().zip(&self.first).enumerate() {
+            if varies.next_if(|position| usize::from(**position) == at).is_none() && byte != own {
+                return None;
+            }
+        }
+        let symbol = |byte: u8| match &self.symbols {
+            Symbols::Digits => byte.is_ascii_digit().then(|| u64::from(byte - b'0')),
+            Symbols::Alphabet { bytes, .. } => bytes.iter().position(|&other| other == byte).map(|code| code as u64),
+        };
+        let number = |positions: &[u8]| {
+            positions.iter().try_fold(0u64, |number, &position| {
+                let symbol = symbol(*text.get(usize::from(position))?)?;
+                Some(match &self.symbols {
+                    Symbols::Digits => number * 10 + symbol,
+                    Symbols::Alphabet { bits, .. } => number << bits | symbol,
+                })
+            })
+        };
+        self.positions.chunks(self.symbols.group_max()).map(number).collect()
+    }
+
     pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&self.first);

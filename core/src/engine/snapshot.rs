@@ -65,7 +65,7 @@ impl Snapshot for EngineSnapshot {
     }
 
     fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError> {
-        Ok(Box::new(Run::new(&self.parts, scan)))
+        Ok(Box::new(Run::new(&self.parts, scan)?))
     }
 }
 

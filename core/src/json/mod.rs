@@ -16,6 +16,7 @@ mod scanner;
 mod span;
 mod string;
 mod value;
+mod wanted;
 
 pub use compact::compact;
 pub use number::Decimal;
@@ -25,3 +26,4 @@ pub use span::{LONG_NUMBER_DIGITS, Span};
 pub(crate) use string::ordinary_len;
 pub use string::{LoneSurrogate, RawString, write_string, write_u64};
 pub use value::Value;
+pub(crate) use wanted::{Wanted, WantedStrings, number_bounds};

@@ -58,7 +58,7 @@ enum Effect {
 
 /// A predicate on a value.
 #[derive(Clone, Debug)]
-enum Predicate {
+pub(super) enum Predicate {
     Equal(Operand),
     /// The function is true for the ordering of the value relative to the operand.
     Compare(Operand, fn(Ordering) -> bool),
@@ -173,7 +173,7 @@ impl State {
 
 impl Predicate {
     /// The predicate of a test, and whether the test is negated: the predicate must be false for every value.
-    fn of(test: &Test) -> (Self, bool) {
+    pub(super) fn of(test: &Test) -> (Self, bool) {
         match test {
             Test::Eq(operand) => (Self::Equal(operand.clone()), false),
             Test::Ne(operand) => (Self::Equal(operand.clone()), true),
@@ -187,7 +187,7 @@ impl Predicate {
         }
     }
 
-    fn holds_for(&self, candidate: Candidate<'_>) -> bool {
+    pub(super) fn holds_for(&self, candidate: Candidate<'_>) -> bool {
         match (self, candidate) {
             (Self::Any, _) => true,
             (Self::Equal(operand), _) => operand.equals(candidate),

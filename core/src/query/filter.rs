@@ -3,11 +3,13 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::fmt;
 
 use thiserror::Error;
 
 use super::Operand;
+use crate::json::{Wanted, WantedStrings};
 
 /// A condition: a test on the values at a path.
 ///
@@ -57,6 +59,22 @@ pub enum Test {
     Prefix(Box<str>),
     /// A string that contains this text. Quotes have no meaning here.
     Contains(Box<str>),
+}
+
+impl Test {
+    /// Values of which at least one must be at the path for the test to hold; `None` if the test may hold without any.
+    pub(crate) fn wanted(&self) -> Option<Wanted> {
+        match self {
+            Self::Eq(operand) => Some(operand.wanted(Ordering::Equal)),
+            Self::Gt(operand) | Self::Gte(operand) => Some(operand.wanted(Ordering::Greater)),
+            Self::Lt(operand) | Self::Lte(operand) => Some(operand.wanted(Ordering::Less)),
+            Self::Prefix(_) | Self::Contains(_) => {
+                Some(Wanted { strings: WantedStrings::All, numbers: None, literals: false })
+            }
+            // An object is a value, too.
+            Self::Ne(_) | Self::Exists(_) => None,
+        }
+    }
 }
 
 impl PayloadPath {

@@ -4,6 +4,7 @@ mod candidate;
 mod conditions;
 mod cursor;
 mod filter;
+mod leaf_test;
 mod operand;
 mod serialization;
 
@@ -15,6 +16,7 @@ pub use crate::event::TypeTest;
 pub use conditions::{Conditions, Evaluation};
 pub use cursor::{CursorError, decode_cursor, encode_cursor};
 pub use filter::{PathError, PayloadFilter, PayloadPath, Test};
+pub(crate) use leaf_test::LeafTest;
 pub use operand::Operand;
 
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::cmp::Ordering;
 
 use super::candidate::Candidate;
-use crate::json::{Decimal, Scanner, Value};
+use crate::json::{Decimal, Scanner, Value, Wanted, WantedStrings, number_bounds};
 
 /// A text that values of payloads are compared with. How it is written says what it means:
 ///
@@ -86,6 +86,31 @@ impl Operand {
             (Candidate::Number(_), Meaning::Quoted(_) | Meaning::Literal | Meaning::Plain)
             | (Candidate::Literal(_), Meaning::Quoted(_) | Meaning::Number(_) | Meaning::Plain)
             | (Candidate::Container, _) => false,
+        }
+    }
+
+    /// All scalar values that may be equal to the operand, or also those that may be less, or greater.
+    pub(super) fn wanted(&self, ordering: Ordering) -> Wanted {
+        let text = || WantedStrings::One(self.text.as_bytes().into());
+        let strings_in_order = |one: WantedStrings| if ordering.is_eq() { one } else { WantedStrings::All };
+        match &self.meaning {
+            Meaning::Quoted(own) => {
+                let strings = strings_in_order(WantedStrings::One(own.clone()));
+                Wanted { strings, numbers: None, literals: false }
+            }
+            Meaning::Plain => Wanted { strings: strings_in_order(text()), numbers: None, literals: false },
+            Meaning::Literal => Wanted { strings: text(), numbers: None, literals: true },
+            Meaning::Number(_) => {
+                // Without bounds, any number is wanted.
+                let (low, high) = number_bounds(&self.text).unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+                let numbers = match ordering {
+                    Ordering::Less => (f64::NEG_INFINITY, high),
+                    Ordering::Equal => (low, high),
+                    Ordering::Greater => (low, f64::INFINITY),
+                };
+                // Strings that are numbers compare by value.
+                Wanted { strings: strings_in_order(text()), numbers: Some(numbers), literals: false }
+            }
         }
     }
 

@@ -17,7 +17,9 @@ pub(crate) use merge::Merge;
 pub(crate) use rewrite::Rewrite;
 pub(crate) use rows::HEADER_BYTES as INDEX_HEADER_BYTES;
 pub(crate) use rows::Rows;
-pub(crate) use sealed::{Block, DamagedPart, RecoveredBlocks, Sealed, SealedError, TypeList, count_types};
+pub(crate) use sealed::{
+    Block, BlockSet, ColumnTest, DamagedPart, RecoveredBlocks, RowSet, Sealed, SealedError, TypeList, count_types,
+};
 pub(crate) use type_name::{TypeName, TypeNames};
 
 use alloc::boxed::Box;

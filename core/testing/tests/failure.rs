@@ -105,7 +105,7 @@ fn a_misplaced_block_is_damage_and_is_not_copied() {
     let bytes = blob(&medium, name);
     let mut found = 0;
     // The first block follows the head. Its length is found by trying: both blocks are undamaged then.
-    for len in 20..100 {
+    for len in 20..200 {
         let mut changed = bytes.to_vec();
         let (first, second) = changed[16..16 + 2 * len].split_at_mut(len);
         first.swap_with_slice(second);

@@ -82,6 +82,11 @@ impl Bounds {
         last > self.after_seq && first <= self.up_to_seq
     }
 
+    /// Whether the range has any time from the first to the last of these, in nanoseconds since the Unix epoch.
+    pub(super) fn has_any_time(&self, (first, last): (i64, i64)) -> bool {
+        first <= self.last.time && last >= self.first.time
+    }
+
     pub(super) fn contains(&self, key: SortKey) -> bool {
         !self.is_before(key) && !self.is_after(key) && self.has_any_seq((key.seq, key.seq))
     }

@@ -6,12 +6,13 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::bounds::Bounds;
+use super::pruning::{Pruning, Selected};
 use super::requested_types::{RequestedTypes, is_requested};
 use super::step::{Address, share};
 use crate::codec::Packed;
 use crate::column::partition_point;
 use crate::query::{Filter, Order};
-use crate::segment::{Block, Part, Sealed, SealedError, Segment, SortKey};
+use crate::segment::{Block, BlockSet, Part, RowSet, Sealed, SealedError, Segment, SortKey};
 
 /// If more types than this are requested in a fresh segment, the rows of all types are read, and those of other types
 /// left out. So the number of inputs is limited, even if a prefix matches most of many types.
@@ -50,6 +51,8 @@ struct Partition {
     numbers: Packed,
     blocks: Range<usize>,
     requested: RequestedTypes,
+    /// The blocks that may have a matching payload; `None` if all may.
+    candidates: Option<Arc<BlockSet>>,
     /// Blocks without a sequence number in these bounds are skipped.
     bounds: Bounds,
     open: Option<Open>,
@@ -64,6 +67,8 @@ struct Open {
     rows: Range<usize>,
     /// For each type of the block, whether it is requested; `None` for all.
     requested: Option<Box<[bool]>>,
+    /// The rows that may have a matching payload; `None` if all may.
+    candidates: Option<RowSet>,
 }
 
 /// The next item of an input.
@@ -77,13 +82,23 @@ pub(super) enum Next {
 
 impl MergeInput {
     /// The inputs of a part: its rows that can match, sorted.
-    pub(super) fn of(part: usize, content: &Part, filter: &Filter, bounds: &Bounds) -> Vec<Self> {
+    ///
+    /// # Errors
+    ///
+    /// [`SealedError`] if an index cannot be read or is damaged.
+    pub(super) fn of(
+        part: usize,
+        content: &Part,
+        filter: &Filter,
+        pruning: &Pruning,
+        bounds: &Bounds,
+    ) -> Result<Vec<Self>, SealedError> {
         let rows = match content {
             Part::Fresh(segment) => fresh_rows(segment, filter, bounds),
-            Part::Sealed(sealed) => partitions(sealed, filter, bounds),
+            Part::Sealed(sealed) => partitions(sealed, filter, pruning, bounds)?,
         };
         let backwards = bounds.order() == Order::TimeDescending;
-        rows.into_iter().filter(|rows| !rows.is_empty()).map(|rows| Self { part, rows, backwards }).collect()
+        Ok(rows.into_iter().filter(|rows| !rows.is_empty()).map(|rows| Self { part, rows, backwards }).collect())
     }
 
     /// Takes the next row or block.
@@ -111,15 +126,16 @@ impl MergeInput {
         }
     }
 
-    /// Reads the block that [`next`](Self::next) returned.
+    /// Reads the block that [`next`](Self::next) returned, unless none of its rows match. Returns how many bytes were
+    /// read, as they are in memory.
     ///
     /// # Errors
     ///
     /// [`SealedError`] if it cannot be read or is damaged.
-    pub(super) fn open(&mut self) -> Result<(), SealedError> {
+    pub(super) fn open(&mut self, pruning: &mut Pruning) -> Result<u64, SealedError> {
         match &mut self.rows {
-            InputRows::Fresh { .. } | InputRows::Group { .. } => Ok(()),
-            InputRows::Partition(partition) => partition.open(self.backwards),
+            InputRows::Fresh { .. } | InputRows::Group { .. } => Ok(0),
+            InputRows::Partition(partition) => partition.open(pruning, self.backwards),
         }
     }
 
@@ -134,6 +150,7 @@ impl MergeInput {
                 InputRows::Partition(partition) => {
                     size_of::<Partition>()
                         + partition.requested.held_bytes()
+                        + partition.candidates.as_ref().map_or(0, |set| share(set.held_bytes(), set))
                         + partition.open.as_ref().map_or(0, |open| share(open.block.memory_bytes(), &open.block))
                 }
             }
@@ -162,7 +179,9 @@ impl Partition {
     fn next(&mut self, part: usize, backwards: bool) -> Option<Next> {
         if let Some(open) = &mut self.open {
             while let Some(row) = take(&mut open.rows, backwards) {
-                if is_requested(open.requested.as_deref(), &open.block, row) {
+                if open.candidates.as_ref().is_none_or(|candidates| candidates.has(row))
+                    && is_requested(open.requested.as_deref(), &open.block, row)
+                {
                     return Some(Next::Row(open.block.sort_key(row), Address { part, block: Some(open.number), row }));
                 }
             }
@@ -176,21 +195,28 @@ impl Partition {
             let at = if backwards { self.blocks.end - 1 } else { self.blocks.start };
             let number = self.numbers.get(at) as usize;
             let index = self.sealed.index();
-            if self.bounds.has_any_seq(index.seqs(number)) && self.requested.has_any(&self.sealed, number) {
+            if self.candidates.as_ref().is_none_or(|candidates| candidates.has(number))
+                && self.bounds.has_any_seq(index.seqs(number))
+                && self.requested.has_any(&self.sealed, number) {
                 return Some(Next::Block(if backwards { index.last(number) } else { index.first(number) }));
             }
             take(&mut self.blocks, backwards);
         }
     }
 
-    fn open(&mut self, backwards: bool) -> Result<(), SealedError> {
-        let Some(at) = take(&mut self.blocks, backwards) else { return Ok(()) };
+    fn open(&mut self, pruning: &mut Pruning, backwards: bool) -> Result<u64, SealedError> {
+        let Some(at) = take(&mut self.blocks, backwards) else { return Ok(0) };
         let number = self.numbers.get(at) as usize;
+        let Selected { rows: candidates, bytes } = pruning.rows(&self.sealed, number)?;
+        if candidates.as_ref().is_some_and(RowSet::is_empty) {
+            return Ok(bytes);
+        }
         let block = self.sealed.block(number)?;
+        let bytes = bytes + block.memory_bytes() as u64;
         let rows = clip(0..block.len(), &self.bounds, |row| block.sort_key(row));
         let requested = self.requested.in_block(&self.sealed, &block);
-        self.open = Some(Open { number, block, rows, requested });
-        Ok(())
+        self.open = Some(Open { number, block, rows, requested, candidates });
+        Ok(bytes)
     }
 }
 
@@ -211,12 +237,18 @@ fn fresh_rows(segment: &Arc<Segment>, filter: &Filter, bounds: &Bounds) -> Vec<I
     alloc::vec![InputRows::Fresh { segment: Arc::clone(segment), rows, requested }]
 }
 
-fn partitions(sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Vec<InputRows> {
+fn partitions(
+    sealed: &Arc<Sealed>,
+    filter: &Filter,
+    pruning: &Pruning,
+    bounds: &Bounds,
+) -> Result<Vec<InputRows>, SealedError> {
     let index = sealed.index();
-    if !bounds.has_any_seq(sealed.seqs()) {
-        return Vec::new();
+    if !bounds.has_any_seq(sealed.seqs()) || !bounds.has_any_time(sealed.times()) {
+        return Ok(Vec::new());
     }
-    let Some(requested) = RequestedTypes::in_sealed(filter, sealed) else { return Vec::new() };
+    let Some(requested) = RequestedTypes::in_sealed(filter, sealed) else { return Ok(Vec::new()) };
+    let candidates = pruning.blocks(sealed)?.map(Arc::new);
     let partition = |numbers: &Packed| {
         let number = |at| numbers.get(at) as usize;
         let start = partition_point(0..numbers.len(), |at| bounds.is_before(index.last(number(at))));
@@ -226,12 +258,13 @@ fn partitions(sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Vec<Inp
             numbers: numbers.clone(),
             blocks: start..end,
             requested: requested.clone(),
+            candidates: candidates.clone(),
             bounds: *bounds,
             open: None,
         };
         (start < end).then(|| InputRows::Partition(Box::new(partition)))
     };
-    index.partitions().iter().filter_map(partition).collect()
+    Ok(index.partitions().iter().filter_map(partition).collect())
 }
 
 /// The subrange of a sorted range that is within the bounds.

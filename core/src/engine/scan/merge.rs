@@ -6,6 +6,7 @@ use core::cmp::Ordering;
 
 use super::bounds::{Bounds, position};
 use super::input::{MergeInput, Next};
+use super::pruning::Pruning;
 use super::step::{Address, BLOCK_ROWS, Row, Step};
 use crate::query::{Filter, Order, Position};
 use crate::repository::ReadError;
@@ -18,8 +19,9 @@ pub(super) struct TimeMerge {
     inputs: Vec<MergeInput>,
     candidates: BinaryHeap<Candidate>,
     bounds: Bounds,
-    /// Whether any row was yielded.
-    has_yielded: bool,
+    pruning: Pruning,
+    /// Whether any row was yielded, or any block passed over.
+    has_advanced: bool,
     /// Bytes of the blocks that were read, as they are in memory.
     read_bytes: u64,
 }
@@ -41,46 +43,56 @@ const INPUT: &str = "each candidate belongs to an input";
 impl TimeMerge {
     /// The walk, and the parts that it needs. Parts without rows that can match are dropped at once, because a slow
     /// client may keep the scan open for long.
-    pub(super) fn over(parts: impl Iterator<Item = Part>, filter: &Filter, bounds: Bounds) -> (Self, Vec<Part>) {
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if an index cannot be read or is damaged.
+    pub(super) fn over(
+        parts: impl Iterator<Item = Part>,
+        filter: &Filter,
+        bounds: Bounds,
+    ) -> Result<(Self, Vec<Part>), ReadError> {
+        let pruning = Pruning::of(filter);
         let (mut held, mut inputs) = (Vec::new(), Vec::new());
         for part in parts {
             let before = inputs.len();
-            inputs.extend(MergeInput::of(held.len(), &part, filter, &bounds));
+            inputs.extend(MergeInput::of(held.len(), &part, filter, &pruning, &bounds)?);
             if inputs.len() > before {
                 held.push(part);
             }
         }
         let candidates = BinaryHeap::with_capacity(inputs.len());
-        let mut merge = Self { inputs, candidates, bounds, has_yielded: false, read_bytes: 0 };
+        let mut merge = Self { inputs, candidates, bounds, pruning, has_advanced: false, read_bytes: 0 };
         for input in 0..merge.inputs.len() {
             merge.advance(input);
         }
-        (merge, held)
+        Ok((merge, held))
     }
 
     pub(super) fn step(&mut self) -> Result<Step, ReadError> {
         let Some(Candidate { sort_key, input, row, .. }) = self.candidates.pop() else { return Ok(Step::End) };
         let Some(address) = row else {
             let opening = self.inputs.get_mut(input).expect(INPUT);
-            opening.open()?;
-            self.read_bytes += opening.block().map_or(0, |block| block.memory_bytes() as u64);
+            let bytes = opening.open(&mut self.pruning)?;
+            self.read_bytes += bytes;
+            self.has_advanced |= opening.block().is_none();
             self.advance(input);
             return Ok(Step::Work(BLOCK_ROWS));
         };
         let source = self.inputs.get(input).expect(INPUT);
         let (block, is_requested) = (source.block().cloned(), source.is_requested(address.row));
         self.advance(input);
-        self.has_yielded = true;
+        self.has_advanced = true;
         if !is_requested || !self.bounds.has_any_seq((sort_key.seq, sort_key.seq)) {
             return Ok(Step::Work(1));
         }
         Ok(Step::Row(Row { sort_key, address, block }))
     }
 
-    /// The position just before the next candidate: all events up to it were examined. `None` if no row was yielded
+    /// The position just before the next candidate: all events up to it were examined. `None` if nothing was examined
     /// yet.
     pub(super) fn reached(&self) -> Option<Position> {
-        let SortKey { time, seq } = self.candidates.peek().filter(|_| self.has_yielded)?.sort_key;
+        let SortKey { time, seq } = self.candidates.peek().filter(|_| self.has_advanced)?.sort_key;
         // Sequence numbers begin at 1 and stay far below their maximum.
         let seq =
             if self.bounds.order() == Order::TimeDescending { seq.saturating_add(1) } else { seq.saturating_sub(1) };

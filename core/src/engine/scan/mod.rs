@@ -8,6 +8,7 @@ mod bounds;
 mod ids;
 mod input;
 mod merge;
+mod pruning;
 mod requested_types;
 mod run;
 mod sequence;

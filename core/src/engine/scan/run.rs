@@ -66,8 +66,11 @@ enum StepResult {
 struct Recent(VecDeque<((usize, usize), Arc<Block>)>);
 
 impl Run {
-    pub(in crate::engine) fn new(parts: &Parts, scan: &Scan) -> Self {
-        let (walk, held) = Walk::of(parts, scan);
+    /// # Errors
+    ///
+    /// [`ReadError`] if an index cannot be read or is damaged.
+    pub(in crate::engine) fn new(parts: &Parts, scan: &Scan) -> Result<Self, ReadError> {
+        let (walk, held) = Walk::of(parts, scan)?;
         let page = scan.limit.map(|limit| Page {
             limit: limit.get() as usize,
             chosen: Vec::new(),
@@ -75,7 +78,7 @@ impl Run {
             next: None,
             sent: 0,
         });
-        Self {
+        Ok(Self {
             parts: held,
             key: *parts.key(),
             walk,
@@ -84,7 +87,7 @@ impl Run {
             recent: Recent::default(),
             text: RowText::default(),
             read_bytes: 0,
-        }
+        })
     }
 
     /// Takes one step of the walk, and evaluates the payload conditions of the row that it yields.

@@ -7,13 +7,14 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::bounds::Bounds;
+use super::pruning::Pruning;
 use super::requested_types::{RequestedTypes, is_requested};
 use super::step::{Address, BLOCK_ROWS, Row, Step, share};
 use crate::column::partition_point;
 use crate::event::Timestamp;
 use crate::query::{Filter, Position};
 use crate::repository::ReadError;
-use crate::segment::{Block, Part, Sealed, Segment, SortKey};
+use crate::segment::{Block, BlockSet, Part, Sealed, SealedError, Segment, SortKey};
 
 /// The most blocks kept open, about the number of type partitions: consecutive rows lie in different partitions.
 const OPEN_BLOCKS_MAX: usize = 64;
@@ -52,6 +53,8 @@ struct SealedRows {
     part: usize,
     sealed: Arc<Sealed>,
     requested: RequestedTypes,
+    /// The blocks that may have a matching payload; `None` if all may.
+    candidates: Option<BlockSet>,
     /// Where the next page of the sequence index begins.
     next_page: u64,
     /// The remaining sequence numbers of this page, with their blocks.
@@ -72,15 +75,24 @@ struct OpenBlock {
 
 impl SequenceWalk {
     /// The walk, and the parts that it needs.
-    pub(super) fn over(parts: impl Iterator<Item = Part>, filter: &Filter, bounds: Bounds) -> (Self, Vec<Part>) {
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if an index cannot be read or is damaged.
+    pub(super) fn over(
+        parts: impl Iterator<Item = Part>,
+        filter: &Filter,
+        bounds: Bounds,
+    ) -> Result<(Self, Vec<Part>), ReadError> {
+        let pruning = Pruning::of(filter);
         let (mut held, mut rows) = (Vec::new(), Vec::new());
         for part in parts {
-            if let Some(part_rows) = PartRows::of(held.len(), &part, filter, &bounds) {
+            if let Some(part_rows) = PartRows::of(held.len(), &part, filter, &pruning, &bounds)? {
                 rows.push(part_rows);
                 held.push(part);
             }
         }
-        (Self { parts: rows.into_iter(), current: None, bounds, reached: None, read_bytes: 0 }, held)
+        Ok((Self { parts: rows.into_iter(), current: None, bounds, reached: None, read_bytes: 0 }, held))
     }
 
     pub(super) fn step(&mut self) -> Result<Step, ReadError> {
@@ -121,7 +133,8 @@ impl PartRows {
         match self {
             Self::Fresh(rows) => share(rows.segment.memory_bytes(), &rows.segment) + rows.requested.held_bytes(),
             Self::Sealed(rows) => {
-                let page = size_of_val(rows.page.as_slice()) + rows.requested.held_bytes();
+                let candidates = rows.candidates.as_ref().map_or(0, BlockSet::held_bytes);
+                let page = size_of_val(rows.page.as_slice()) + rows.requested.held_bytes() + candidates;
                 let open = |open: &OpenBlock| share(open.block.memory_bytes(), &open.block) + size_of_val(&*open.rows);
                 rows.open.iter().map(open).fold(page, usize::saturating_add)
             }
@@ -129,13 +142,19 @@ impl PartRows {
     }
 
     /// `None` if no row of the part can match.
-    fn of(part: usize, content: &Part, filter: &Filter, bounds: &Bounds) -> Option<Self> {
-        match content {
+    fn of(
+        part: usize,
+        content: &Part,
+        filter: &Filter,
+        pruning: &Pruning,
+        bounds: &Bounds,
+    ) -> Result<Option<Self>, SealedError> {
+        Ok(match content {
             Part::Fresh(segment) => FreshRows::of(part, segment, filter, bounds).map(Self::Fresh),
             Part::Sealed(sealed) => {
-                SealedRows::of(part, sealed, filter, bounds).map(|rows| Self::Sealed(Box::new(rows)))
+                SealedRows::of(part, sealed, filter, pruning, bounds)?.map(|rows| Self::Sealed(Box::new(rows)))
             }
-        }
+        })
     }
 }
 
@@ -163,20 +182,28 @@ impl FreshRows {
 }
 
 impl SealedRows {
-    fn of(part: usize, sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Option<Self> {
+    fn of(
+        part: usize,
+        sealed: &Arc<Sealed>,
+        filter: &Filter,
+        pruning: &Pruning,
+        bounds: &Bounds,
+    ) -> Result<Option<Self>, SealedError> {
         if !bounds.has_any_seq(sealed.seqs()) {
-            return None;
+            return Ok(None);
         }
-        let requested = RequestedTypes::in_sealed(filter, sealed)?;
+        let Some(requested) = RequestedTypes::in_sealed(filter, sealed) else { return Ok(None) };
+        let candidates = pruning.blocks(sealed)?;
         let next_page = bounds.after_seq().saturating_add(1);
-        Some(Self {
+        Ok(Some(Self {
             part,
             sealed: Arc::clone(sealed),
             requested,
+            candidates,
             next_page,
             page: Vec::new().into_iter(),
             open: Vec::new(),
-        })
+        }))
     }
 
     fn step(&mut self, bounds: &Bounds, reached: &mut Option<u64>, read_bytes: &mut u64) -> Result<Step, ReadError> {
@@ -189,7 +216,8 @@ impl SealedRows {
         if seq > bounds.up_to_seq() {
             return Ok(Step::End);
         }
-        let can_match = self.requested.has_any(&self.sealed, number)
+        let can_match = self.candidates.as_ref().is_none_or(|candidates| candidates.has(number))
+            && self.requested.has_any(&self.sealed, number)
             && !bounds.is_before(self.sealed.index().last(number))
             && !bounds.is_after(self.sealed.index().first(number))
             && bounds.has_any_seq(self.sealed.index().seqs(number));

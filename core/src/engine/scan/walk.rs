@@ -22,19 +22,23 @@ pub(super) enum Walk {
 
 impl Walk {
     /// The walk, and the parts that the addresses of its rows refer to.
-    pub(super) fn of(parts: &Parts, scan: &Scan) -> (Self, Vec<Part>) {
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if an index cannot be read or is damaged.
+    pub(super) fn of(parts: &Parts, scan: &Scan) -> Result<(Self, Vec<Part>), ReadError> {
         let (filter, bounds) = (&scan.filter, Bounds::of(scan));
-        match (&filter.ids, scan.order) {
+        Ok(match (&filter.ids, scan.order) {
             (Some(ids), _) => (Self::Ids(IdWalk::among(parts.clone(), ids, filter, bounds)), parts.iter().collect()),
             (None, Order::TimeAscending | Order::TimeDescending) => {
-                let (merge, held) = TimeMerge::over(parts.iter(), filter, bounds);
+                let (merge, held) = TimeMerge::over(parts.iter(), filter, bounds)?;
                 (Self::Time(merge), held)
             }
             (None, Order::Sequence) => {
-                let (sequence, held) = SequenceWalk::over(parts.iter(), filter, bounds);
+                let (sequence, held) = SequenceWalk::over(parts.iter(), filter, bounds)?;
                 (Self::Sequence(sequence), held)
             }
-        }
+        })
     }
 
     pub(super) fn step(&mut self) -> Result<Step, ReadError> {

@@ -6,30 +6,35 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use crate::checksum::Crc32c;
-use crate::codec::{Corrupt, Cursor, Packed, pack, put_varint};
+use crate::codec::{Corrupt, Cursor, Packed, decode_series, encode_series, pack, pack_all, put_varint};
 use crate::column::{partition_point, u32_at};
 
 use super::filter::{BloomFilter, BloomFilterBuilder};
+use super::{Version, put_crc};
 
 /// Finds the rows of callers' ids in a sealed segment by the hashes of the ids.
 ///
-/// Entries of ten bytes, ascending by hash, lie in pages. For nearly all ids that the segment does not have, a
-/// [`BloomFilter`] avoids reading a page. In the segment's index:
+/// Entries ascend by hash and lie in pages. For nearly all ids that the segment does not have, a [`BloomFilter`] avoids
+/// reading a page. In the segment's index:
 ///
 /// | bytes | what |
 /// |---|---|
 /// | varint | number of entries k; nothing follows if it is 0 |
 /// | varint | offset of the first page |
 /// | packed | for each page, the hash of its first entry |
+/// | packed | for each page, its end relative to that offset (not in version 2) |
 /// | varint, varint, 4 | offset, length and CRC-32C of the filter |
 ///
-/// A page has 4 bytes with the CRC-32C of the rest, and up to 409 entries: the upper half of the hash (4), the number
-/// of the block (4) and the row in it (2), all little-endian.
+/// A page has 409 entries, the last one the rest: the CRC-32C of what follows (4), the upper halves of the hashes, a
+/// series, the numbers of the blocks, packed, and the rows in them, packed. In version 2, the checksum is followed by
+/// the entries: upper half of the hash (4), block (4), row (2), all little-endian.
 #[derive(Clone, Debug)]
 pub(super) struct IdIndex {
     count: usize,
     at: u64,
     firsts: Packed,
+    /// `None` in version 2.
+    ends: Option<Packed>,
     /// `None` if it does not fit into the memory for filters. Lookups give the same results without it, more slowly.
     filter: Option<BloomFilter>,
 }
@@ -49,6 +54,7 @@ pub(super) struct IdEntry {
     pub(super) row: u16,
 }
 
+/// The length of an entry in version 2.
 const ENTRY_BYTES: usize = 10;
 const PAGE_ENTRIES: usize = 409;
 const CRC_BYTES: usize = 4;
@@ -61,6 +67,15 @@ impl IdEntry {
     /// The entry of an id with this hash.
     pub(super) fn new(hash: u64, block: u32, row: u16) -> Self {
         Self { hash: upper(hash), block, row }
+    }
+
+    /// An entry in version 2.
+    fn of_bytes(&[a, b, c, d, e, f, g, h, i, j]: &[u8; ENTRY_BYTES]) -> Self {
+        Self {
+            hash: u32::from_le_bytes([a, b, c, d]),
+            block: u32::from_le_bytes([e, f, g, h]),
+            row: u16::from_le_bytes([i, j]),
+        }
     }
 
     /// The stored half of the hash.
@@ -88,20 +103,21 @@ impl IdIndexBuilder {
         }
         self.entries.sort_unstable();
         let begin = out.len();
-        put_varint(at, index);
-        let firsts: Vec<u64> =
-            self.entries.chunks(PAGE_ENTRIES).flat_map(<[IdEntry]>::first).map(|entry| entry.hash.into()).collect();
-        pack(&firsts, index);
+        let (mut firsts, mut ends) = (Vec::new(), Vec::new());
         for page in self.entries.chunks(PAGE_ENTRIES) {
-            let mut bytes = Vec::with_capacity(page.len() * ENTRY_BYTES);
-            for entry in page {
-                bytes.extend_from_slice(&entry.hash.to_le_bytes());
-                bytes.extend_from_slice(&entry.block.to_le_bytes());
-                bytes.extend_from_slice(&entry.row.to_le_bytes());
-            }
-            out.extend_from_slice(&Crc32c::of(&bytes).to_le_bytes());
-            out.extend_from_slice(&bytes);
+            let hashes: Vec<u64> = page.iter().map(|entry| entry.hash.into()).collect();
+            let crc_at = out.len();
+            out.extend_from_slice(&[0; CRC_BYTES]);
+            encode_series(&hashes, out);
+            pack_all(page.iter().map(|entry| entry.block.into()), out);
+            pack_all(page.iter().map(|entry| entry.row.into()), out);
+            put_crc(out, crc_at);
+            firsts.extend(hashes.first());
+            ends.push((out.len() - begin) as u64);
         }
+        put_varint(at, index);
+        pack(&firsts, index);
+        pack(&ends, index);
         put_varint(at + (out.len() - begin) as u64, index);
         let filter = self.filter.finish();
         put_varint(filter.len() as u64, index);
@@ -115,6 +131,7 @@ impl IdIndex {
     /// `filter_bytes_max` bytes. `None` if the segment has no callers' ids.
     pub(super) fn decode<E: From<Corrupt>>(
         cursor: &mut Cursor,
+        version: Version,
         ids_max: usize,
         read: impl FnOnce(Range<u64>) -> Result<Bytes, E>,
         filter_bytes_max: u64,
@@ -124,19 +141,24 @@ impl IdIndex {
             return Ok(None);
         }
         let at = cursor.varint()?;
-        let firsts = Packed::decode(cursor, count.div_ceil(PAGE_ENTRIES))?;
+        let pages = count.div_ceil(PAGE_ENTRIES);
+        let firsts = Packed::decode(cursor, pages)?;
+        let ends = match version {
+            Version::Two => None,
+            Version::Three => Some(Packed::decode(cursor, pages)?),
+        };
         let (filter_at, filter_len) = (cursor.varint()?, cursor.varint()?);
         let crc = u32_at(&cursor.take(4)?, 0, 0);
         let end = filter_at.checked_add(filter_len).ok_or(Corrupt("a length is invalid"))?;
         if filter_len > filter_bytes_max {
-            return Ok(Some(Self { count, at, firsts, filter: None }));
+            return Ok(Some(Self { count, at, firsts, ends, filter: None }));
         }
         let filter = read(filter_at..end)?;
         if Crc32c::of(&filter) != crc {
             return Err(Corrupt("the checksum of the filter of ids is wrong").into());
         }
         let filter = BloomFilter::new(filter).ok_or(Corrupt("the length of the filter of ids is invalid"))?;
-        Ok(Some(Self { count, at, firsts, filter: Some(filter) }))
+        Ok(Some(Self { count, at, firsts, ends, filter: Some(filter) }))
     }
 
     /// Number of ids.
@@ -159,9 +181,14 @@ impl IdIndex {
         self.at
     }
 
-    /// The range of each page, and the hash that its first entry must have.
-    pub(super) fn pages(&self) -> impl Iterator<Item = (Range<u64>, u64)> + '_ {
-        self.firsts.iter().enumerate().map(|(page, first)| (self.page(page), first))
+    /// Number of pages.
+    pub(super) fn pages(&self) -> usize {
+        self.firsts.len()
+    }
+
+    /// The hash that the first entry of a page must have.
+    pub(super) fn first_hash(&self, page: usize) -> u64 {
+        self.firsts.get(page)
     }
 
     /// Whether an id of this hash may exist; `false` is certain.
@@ -169,10 +196,40 @@ impl IdIndex {
         self.filter.as_ref().is_none_or(|filter| filter.may_contain(hash))
     }
 
-    fn page(&self, page: usize) -> Range<u64> {
+    /// The range of a page in the blob.
+    pub(super) fn page(&self, page: usize) -> Range<u64> {
+        if let Some(ends) = &self.ends {
+            let start = page.checked_sub(1).map_or(0, |before| ends.get(before));
+            return self.at.saturating_add(start)..self.at.saturating_add(ends.get(page));
+        }
         let start = self.at + (page * page_bytes(PAGE_ENTRIES)) as u64;
-        let entries = PAGE_ENTRIES.min(self.count.saturating_sub(page * PAGE_ENTRIES));
-        start..start + page_bytes(entries) as u64
+        start..start + page_bytes(self.entries_of(page)) as u64
+    }
+
+    /// Number of entries of a page.
+    fn entries_of(&self, page: usize) -> usize {
+        PAGE_ENTRIES.min(self.count.saturating_sub(page * PAGE_ENTRIES))
+    }
+
+    /// Checks and decodes a page.
+    pub(super) fn entries(&self, page: usize, bytes: &Bytes) -> Result<Vec<IdEntry>, Corrupt> {
+        let (crc, content) = bytes.split_first_chunk::<CRC_BYTES>().ok_or(Corrupt("it ends too early"))?;
+        if Crc32c::of(content) != u32::from_le_bytes(*crc) {
+            return Err(Corrupt("the checksum of a page of ids is wrong"));
+        }
+        if self.ends.is_none() {
+            let (chunks, _) = content.as_chunks::<ENTRY_BYTES>();
+            return Ok(chunks.iter().map(IdEntry::of_bytes).collect());
+        }
+        let count = self.entries_of(page);
+        let mut cursor = Cursor::new(bytes.slice(CRC_BYTES..));
+        let hashes = decode_series(&mut cursor, count)?;
+        let (blocks, rows) = (Packed::decode(&mut cursor, count)?, Packed::decode(&mut cursor, count)?);
+        if !cursor.is_empty() || blocks.exceeds(1 << 32) || rows.exceeds(1 << 16) || !hashes.is_sorted() {
+            return Err(Corrupt("a page of ids is invalid"));
+        }
+        let entry = |((hash, block), row)| IdEntry { hash: hash as u32, block: block as u32, row: row as u16 };
+        Ok(hashes.into_iter().zip(blocks.iter()).zip(rows.iter()).map(entry).collect())
     }
 
     /// The entries that may have one of these ascending hashes, each with the index of the hash. `read` returns the
@@ -197,9 +254,7 @@ impl IdIndex {
                     break;
                 }
                 if open != Some(page) {
-                    let bytes = read(self.page(page))?;
-                    entries.clear();
-                    entries.extend(page_entries(&bytes)?);
+                    entries = self.entries(page, &read(self.page(page))?)?;
                     open = Some(page);
                 }
                 let start =
@@ -210,20 +265,6 @@ impl IdIndex {
         }
         Ok(found)
     }
-}
-
-/// Checks and decodes a page.
-pub(super) fn page_entries(page: &Bytes) -> Result<impl Iterator<Item = IdEntry>, Corrupt> {
-    let (crc, content) = page.split_first_chunk::<CRC_BYTES>().ok_or(Corrupt("it ends too early"))?;
-    if Crc32c::of(content) != u32::from_le_bytes(*crc) {
-        return Err(Corrupt("the checksum of a page of ids is wrong"));
-    }
-    let (chunks, _) = content.as_chunks::<ENTRY_BYTES>();
-    Ok(chunks.iter().map(|&[a, b, c, d, e, f, g, h, i, j]| IdEntry {
-        hash: u32::from_le_bytes([a, b, c, d]),
-        block: u32::from_le_bytes([e, f, g, h]),
-        row: u16::from_le_bytes([i, j]),
-    }))
 }
 
 fn upper(hash: u64) -> u32 {

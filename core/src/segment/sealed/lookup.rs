@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::sequence_index::SequenceIndex;
-use super::{Block, PartError, Sealed, SealedError, read};
+use super::{Block, BlockSet, PartError, Sealed, SealedError, id_hash, read};
 use crate::codec::Corrupt;
+use crate::json::Wanted;
 use crate::segment::StoredSeqs;
 
 /// A page of the sequence index.
@@ -149,6 +150,27 @@ impl Sealed {
         let mut found = None;
         self.find_ids(&[(hash, id)], |_, number, block, row| found = Some((number, Arc::clone(block), row)))?;
         Ok(found)
+    }
+
+    /// The blocks that may have an event with a wanted value at each of these paths; `None` if all may.
+    ///
+    /// # Errors
+    ///
+    /// [`SealedError`] if a page of the index of values cannot be read or is damaged.
+    pub(crate) fn blocks_with(&self, conditions: &[(Vec<&[u8]>, Wanted)]) -> Result<Option<BlockSet>, SealedError> {
+        let Some(values) = self.values.as_ref().filter(|_| !conditions.is_empty()) else { return Ok(None) };
+        let mut set = BlockSet::all(self.index.blocks());
+        for (names, wanted) in conditions {
+            let mut page_at = 0;
+            let read = |page| {
+                let range = values.page(page);
+                page_at = range.start;
+                read(&*self.blob, range)
+            };
+            let retained = values.retain(&mut set, names, wanted, id_hash, read);
+            retained.map_err(|error| self.at(page_at, error))?;
+        }
+        Ok(Some(set))
     }
 
     fn at(&self, offset: u64, error: PartError) -> SealedError {

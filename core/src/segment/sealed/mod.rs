@@ -8,7 +8,8 @@
 //! | … | [blocks](Block), one after the other |
 //! | … | pages of the [sequence index](SequenceIndex) |
 //! | … | pages and filter of callers' [ids](ids::IdIndex), if there are any |
-//! | … | [index](Index), followed by the directories of the sequence index and of callers' ids |
+//! | … | pages of the [index of values](ValueIndex) (not in version 2) |
+//! | … | [index](Index), followed by the directories of the sequence index, of callers' ids and of the index of values |
 //! | 8 | offset of the index |
 //! | 4 | CRC-32C of the index |
 //! | 4 | CRC-32C of the 12 bytes before |
@@ -23,8 +24,12 @@ mod ids;
 mod index;
 mod lookup;
 mod recovered_blocks;
+mod row_set;
+mod selection;
 mod sequence_index;
 mod type_list;
+mod values;
+mod values_builder;
 mod verify;
 mod writer;
 
@@ -42,8 +47,12 @@ pub(crate) use block::{Block, Row, Summary};
 use ids::IdIndex;
 pub(crate) use index::{Index, TypeSummary};
 pub(crate) use recovered_blocks::RecoveredBlocks;
+pub(crate) use row_set::RowSet;
+pub(crate) use selection::ColumnTest;
 use sequence_index::SequenceIndex;
 pub(crate) use type_list::{TypeList, count_types};
+pub(crate) use values::BlockSet;
+use values::ValueIndex;
 pub(crate) use verify::DamagedPart;
 pub(crate) use writer::{PartitionPlan, Writer};
 
@@ -81,6 +90,8 @@ pub(crate) struct Sealed {
     /// `None` in [`RecoveredBlocks`].
     sequence_index: Option<SequenceIndex>,
     ids: Option<IdIndex>,
+    /// `None` in version 2 and in [`RecoveredBlocks`].
+    values: Option<ValueIndex>,
 }
 
 /// Why a sealed segment cannot be read.
@@ -200,12 +211,16 @@ impl Sealed {
         }
         let mut cursor = Cursor::new(bytes);
         let decoded = Index::decode(&mut cursor, known, index_at, intern).map_err(PartError::Corrupt).and_then(|index| {
-            let sequence_index = SequenceIndex::decode(&mut cursor)?;
+            let sequence_index = SequenceIndex::decode(&mut cursor, known)?;
             let ids_max = (0..index.blocks()).map(|number| index.rows(number)).sum();
-            let ids = IdIndex::decode(&mut cursor, ids_max, |range| read(&*blob, range), filter_bytes_max)?;
-            Ok((index, sequence_index, ids))
+            let ids = IdIndex::decode(&mut cursor, known, ids_max, |range| read(&*blob, range), filter_bytes_max)?;
+            let values = match known {
+                Version::Two => None,
+                Version::Three => Some(ValueIndex::decode(&mut cursor, index.blocks())?),
+            };
+            Ok((index, sequence_index, ids, values))
         });
-        let (index, sequence_index, ids) = match decoded {
+        let (index, sequence_index, ids, values) = match decoded {
             Ok(decoded) if cursor.is_empty() => decoded,
             Ok(_) => return Err(damaged(index_at, "the index has unused bytes")),
             Err(PartError::Storage(error)) => return Err(error.into()),
@@ -223,6 +238,7 @@ impl Sealed {
             index,
             sequence_index: Some(sequence_index),
             ids,
+            values,
         })
     }
 

@@ -80,8 +80,9 @@ impl RecoveredBlocks {
         let Collector { seqs: mut numbers, millis, .. } = collector;
         numbers.sort_unstable();
         let times = index.times();
+        let name = name.to_string();
         let sealed =
-            Sealed { name: name.to_string(), version, seqs, blob, index, times, sequence_index: None, ids: None };
+            Sealed { name, version, seqs, blob, index, times, sequence_index: None, ids: None, values: None };
         Ok(Self { sealed, seqs: numbers, millis })
     }
 }

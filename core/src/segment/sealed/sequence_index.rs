@@ -6,10 +6,10 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use crate::checksum::Crc32c;
-use crate::codec::{Corrupt, Cursor, Packed, pack, put_varint};
+use crate::codec::{Corrupt, Cursor, Packed, pack, pack_all, put_varint};
 use crate::segment::tally::Imbalance;
 
-use super::put_crc;
+use super::{Version, put_crc};
 
 /// The block of each sequence number, in pages. In the segment's index:
 ///
@@ -20,14 +20,24 @@ use super::put_crc;
 /// | varint | offset of the first page |
 /// | packed | for each page, its end relative to that offset |
 ///
-/// A page covers 1024 sequence numbers, the last one the rest: the CRC-32C of what follows (4), and for each sequence
-/// number the number of its block plus 1, or 0 if there is no such event, packed.
+/// A page covers 1024 sequence numbers, the last one the rest. Each has an *entry*: the number of its block plus 1, or 0
+/// if there is no such event. The page:
+///
+/// | bytes | what |
+/// |---|---|
+/// | 4 | CRC-32C of what follows |
+/// | varint | number of different entries d |
+/// | packed | these entries, ascending |
+/// | packed | for each sequence number, its entry as an index into them |
+///
+/// In version 2, the checksum is followed by the entries of the sequence numbers, packed.
 #[derive(Clone, Debug)]
 pub(super) struct SequenceIndex {
     first: u64,
     count: usize,
     at: u64,
     ends: Packed,
+    version: Version,
 }
 
 /// Builds a sequence index.
@@ -70,7 +80,13 @@ impl SequenceIndexBuilder {
         for page in self.blocks.chunks(PAGE_SEQS) {
             let crc_at = out.len();
             out.extend_from_slice(&[0; CRC_BYTES]);
-            pack(page, out);
+            let mut entries = page.to_vec();
+            entries.sort_unstable();
+            entries.dedup();
+            put_varint(entries.len() as u64, out);
+            pack(&entries, out);
+            let index = |entry| entries.partition_point(|&other| other < entry) as u64;
+            pack_all(page.iter().map(|&entry| index(entry)), out);
             put_crc(out, crc_at);
             ends.push((out.len() - begin) as u64);
         }
@@ -83,12 +99,12 @@ impl SequenceIndexBuilder {
 
 impl SequenceIndex {
     /// Decodes the directory.
-    pub(super) fn decode(cursor: &mut Cursor) -> Result<Self, Corrupt> {
+    pub(super) fn decode(cursor: &mut Cursor, version: Version) -> Result<Self, Corrupt> {
         let first = cursor.varint()?;
         let count = cursor.length(u32::MAX as usize)?;
         let at = cursor.varint()?;
         let ends = Packed::decode(cursor, count.div_ceil(PAGE_SEQS))?;
-        Ok(Self { first, count, at, ends })
+        Ok(Self { first, count, at, ends, version })
     }
 
     /// The lowest sequence number.
@@ -125,11 +141,23 @@ impl SequenceIndex {
         }
         let start = page * PAGE_SEQS;
         let count = PAGE_SEQS.min(self.count.saturating_sub(start));
-        let packed = Packed::decode(&mut Cursor::new(bytes.slice(CRC_BYTES..)), count)?;
+        let mut cursor = Cursor::new(bytes.slice(CRC_BYTES..));
+        let entries = match self.version {
+            Version::Two => None,
+            Version::Three => {
+                let different = cursor.length(PAGE_SEQS)?;
+                Some(Packed::decode(&mut cursor, different)?)
+            }
+        };
+        let packed = Packed::decode(&mut cursor, count)?;
+        if entries.as_ref().is_some_and(|entries| packed.exceeds(entries.len() as u64)) {
+            return Err(Corrupt("a page of the sequence index is invalid"));
+        }
         let first = self.first + start as u64;
         Ok((0..count).map(move |at| {
             // No block has a number above 32 bits or `u32::MAX`: the caller reports it.
-            let block = packed.get(at).checked_sub(1).map(|block| u32::try_from(block).unwrap_or(u32::MAX));
+            let entry = entries.as_ref().map_or_else(|| packed.get(at), |entries| entries.get(packed.get(at) as usize));
+            let block = entry.checked_sub(1).map(|block| u32::try_from(block).unwrap_or(u32::MAX));
             (first + at as u64, block)
         }))
     }
@@ -155,7 +183,7 @@ mod tests {
         }
         let (mut out, mut index) = (std::vec![9; 5], Vec::new());
         builder.finish(5, &mut out, &mut index);
-        let sequence_index = SequenceIndex::decode(&mut Cursor::new(index.into())).unwrap();
+        let sequence_index = SequenceIndex::decode(&mut Cursor::new(index.into()), Version::CURRENT).unwrap();
         let out = Bytes::from(out);
         let page = |page| out.slice(sequence_index.page(page).start as usize..sequence_index.page(page).end as usize);
         for seq in 100..2600 {

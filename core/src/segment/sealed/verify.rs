@@ -5,8 +5,10 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use super::ids::{IdEntry, IdIndex, page_entries};
+use super::ids::{IdEntry, IdIndex};
 use super::sequence_index::SequenceIndex;
+use super::values::{ValueIndex, content};
+use super::values_builder::ValueIndexBuilder;
 use super::{Sealed, SealedError, id_hash};
 use crate::codec::Corrupt;
 
@@ -58,7 +60,34 @@ impl Sealed {
             None if ids.is_empty() => {}
             None => verified.damage.push(lookup_damage(self.blob.len(), "it has callers' ids but no index of them")),
         }
+        if let Some(values) = &self.values {
+            self.verify_values(values, damaged_blocks.is_empty(), &mut verified.damage);
+        }
         verified
+    }
+
+    /// Compares the index of values with one that is built anew from the blocks, unless some of them are damaged.
+    fn verify_values(&self, values: &ValueIndex, can_compare: bool, damage: &mut Vec<DamagedPart>) {
+        let mut builder = ValueIndexBuilder::default();
+        let mut blocks = (0..self.index.blocks()).filter(|_| can_compare);
+        let is_built = blocks.all(|number| self.block(number).is_ok_and(|block| builder.add(&block, id_hash).is_ok()));
+        let (mut expected, mut directory) = (Vec::new(), Vec::new());
+        builder.finish(values.page(0).start, &mut expected, &mut directory);
+        let mut rest = expected.as_slice();
+        for page in 0..values.pages() {
+            let range = values.page(page);
+            let at = range.start;
+            let (expected, after) = rest.split_at_checked((range.end - at) as usize).unwrap_or((rest, &[]));
+            rest = after;
+            let read = self.blob.read(range).map_err(|error| error.to_string());
+            match read.and_then(|bytes| content(&bytes).map(|_| bytes).map_err(|Corrupt(reason)| reason.to_string())) {
+                Err(reason) => damage.push(DamagedPart { offset: at, reason, block: None }),
+                Ok(bytes) if can_compare && is_built && bytes != expected => {
+                    damage.push(lookup_damage(at, "a page of the index of values differs from the blocks"));
+                }
+                Ok(_) => {}
+            }
+        }
     }
 
     /// Compares a block with its index entry, and collects its callers' ids and sequence numbers. Returns whether the
@@ -154,12 +183,12 @@ impl Sealed {
         let before = damage.len();
         let mut last = None;
         let mut count = 0;
-        for (range, first) in table.pages() {
+        for number in 0..table.pages() {
+            let range = table.page(number);
             let at = range.start;
             let read = self.blob.read(range).map_err(|error| error.to_string());
             let page = read.and_then(|page| {
-                let entries = page_entries(&page).map_err(|Corrupt(reason)| reason.to_string())?;
-                Ok(entries.collect::<Vec<IdEntry>>())
+                table.entries(number, &page).map_err(|Corrupt(reason)| reason.to_string())
             });
             let page = match page {
                 Ok(page) => page,
@@ -168,7 +197,7 @@ impl Sealed {
                     continue;
                 }
             };
-            let begins = page.first().is_some_and(|entry| u64::from(entry.hash()) == first);
+            let begins = page.first().is_some_and(|entry| u64::from(entry.hash()) == table.first_hash(number));
             let is_ascending = page.iter().all(|&entry| last.replace(entry).is_none_or(|last| last < entry));
             let others = page.iter().filter(|entry| !damaged_blocks.contains(&(entry.block as usize)));
             let are_known = others.clone().all(|entry| expected.binary_search(entry).is_ok());

@@ -1,6 +1,7 @@
 //! Writes a sealed segment.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
@@ -10,7 +11,9 @@ use super::block::{BlockBuilder, Encoders, ROWS_MAX, Row, Summary};
 use super::ids::IdIndexBuilder;
 use super::index::{BlockPlace, IndexBuilder, TypeSummary};
 use super::sequence_index::SequenceIndexBuilder;
+use super::values_builder::ValueIndexBuilder;
 use super::{Block, SealedError, Version, footer, id_hash};
+use crate::codec::Corrupt;
 use crate::column::partition_point;
 use crate::segment::TypeName;
 use crate::segment::tally::Imbalance;
@@ -50,6 +53,7 @@ pub(crate) struct Writer {
     index: IndexBuilder,
     sequence_index: SequenceIndexBuilder,
     ids: IdIndexBuilder,
+    values: ValueIndexBuilder,
     encoders: Encoders,
     /// Bytes that are not written yet, and their offset.
     pending: Vec<u8>,
@@ -169,6 +173,7 @@ impl Writer {
             index: IndexBuilder::new(partitions),
             sequence_index: SequenceIndexBuilder::new(seqs),
             ids: IdIndexBuilder::new(ids_max),
+            values: ValueIndexBuilder::default(),
             encoders: Encoders::default(),
             pending,
             at: 0,
@@ -223,6 +228,7 @@ impl Writer {
         }
         let place = BlockPlace { offset: self.end(), length: bytes.len(), head };
         let number = self.index.push(partition, place, summary);
+        self.add_values(block)?;
         for row in 0..block.len() {
             self.add_to_sequence_index(block.sort_key(row).seq, number)?;
         }
@@ -252,8 +258,9 @@ impl Writer {
         let mut index = Vec::new();
         self.index.finish(&self.plan.types, Version::CURRENT, &mut index);
         self.sequence_index.finish(self.end(), &mut self.pending, &mut index);
-        let ids_at = self.end();
-        self.ids.finish(ids_at, &mut self.pending, &mut index);
+        let ids = core::mem::replace(&mut self.ids, IdIndexBuilder::new(0));
+        ids.finish(self.end(), &mut self.pending, &mut index);
+        self.values.finish(self.end(), &mut self.pending, &mut index);
         let footer = footer(self.at + self.pending.len() as u64, &index);
         // Three writes, since the index may be large and is not copied.
         for bytes in [self.pending, index, footer] {
@@ -280,6 +287,10 @@ impl Writer {
         let (summary, head) = block.encode(|code| self.plan.name(code), &mut self.encoders, &mut self.pending);
         let place = BlockPlace { offset: at, length: self.pending.len() - before, head };
         let number = self.index.push(partition, place, &summary);
+        // Reading the block back also proves that it can be read.
+        let bytes = Bytes::copy_from_slice(self.pending.get(before..).unwrap_or_default());
+        let block = Block::decode(&bytes, Version::CURRENT).map_err(unreadable)?;
+        self.add_values(&block)?;
         for seq in seqs {
             self.add_to_sequence_index(seq, number)?;
         }
@@ -287,6 +298,11 @@ impl Writer {
             self.ids.insert(hash, number, row as u16);
         }
         self.write_pending()
+    }
+
+    /// Adds a block to the index of values.
+    fn add_values(&mut self, block: &Block) -> Result<(), StorageError> {
+        self.values.add(block, id_hash).map_err(unreadable)
     }
 
     /// Adds an event to the sequence index.
@@ -306,10 +322,13 @@ impl Writer {
     }
 }
 
+/// The error for a block that was written and cannot be read.
+fn unreadable(Corrupt(reason): Corrupt) -> StorageError {
+    StorageError::Failed(format!("a block of a new segment cannot be read: {reason}").into())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::format;
-
     use super::*;
 
     fn summaries(numbers: impl Iterator<Item = u32>) -> Vec<TypeSummary> {

@@ -171,8 +171,18 @@ impl Head {
         Ok(Some(Cursor::new(bytes)))
     }
 
+    /// Number of rows.
+    pub(in crate::segment::sealed) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The layout of the payloads.
+    pub(in crate::segment::sealed) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// Checks the bytes of a page.
-    fn check(&self, page: Page, bytes: &[u8]) -> Result<(), Corrupt> {
+    pub(in crate::segment::sealed) fn check(&self, page: Page, bytes: &[u8]) -> Result<(), Corrupt> {
         let crc = self.index(page).and_then(|index| self.pages.get(index)).map(|(_, crc)| *crc);
         if crc == Some(Crc32c::of(bytes)) { Ok(()) } else { Err(Corrupt("the checksum of a page is wrong")) }
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 pub(super) use builder::{BlockBuilder, Encoders};
 pub(crate) use builder::Row;
-use head::{Head, Page};
+pub(super) use head::{Head, Page};
 
 use super::Version;
 use crate::codec::{Corrupt, Cursor, Documents, Packed, Payloads, Places, Texts, decode_series};
@@ -282,6 +282,14 @@ impl Block {
     /// The row with this sequence number, if there is one.
     pub(crate) fn row_of_seq(&self, seq: u64) -> Option<usize> {
         self.seqs.iter().position(|&other| other == seq)
+    }
+
+    /// The columns of the payloads; `None` in version 2.
+    pub(super) fn documents(&self) -> Option<&Documents> {
+        match &self.payloads {
+            PayloadColumns::Documents(documents) => Some(documents),
+            PayloadColumns::Shapes(_) => None,
+        }
     }
 
     /// Appends the caller's id of a row to `out`, if it has one.

@@ -1,0 +1,193 @@
+//! Collects the values of a new segment's blocks for their index.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::Block;
+use super::values::{LITERALS, NUMBERS, PATHS_MAX, PathColumns, STRINGS, lines_of, number_key, write_index};
+use crate::codec::{Corrupt, Path, ValueSummary};
+
+/// Collects what [`ValueIndex`](super::values::ValueIndex) stores.
+#[derive(Debug, Default)]
+pub(super) struct ValueIndexBuilder {
+    paths: BTreeMap<Path, PathValues>,
+    /// Whether a path was left out.
+    is_incomplete: bool,
+    /// For each block, whether some of its payloads are stored whole.
+    has_whole: Vec<u64>,
+    summary: ValueSummary,
+}
+
+/// The values at a path.
+#[derive(Debug, Default)]
+struct PathValues {
+    blocks: Vec<BlockValues>,
+    /// The words of a small filter. All filters have this times a power of two, so that each can be made as long as any
+    /// other.
+    filter_words: usize,
+    /// The number of different strings of each block, added up.
+    strings: usize,
+}
+
+/// The values of a block at a path.
+#[derive(Debug)]
+struct BlockValues {
+    block: usize,
+    kinds: u64,
+    /// The keys of the bounds of its numbers.
+    bounds: [u64; 2],
+    /// Its Bloom filter.
+    filter: Box<[u64]>,
+}
+
+/// A filter has about this many tenths of a bit for each string. Then 10 % of the other strings seem to be there.
+const TENTHS_A_STRING: usize = 48;
+
+/// The most words of a filter.
+const WORDS_MAX: usize = 1 << 13;
+
+impl ValueIndexBuilder {
+    /// Adds the next block, which has no more than `u32::MAX` predecessors.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] if its columns cannot be decoded.
+    pub(super) fn add(&mut self, block: &Block, hash: impl Fn(&[u8]) -> u64 + Copy) -> Result<(), Corrupt> {
+        let number = self.has_whole.len();
+        let Some(documents) = block.documents() else {
+            self.has_whole.push(1);
+            return Ok(());
+        };
+        self.has_whole.push(documents.has_whole().into());
+        for (path, column, count) in documents.columns() {
+            self.summary.clear();
+            column.summarize(count, &mut self.summary, hash)?;
+            if !self.paths.contains_key(path) {
+                if self.paths.len() == PATHS_MAX {
+                    self.is_incomplete = true;
+                    continue;
+                }
+                self.paths.insert(path.detached(), PathValues::default());
+            }
+            self.paths.get_mut(path).expect("the path was inserted").add(number, &mut self.summary);
+        }
+        Ok(())
+    }
+
+    /// Appends the pages to `out`, whose end is at offset `at` of the blob, and the directory to `index`.
+    pub(super) fn finish(&self, at: u64, out: &mut Vec<u8>, index: &mut Vec<u8>) {
+        let count = self.has_whole.len();
+        let mut buffers = Vec::new();
+        buffers.resize_with(self.paths.len(), Vec::new);
+        let columns = self.paths.iter().zip(&mut buffers);
+        let columns: Vec<_> = columns.map(|((path, values), filters)| values.columns(path, count, filters)).collect();
+        write_index(&columns, !self.is_incomplete, &self.has_whole, at, out, index);
+    }
+}
+
+impl PathValues {
+    /// Adds the values of a column of the next block, or of one more column of the last block.
+    fn add(&mut self, block: usize, summary: &mut ValueSummary) {
+        let hashes = &mut summary.hashes;
+        hashes.sort_unstable();
+        hashes.dedup();
+        self.strings += hashes.len();
+        let values = BlockValues::of(block, summary, self.words_for(summary.hashes.len()));
+        match self.blocks.last_mut().filter(|last| last.block == block) {
+            Some(last) => last.merge(&values),
+            None => self.blocks.push(values),
+        }
+    }
+
+    /// The words of a filter for this many strings.
+    fn words_for(&mut self, strings: usize) -> usize {
+        let wanted = (strings * TENTHS_A_STRING).div_ceil(640).min(WORDS_MAX);
+        if wanted > 0 && self.filter_words == 0 {
+            self.filter_words = wanted;
+        }
+        let mut words = if wanted > 0 { self.filter_words } else { 0 };
+        // A filter that is a little short has a few more false positives.
+        while words * 5 < wanted * 4 {
+            words *= 2;
+        }
+        words
+    }
+
+    /// The words that the filters have in the index, so that most have about as many bits as they need.
+    fn common_words(&self) -> usize {
+        let with_strings = self.blocks.iter().filter(|values| !values.filter.is_empty()).count();
+        let longest = self.blocks.iter().map(|values| values.filter.len()).max().unwrap_or_default();
+        let mut words = self.filter_words;
+        while words < longest && words * with_strings * 640 * 5 < self.strings * TENTHS_A_STRING * 4 {
+            words *= 2;
+        }
+        words
+    }
+
+    /// The columns of the index for this many blocks. `filters` is filled with the filters.
+    fn columns<'a>(&self, path: &'a Path, count: usize, filters: &'a mut Vec<Box<[u64]>>) -> PathColumns<'a> {
+        let mut columns = PathColumns {
+            path,
+            kinds: vec![0; count],
+            bounds: [vec![0; count], vec![0; count]],
+            lines: self.common_words() * 64,
+            filters: Vec::new(),
+        };
+        filters.resize_with(count, Box::default);
+        let slot = "a block has a number below their count";
+        for values in &self.blocks {
+            *columns.kinds.get_mut(values.block).expect(slot) = values.kinds;
+            for (column, bound) in columns.bounds.iter_mut().zip(values.bounds) {
+                *column.get_mut(values.block).expect(slot) = bound;
+            }
+            *filters.get_mut(values.block).expect(slot) = folded(&values.filter, self.common_words());
+        }
+        columns.filters = filters.iter().map(AsRef::as_ref).collect();
+        columns
+    }
+}
+
+/// A filter of at most this many words.
+fn folded(filter: &[u64], words: usize) -> Box<[u64]> {
+    let mut folded = vec![0; filter.len().min(words)];
+    for part in filter.chunks(words.max(1)) {
+        folded.iter_mut().zip(part).for_each(|(folded, word)| *folded |= word);
+    }
+    folded.into()
+}
+
+impl BlockValues {
+    /// The values of a summary whose hashes are all different.
+    fn of(block: usize, summary: &ValueSummary, filter_words: usize) -> Self {
+        let hashes = &summary.hashes;
+        let mut filter = vec![0u64; filter_words].into_boxed_slice();
+        let lines = filter.len() * 64;
+        for line in hashes.iter().flat_map(|&hash| lines_of(hash, lines)) {
+            *filter.get_mut(line / 64).expect("lines are below the number of bits") |= 1 << (line % 64);
+        }
+        let strings = if hashes.is_empty() { 0 } else { STRINGS };
+        let numbers = if summary.numbers.is_some() { NUMBERS } else { 0 };
+        let literals = if summary.literals { LITERALS } else { 0 };
+        let bounds = summary.numbers.map_or([0; 2], |(low, high)| [number_key(low), number_key(high)]);
+        Self { block, kinds: strings | numbers | literals, bounds, filter }
+    }
+
+    /// Adds the values of another column of the same path and block.
+    fn merge(&mut self, other: &Self) {
+        let [least, greatest] = self.bounds;
+        let [other_least, other_greatest] = other.bounds;
+        if self.kinds & NUMBERS == 0 {
+            self.bounds = other.bounds;
+        } else if other.kinds & NUMBERS != 0 {
+            self.bounds = [least.min(other_least), greatest.max(other_greatest)];
+        }
+        self.kinds |= other.kinds;
+        let (large, small) =
+            if self.filter.len() < other.filter.len() { (&other.filter, &self.filter) } else { (&self.filter, &other.filter) };
+        // A shorter filter is repeated.
+        let words = large.iter().zip(small.iter().cycle().copied().chain(core::iter::repeat(0)));
+        self.filter = words.map(|(large, small)| large | small).collect();
+    }
+}
