@@ -67,7 +67,8 @@ impl RecoveredBlocks {
         let Collector { seqs: mut numbers, millis, .. } = collector;
         numbers.sort_unstable();
         let times = index.times();
-        let sealed = Sealed { name: name.to_string(), seqs, blob, index, times, sequence_index: None, ids: None };
+        let name = name.to_string();
+        let sealed = Sealed { name, seqs, blob, index, times, erased_to: 0, sequence_index: None, ids: None };
         Ok(Self { sealed, seqs: numbers, millis })
     }
 }
