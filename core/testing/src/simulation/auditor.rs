@@ -1,6 +1,6 @@
 //! Checks that a subject keeps its promises.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -47,6 +47,8 @@ pub(super) struct Auditor {
     erasures: u64,
     /// The marks of erased events.
     erased_marks: Vec<String>,
+    /// How many events with each mark were stored: callers send events again.
+    stored_marks: BTreeMap<String, u64>,
     /// Snapshots of the subject and of the model, taken together.
     kept: Vec<[Arc<dyn Snapshot>; 2]>,
 }
@@ -202,9 +204,11 @@ impl Auditor {
         let expected = self.erase(filter);
         // One that erases nothing need not be recorded.
         let is_counted = number == self.erasures + 1 || (number == self.erasures && expected == 0);
+        if number > self.erasures {
+            // Everything before it is durable now.
+            self.flushed();
+        }
         self.erasures = number;
-        // Everything before it is durable now.
-        self.flushed();
         if found == expected && is_counted {
             Ok(())
         } else {
@@ -212,19 +216,17 @@ impl Auditor {
         }
     }
 
-    /// The marks of erased events.
-    pub(super) fn erased_marks(&self) -> &[String] {
-        &self.erased_marks
+    /// The marks of erased events that no other event has had.
+    pub(super) fn erased_marks(&self) -> impl Iterator<Item = &str> {
+        let marks = self.erased_marks.iter().map(String::as_str);
+        marks.filter(|mark| self.stored_marks.get(*mark).is_some_and(|&stored| stored == 1))
     }
 
     fn erase(&mut self, filter: &Filter) -> u64 {
         let before: Vec<StoredEvent> = self.model.events().to_vec();
         let count = self.model.erase_now(filter);
-        let marks = before.iter().filter(|event| self.model.event(event.seq).is_none()).filter_map(|event| {
-            let (_, rest) = event.payload.split_once(r#"{"mark":""#)?;
-            Some(rest.split_once('"')?.0.to_string())
-        });
-        self.erased_marks.extend(marks.collect::<Vec<_>>());
+        let gone = before.iter().filter(|event| self.model.event(event.seq).is_none());
+        self.erased_marks.extend(gone.filter_map(mark).map(ToString::to_string));
         count
     }
 
@@ -412,6 +414,9 @@ impl Auditor {
         let expected = collect(&self.model.snapshot(), &news, Pace::UNBROKEN)?;
         check_answer("the new events", &expected, &found)?;
         for event in found.events {
+            if let Some(mark) = mark(&event) {
+                *self.stored_marks.entry(mark.to_string()).or_default() += 1;
+            }
             if let StoredId::Generated(id) = event.id {
                 self.model.take_id(event.seq, id);
             }
@@ -419,6 +424,12 @@ impl Auditor {
         self.learned = self.model.last_seq();
         Ok(())
     }
+}
+
+/// The mark of an event, if it has one.
+fn mark(event: &StoredEvent) -> Option<&str> {
+    let (_, rest) = event.payload.split_once(r#"{"mark":""#)?;
+    Some(rest.split_once('"')?.0)
 }
 
 fn accept(model: &mut Model, now: Timestamp, group: &[Batch]) -> Vec<Receipt> {

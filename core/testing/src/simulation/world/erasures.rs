@@ -57,10 +57,9 @@ impl World {
             return Err(format!("{visible} events are visible, and {found} are on the medium"));
         }
         let raw = self.medium.raw_bytes();
-        let is_there = |text: &&String| {
-            raw.iter().any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
-        };
-        match self.auditor.erased_marks().iter().find(is_there) {
+        let is_there =
+            |text: &&str| raw.iter().any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()));
+        match self.auditor.erased_marks().find(is_there) {
             Some(mark) => Err(format!("the bytes of an erased event are still on the medium: {mark}")),
             None => Ok(()),
         }
