@@ -88,16 +88,23 @@ impl StreamHub {
         drop((waker, discarded));
     }
 
-    /// Takes messages for a live reader. If there are none, the next one wakes the task.
+    /// Takes messages for a live reader. If there are none, the next one wakes the task. `reader` gives the reader of the
+    /// repository that was published last: if events were erased, no message from before is handed out.
     pub(crate) fn take(
         &self,
         subscription: &mut Subscription,
+        reader: impl FnOnce() -> Reader,
         cx: &mut Context<'_>,
         bytes_max: usize,
         batch: &mut Vec<Message>,
     ) -> Live {
         let now = self.uptime();
+        let mut woken = Vec::new();
         let mut state = self.lock();
+        if let Reader::Current(snapshot) = reader() {
+            state.hub.see_erasures(&*snapshot, &mut woken);
+        }
+        let wakers: Vec<Waker> = woken.iter().filter_map(|reader| state.wakers.remove(reader)).collect();
         let live_before = state.hub.live_readers();
         let live = subscription.poll_live(&mut state.hub, now, bytes_max, batch);
         let is_first = live_before == 0 && state.hub.live_readers() > 0;
@@ -111,6 +118,7 @@ impl StreamHub {
         let discarded = state.hub.take_discarded();
         drop(state);
         drop(discarded);
+        wakers.into_iter().for_each(Waker::wake);
         if is_first {
             self.joined.notify(1);
         }

@@ -73,7 +73,7 @@ impl Route {
     /// The value of the header field `Allow`.
     pub(super) fn allow(self) -> &'static str {
         match self {
-            Self::Events => "GET, HEAD, POST",
+            Self::Events => "GET, HEAD, POST, DELETE",
             Self::Event
             | Self::Stream
             | Self::Health

@@ -125,20 +125,25 @@ impl PendingErasures {
         self.list.iter().map(|pending| pending.erasure.bytes).sum()
     }
 
+    /// Notes when each erasure was first seen.
+    pub(super) fn observe(&mut self, now: Moment) {
+        for pending in &mut self.list {
+            pending.seen.get_or_insert(now.uptime);
+        }
+    }
+
     /// Whether the traces of erasures have to be removed now. All of them are then removed together.
-    pub(super) fn are_due(&mut self, now: Moment) -> bool {
+    pub(super) fn are_due(&self, now: Moment) -> bool {
         let is_crowded = self.list.len() > ERASURES_MAX / 2 || self.bytes() > ERASURE_BYTES_MAX / 2;
         // The other half of the time is for the work.
         let wait = if self.within < SHARED_FROM { Duration::ZERO } else { self.within / 2 };
-        let mut is_due = false;
-        for pending in &mut self.list {
-            let seen = *pending.seen.get_or_insert(now.uptime);
+        self.list.iter().any(|pending| {
+            let seen = pending.seen.unwrap_or(now.uptime);
             // The wall clock counts the time before this process; the uptime does not depend on it.
             let age = now.wall.as_nanos().saturating_sub(pending.erasure.accepted().as_nanos());
             let age = Duration::from_nanos(u64::try_from(age).unwrap_or(0)).max(now.uptime.saturating_sub(seen));
-            is_due |= is_crowded || age >= wait;
-        }
-        is_due
+            is_crowded || age >= wait
+        })
     }
 
     /// Whether the log has traces that are still to be overwritten: it begins at `log_start`.
@@ -220,7 +225,7 @@ impl<S: Storage> Engine<S> {
 
     /// How many of the oldest fresh segments have to be sealed because they may have erased events, and so that the log
     /// can be trimmed.
-    pub(super) fn to_be_sealed_for_erasure(&mut self, now: Moment) -> Option<usize> {
+    pub(super) fn to_be_sealed_for_erasure(&self, now: Moment) -> Option<usize> {
         let up_to_seq = self.erasures.list.last()?.erasure.stored.up_to_seq;
         if !self.erasures.are_due(now) {
             return None;
@@ -292,7 +297,7 @@ impl<S: Storage> Engine<S> {
 
     /// Whether a manifest has to be written because of erasures: some are complete, or only it can let the log begin
     /// after their records.
-    pub(super) fn has_erasures_to_publish(&mut self, now: Moment) -> bool {
+    pub(super) fn has_erasures_to_publish(&self, now: Moment) -> bool {
         if self.erasures.list.is_empty() {
             return false;
         }

@@ -34,6 +34,7 @@ impl<S: Storage> Engine<S> {
         }
         let cutoffs = self.cutoffs(now);
         self.drop_expired(cutoffs);
+        self.erasures.observe(now);
         self.note_untouched_segments(now);
         // Keep the log that an outdated copy of the manifest refers to: the next open may fall back on that copy.
         if !self.recovery.manifest_outdated {

@@ -161,6 +161,15 @@ pub struct Stats {
 }
 
 impl Reader {
+    /// The number of erasures that it shows; `None` if a snapshot has to be taken to know it.
+    #[must_use]
+    pub fn erasures(&self) -> Option<u64> {
+        match self {
+            Self::Current(snapshot) => Some(snapshot.erasures()),
+            Self::Shared(_) => None,
+        }
+    }
+
     /// Takes a snapshot. May wait if the reader is [`Shared`](Self::Shared).
     ///
     /// # Errors

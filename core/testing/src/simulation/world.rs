@@ -250,6 +250,8 @@ impl World {
             self.stop(Ending::Process);
             let mut opens = FAULTY_OPENS_MAX;
             self.open_once(&mut opens)?;
+            self.take_tasks();
+            self.clocks.pass(HOUR);
             self.finish_maintenance()?;
         }
         self.check_erased()?;
