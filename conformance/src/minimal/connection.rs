@@ -8,8 +8,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use argus_core::api::{
-    Action, Caller, Draft, Read, ReadRun, ReadStep, Refusal, Reply, RequestEntry, RequestHead, Route, ServiceState,
-    Submission, Submitted, Transport, redacted,
+    Action, AfterErasure, Caller, Draft, Read, ReadRun, ReadStep, Refusal, Reply, RequestEntry, RequestHead, Route,
+    ServiceState, Transport, redacted,
 };
 use argus_core::event::Timestamp;
 use argus_core::query::Filter;

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
 use argus_core::api::{Reply, Transport};
-use crate::clock::now;
-use argus_core::repository::{Receipt, Stats};
+use argus_core::repository::{ErasureStats, Receipt, Stats};
 
 use crate::answers::Held;
+use crate::clock::now;
 use crate::gate::KeyCounters;
 use crate::hub::Counts;
 
