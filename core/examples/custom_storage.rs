@@ -100,6 +100,11 @@ impl<S: Storage> Storage for Traced<S> {
         self.inner.discard(offset)
     }
 
+    fn scrub(&mut self, offset: u64) -> Result<bool, StorageError> {
+        println!("  scrub    the log before {offset}");
+        self.inner.scrub(offset)
+    }
+
     fn delete(&mut self, name: &str) -> Deletion {
         let (deletion, name) = (self.inner.delete(name), name.to_owned());
         Box::new(move || {

@@ -1,16 +1,27 @@
-//! Log records: a header, and then the index and the text of a batch.
+//! Log records: a header, and then the index and the text of a batch, or an erasure.
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 4 | `ARGR` |
-//! | 4, 4 | length of the index, length of the text; both 0 in a *durability mark*, a record without events |
+//! | 4, 4 | length of the index, length of the text; both 0 in a *durability mark*, a record without a body |
 //! | 4 | CRC-32C of index and text |
 //! | 8 | offset of this record in the log |
 //! | 8 | the log before this offset was durable when the record was written |
-//! | 8 | sequence number of the first event; in a durability mark, of the next one |
+//! | 8 | sequence number of the first event; in a record without events, of the next one |
 //! | 8 | time of the commit, milliseconds since the Unix epoch |
 //! | 4 | chain: CRC-32C of the header before; for the first record, the manifest has it |
 //! | 4 | CRC-32C of the 52 bytes before |
+//!
+//! An *erasure* erases the stored events that a filter selects. Its index has 32 bytes, fewer than that of any batch,
+//! and its text is the filter as JSON:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 4 | 0: no events |
+//! | 4 | `ERAS` |
+//! | 8 | number of the erasure: 1 for the first one, 2 for the second one, … |
+//! | 4 | length of the text |
+//! | 12 | zero |
 //!
 //! All integers are little-endian.
 //!
@@ -28,6 +39,9 @@ use crate::segment::{INDEX_HEADER_BYTES, Rows};
 
 const MAGIC: &[u8; 4] = b"ARGR";
 
+/// Marks the index of an erasure.
+const ERASURE_MAGIC: &[u8; 4] = b"ERAS";
+
 /// Length of a record's header.
 pub(crate) const HEADER_BYTES: usize = 56;
 
@@ -42,6 +56,21 @@ const ROW_BYTES: u64 = 28;
 pub(crate) struct LogPosition {
     pub(crate) offset: u64,
     pub(crate) next_seq: u64,
+    /// The number of the first erasure from there on.
+    pub(crate) next_erasure: u64,
+}
+
+/// What an intact record has after its header.
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    /// Nothing: it is a durability mark.
+    Mark,
+    /// At least one event.
+    Events(Rows),
+    /// The number of an erasure, and its filter as JSON.
+    Erasure(u64, Bytes),
+    /// Something that this version does not know.
+    Unknown,
 }
 
 /// The header of a record.
@@ -68,6 +97,22 @@ impl RecordHeader {
     pub(crate) fn with(self, batch: &Batch) -> Self {
         let (index, text) = (batch.rows().index(), batch.rows().text());
         Self { index_len: index.len() as u32, text_len: text.len() as u32, body_crc: batch.crc(), ..self }
+    }
+
+    /// The same header for a record of an erasure with this number, and the index of that record. `text` is the filter
+    /// as JSON.
+    pub(crate) fn with_erasure(self, number: u64, text: &[u8]) -> (Self, [u8; INDEX_HEADER_BYTES]) {
+        let mut index = [0; INDEX_HEADER_BYTES];
+        let mut rest = index.as_mut_slice();
+        put(&mut rest, &0u32.to_le_bytes());
+        put(&mut rest, ERASURE_MAGIC);
+        put(&mut rest, &number.to_le_bytes());
+        put(&mut rest, &(text.len() as u32).to_le_bytes());
+        let mut crc = Crc32c::new();
+        crc.update(&index);
+        crc.update(text);
+        let (index_len, text_len) = (index.len() as u32, text.len() as u32);
+        (Self { index_len, text_len, body_crc: crc.finish(), ..self }, index)
     }
 
     /// The encoded header and its checksum, which is the chain of the next record.
@@ -114,9 +159,9 @@ impl RecordHeader {
         u64::from(self.index_len) + u64::from(self.text_len)
     }
 
-    /// The most events that the body can have: each takes at least [`ROW_BYTES`] of the index.
+    /// The most events that the body can have: each takes at least [`ROW_BYTES`] of the index, after its fixed part.
     pub(crate) fn events_max(&self) -> u64 {
-        u64::from(self.index_len) / ROW_BYTES
+        u64::from(self.index_len).saturating_sub(INDEX_HEADER_BYTES as u64) / ROW_BYTES
     }
 
     /// Whether this is a durability mark.
@@ -132,13 +177,13 @@ impl RecordHeader {
     /// sequence number leaves space for the events between `before` and `at`. If it is no durability mark, an index
     /// follows.
     ///
-    /// A caller cannot imitate this. A durability mark, and the beginning of an index, have twelve zero bytes in a row
-    /// after bytes that are not all zero. These zeros cannot be in
+    /// A caller cannot imitate this. A durability mark, and the beginning of an index, also that of an erasure, have
+    /// twelve zero bytes in a row after bytes that are not all zero. These zeros cannot be in
     ///
     /// - timestamps, which ascend: one with such zeros would be less than an earlier one;
     /// - ordinals: two of them would be equal;
     /// - the hash of an id: nearly all of its bits would have to be chosen;
-    /// - texts, which have no zero bytes.
+    /// - texts, also those of filters, which have no zero bytes.
     ///
     /// They can only be in the column of types of a batch with very few events. The header before them then says that
     /// the log was durable beyond its own offset, or has a sequence number of at least 2³⁷, which no log has space for.
@@ -150,7 +195,7 @@ impl RecordHeader {
         let has_body = if self.is_mark() {
             self.body_crc == Crc32c::of(&[])
         } else {
-            Rows::may_begin_with(body, self.index_len, self.text_len)
+            Rows::may_begin_with(body, self.index_len, self.text_len) || self.begins_erasure(body)
         };
         self.offset == at && self.durable <= at && self.first_seq <= seq_max && has_body
     }
@@ -160,13 +205,42 @@ impl RecordHeader {
         body.len() as u64 == self.body_len() && Crc32c::of(body) == self.body_crc
     }
 
-    /// The rows in the body; `None` if the body is invalid or has no rows.
-    pub(crate) fn decode_body(&self, body: &Bytes) -> Option<Rows> {
+    /// The content of a body that [matches](Self::matches_body) its checksum; `None` if it has invalid rows.
+    pub(crate) fn decode_body(&self, body: &Bytes) -> Option<Body> {
+        if self.is_mark() {
+            return Some(Body::Mark);
+        }
         if body.len() as u64 != self.body_len() {
             return None;
         }
         let index_len = self.index_len as usize;
-        Rows::open(body.slice(..index_len), body.slice(index_len..)).filter(|rows| !rows.is_empty())
+        let (index, text) = (body.slice(..index_len), body.slice(index_len..));
+        if let Some(number) = self.erasure_number(&index) {
+            return Some(Body::Erasure(number, text));
+        }
+        // No version has written a batch without events.
+        if index.starts_with(&[0; 4]) {
+            return Some(Body::Unknown);
+        }
+        Rows::open(index, text).filter(|rows| !rows.is_empty()).map(Body::Events)
+    }
+
+    /// The number of the erasure, if the body begins with these bytes and is that of an erasure.
+    pub(crate) fn erasure_number(&self, body: &[u8]) -> Option<u64> {
+        self.begins_erasure(body).then(|| u64_at(body, 8, 0))
+    }
+
+    /// Whether the body of an erasure can begin with these bytes.
+    fn begins_erasure(&self, body: &[u8]) -> bool {
+        let Some((fields, zeros)) = body.get(..INDEX_HEADER_BYTES).and_then(|index| index.split_at_checked(20)) else {
+            return false;
+        };
+        self.index_len as usize == INDEX_HEADER_BYTES
+            && self.text_len > 0
+            && u32_at(fields, 0, 0) == 0
+            && fields.get(4..8) == Some(ERASURE_MAGIC.as_slice())
+            && u32_at(fields, 16, 0) == self.text_len
+            && zeros.iter().all(|&byte| byte == 0)
     }
 }
 
@@ -215,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_header_is_credible_only_at_its_offset_and_before_its_body() {
-        let before = Some(LogPosition { offset: 1000, next_seq: 5 });
+        let before = Some(LogPosition { offset: 1000, next_seq: 5, next_erasure: 1 });
         let mark = RecordHeader::mark(1280, 1280, 15, 0, 0);
         assert!(mark.is_credible(1280, b"any bytes", before));
         assert!(!mark.is_credible(1281, b"", before), "it names another offset");
@@ -242,6 +316,34 @@ mod tests {
             changed[byte] ^= 1;
             assert!(!header.is_credible(1280, &changed, before), "byte {byte}");
         }
+    }
+
+    #[test]
+    fn an_erasure_round_trips_and_is_credible_only_before_its_index() {
+        let text = Bytes::from_static(b"{}");
+        let mark = RecordHeader::mark(1280, 1280, 15, 0, 0);
+        let (header, index) = mark.with_erasure(7, &text);
+        let body = Bytes::from([index.as_slice(), &text].concat());
+        assert!(header.matches_body(&body) && header.is_credible(1280, &body, None));
+        assert_eq!(header.events_max(), 0);
+        let Some(Body::Erasure(7, decoded)) = header.decode_body(&body) else { panic!("it is an erasure") };
+        assert_eq!(decoded, text);
+        for byte in (0..8).chain(16..BODY_HEADER_BYTES) {
+            let mut changed = body.to_vec();
+            changed[byte] ^= 1;
+            assert!(!header.is_credible(1280, &changed, None), "byte {byte}");
+        }
+    }
+
+    #[test]
+    fn a_body_of_another_kind_is_told_apart_from_damage() {
+        let mark = RecordHeader::mark(0, 0, 1, 0, 0);
+        let (header, index) = mark.with_erasure(7, b"{}");
+        let mut body = [index.as_slice(), b"{}"].concat();
+        body[4..8].copy_from_slice(b"NEWS");
+        assert!(matches!(header.decode_body(&body.into()), Some(Body::Unknown)));
+        let rows = RecordHeader { index_len: 40, text_len: 0, ..mark };
+        assert!(rows.decode_body(&Bytes::from_static(&[1; 40])).is_none());
     }
 
     #[test]

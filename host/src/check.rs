@@ -72,6 +72,10 @@ struct Salvaged<'a> {
     events: u64,
     losses: Vec<Loss>,
     has_other_ids: bool,
+    /// How many events were left out because they had been erased.
+    erased: u64,
+    /// Whether erased events may have come back.
+    may_miss_erasures: bool,
 }
 
 impl CheckCommand {
@@ -98,8 +102,8 @@ impl CheckCommand {
         let mut target = DiskTarget::for_salvage(to, &reader)?;
         let salvage = engine::salvage(&reader, target.medium(), Seed(u128::from_ne_bytes(seed)))?;
         target.complete().map_err(CheckError::Completion)?;
-        let Salvage { source: report, copy, losses, has_other_ids } = salvage;
-        let salvaged = Salvaged { to, events: copy.events, losses, has_other_ids };
+        let Salvage { source: report, copy, losses, has_other_ids, erased, may_miss_erasures } = salvage;
+        let salvaged = Salvaged { to, events: copy.events, losses, has_other_ids, erased, may_miss_erasures };
         let is_end_missing = is_end_missing(&reader, &report);
         Ok(Outcome { path, file_errors, unknown_files, report, is_end_missing, salvaged: Some(salvaged) })
     }
@@ -131,7 +135,10 @@ impl Outcome<'_> {
     fn is_success(&self) -> bool {
         match &self.salvaged {
             None => self.file_errors.is_empty() && self.report.is_whole(),
-            Some(salvaged) => !self.is_end_missing && salvaged.losses.is_empty() && !salvaged.has_other_ids,
+            Some(salvaged) => {
+                let has_doubts = salvaged.has_other_ids || salvaged.may_miss_erasures;
+                !self.is_end_missing && salvaged.losses.is_empty() && !has_doubts
+            }
         }
     }
 }
@@ -148,13 +155,16 @@ impl fmt::Display for Outcome<'_> {
         for finding in &report.findings {
             writeln!(f, "{finding}")?;
         }
-        let engine::Report { segments, blocks, records, events, last_seq, findings: _, log_end: _ } = report;
+        let engine::Report { segments, blocks, records, events, last_seq, erasures, findings: _, log_end: _ } = report;
         write!(
             f,
             "argus: read {}: {segments} segments with {blocks} blocks, {records} records of the log, {events} events, \
              the last seq is {last_seq}: ",
             path.display()
         )?;
+        if *erasures > 0 {
+            write!(f, "{erasures} erasures whose events may still be among them, ")?;
+        }
         match report.damage().count() + file_errors.len() {
             0 => writeln!(f, "nothing is damaged")?,
             1 => writeln!(f, "damaged in one place")?,
@@ -166,7 +176,7 @@ impl fmt::Display for Outcome<'_> {
 
 impl Salvaged<'_> {
     fn write(&self, f: &mut fmt::Formatter<'_>, is_end_missing: bool, last_seq: u64) -> fmt::Result {
-        let Self { to, events, losses, has_other_ids } = self;
+        let Self { to, events, losses, has_other_ids, erased, may_miss_erasures } = self;
         for loss in losses {
             writeln!(f, "{loss}")?;
         }
@@ -184,6 +194,16 @@ impl Salvaged<'_> {
                  number in the manifest, and both of its copies are damaged or missing. For the same reason, expired \
                  events may have come back"
             )?;
+        }
+        if *may_miss_erasures {
+            writeln!(
+                f,
+                "WARNING: EVENTS THAT WERE ERASED MAY HAVE COME BACK. Erasures may have been lost with a damaged part of \
+                 the log, or with the manifest. Send the DELETE requests of the last hours again"
+            )?;
+        }
+        if *erased > 0 {
+            writeln!(f, "left out {erased} events that had been erased")?;
         }
         let most = losses.iter().try_fold(0u64, |sum, loss| Some(sum.saturating_add(loss.events?)));
         let lost = match most {
@@ -216,8 +236,15 @@ mod tests {
             affected: Affected::Nothing,
         };
         let findings = if losses.as_ref().is_some_and(Vec::is_empty) { Vec::new() } else { vec![finding] };
-        let report = Report { findings, segments: 2, blocks: 5, records: 1, events: 40, log_end: 0..56, last_seq: 44 };
-        let salvaged = losses.map(|losses| Salvaged { to: Path::new("b"), events: 40, losses, has_other_ids });
+        let report = Report { findings, segments: 2, blocks: 5, records: 1, events: 40, log_end: 0..56, last_seq: 44, erasures: 0 };
+        let salvaged = losses.map(|losses| Salvaged {
+            to: Path::new("b"),
+            events: 40,
+            losses,
+            has_other_ids,
+            erased: 0,
+            may_miss_erasures: has_other_ids,
+        });
         let file_errors = file_errors.iter().map(ToString::to_string).collect();
         Outcome {
             path: Path::new("a"),

@@ -10,7 +10,8 @@ use argus_core::batch::Batch;
 use argus_core::cause::{Cause, NamedPlace};
 use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
-use argus_core::repository::{CommitError, Failure, Reader, Receipt, Repository};
+use argus_core::query::Filter;
+use argus_core::repository::{CommitError, Erased, Failure, Reader, Receipt, Repository};
 use argus_core::storage::MemoryStorage;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -57,6 +58,10 @@ impl Repository for Remote {
                 })
             }
         }
+    }
+
+    fn erase(&mut self, now: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
+        self.engine.erase(now, filter)
     }
 
     fn failure(&self) -> Option<&Failure> {

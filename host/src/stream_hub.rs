@@ -88,16 +88,23 @@ impl StreamHub {
         drop((waker, discarded));
     }
 
-    /// Takes messages for a live reader. If there are none, the next one wakes the task.
+    /// Takes messages for a live reader. If there are none, the next one wakes the task. `reader` gives the reader of the
+    /// repository that was published last: if events were erased, no message from before is handed out.
     pub(crate) fn take(
         &self,
         subscription: &mut Subscription,
+        reader: impl FnOnce() -> Reader,
         cx: &mut Context<'_>,
         bytes_max: usize,
         batch: &mut Vec<Message>,
     ) -> Live {
         let now = self.uptime();
+        let mut woken = Vec::new();
         let mut state = self.lock();
+        if let Reader::Current(snapshot) = reader() {
+            state.hub.see_erasures(&*snapshot, &mut woken);
+        }
+        let wakers: Vec<Waker> = woken.iter().filter_map(|reader| state.wakers.remove(reader)).collect();
         let live_before = state.hub.live_readers();
         let live = subscription.poll_live(&mut state.hub, now, bytes_max, batch);
         let is_first = live_before == 0 && state.hub.live_readers() > 0;
@@ -111,6 +118,7 @@ impl StreamHub {
         let discarded = state.hub.take_discarded();
         drop(state);
         drop(discarded);
+        wakers.into_iter().for_each(Waker::wake);
         if is_first {
             self.joined.notify(1);
         }
@@ -230,10 +238,10 @@ mod tests {
         engine.commit(Timestamp::from_nanos(1), &[batch.finish()]).unwrap();
     }
 
-    /// What a reader takes, with the sequence numbers.
-    fn take(hub: &StreamHub, subscription: &mut Subscription) -> (Live, Vec<u64>) {
+    /// What a reader takes while this is the repository, with the sequence numbers.
+    fn take(hub: &StreamHub, subscription: &mut Subscription, newest: &Engine<MemoryStorage>) -> (Live, Vec<u64>) {
         let mut batch = Vec::new();
-        let live = hub.take(subscription, &mut Context::from_waker(Waker::noop()), 1000, &mut batch);
+        let live = hub.take(subscription, || newest.reader(), &mut Context::from_waker(Waker::noop()), 1000, &mut batch);
         (live, batch.iter().map(|message| message.seq).collect())
     }
 
@@ -242,20 +250,20 @@ mod tests {
         let (large, mut small) = (repository(5), repository(2));
         let (hub, mut feed) = (StreamHub::new(LIMITS, Clock::default()), Feed::default());
         let mut reader = Subscription::new(hub.open(), Filter::default(), 5);
-        assert_eq!(take(&hub, &mut reader), (Live::Wait, vec![]));
+        assert_eq!(take(&hub, &mut reader, &large), (Live::Wait, vec![]));
         assert_eq!(hub.look(&mut feed, || large.reader()).unwrap(), Looked::UpToDate);
         assert_eq!(hub.look(&mut feed, || small.reader()).unwrap(), Looked::Woke(1));
-        assert_eq!(take(&hub, &mut reader), (Live::History, vec![]));
+        assert_eq!(take(&hub, &mut reader, &small), (Live::History, vec![]));
         let mut history = |engine: &Engine<MemoryStorage>| {
             let found = reader.poll_history(&engine.reader(), 10, 1000, &mut Vec::new());
             (found.unwrap(), reader.is_in_history())
         };
         assert_eq!(history(&small), (Poll::Ready(Found::Gap { first_seq: 3 }), true));
         assert_eq!(history(&small), (Poll::Ready(Found::End), false));
-        assert_eq!(take(&hub, &mut reader), (Live::Wait, vec![]));
+        assert_eq!(take(&hub, &mut reader, &small), (Live::Wait, vec![]));
         commit(&mut small);
         assert_eq!(hub.look(&mut feed, || small.reader()).unwrap(), Looked::Woke(1));
-        assert_eq!(take(&hub, &mut reader), (Live::Messages, vec![3]));
+        assert_eq!(take(&hub, &mut reader, &small), (Live::Messages, vec![3]));
     }
 
     #[test]
@@ -263,17 +271,36 @@ mod tests {
         let mut engine = repository(5);
         let (hub, mut feed) = (StreamHub::new(LIMITS, Clock::default()), Feed::default());
         let mut only = Subscription::new(hub.open(), Filter::default(), 5);
-        assert_eq!(take(&hub, &mut only), (Live::Wait, vec![]));
+        assert_eq!(take(&hub, &mut only, &engine), (Live::Wait, vec![]));
         let mut joined = Subscription::new(hub.open(), Filter::default(), 6);
         let looked = hub.look(&mut feed, || {
             let published = engine.reader();
             hub.close(only.reader());
             commit(&mut engine);
-            assert_eq!(take(&hub, &mut joined), (Live::Wait, vec![]));
+            assert_eq!(take(&hub, &mut joined, &engine), (Live::Wait, vec![]));
             published
         });
         assert_eq!(looked.unwrap(), Looked::UpToDate);
-        assert_eq!(take(&hub, &mut joined), (Live::Wait, vec![]), "it was not sent to history");
+        assert_eq!(take(&hub, &mut joined, &engine), (Live::Wait, vec![]), "it was not sent to history");
+    }
+
+    #[test]
+    fn messages_from_before_an_erasure_are_not_handed_out_and_others_are_woken() {
+        let mut engine = repository(2);
+        let (hub, mut feed) = (StreamHub::new(LIMITS, Clock::default()), Feed::default());
+        let [mut one, mut other] = [(); 2].map(|()| Subscription::new(hub.open(), Filter::default(), 2));
+        assert_eq!(take(&hub, &mut one, &engine), (Live::Wait, vec![]));
+        assert_eq!(take(&hub, &mut other, &engine), (Live::Wait, vec![]));
+        commit(&mut engine);
+        assert_eq!(hub.look(&mut feed, || engine.reader()).unwrap(), Looked::Woke(2));
+        assert_eq!(take(&hub, &mut other, &engine), (Live::Messages, vec![3]));
+        assert_eq!(take(&hub, &mut other, &engine), (Live::Wait, vec![]));
+        drop(engine.erase(Timestamp::from_nanos(1), &Filter::default()).unwrap());
+        // The message is still in the buffer.
+        assert_eq!(take(&hub, &mut one, &engine), (Live::History, vec![]));
+        let found = one.poll_history(&engine.reader(), 10, 1000, &mut Vec::new()).unwrap();
+        assert_eq!(found, Poll::Ready(Found::Gap { first_seq: 4 }));
+        assert_eq!(take(&hub, &mut other, &engine), (Live::History, vec![]));
     }
 
     /// Cannot be reached at times.
@@ -294,16 +321,17 @@ mod tests {
 
     #[test]
     fn readers_stay_live_while_the_repository_cannot_be_reached() {
-        let snapshot = repository(2).reader().take().unwrap();
+        let engine = repository(2);
+        let snapshot = engine.reader().take().unwrap();
         let remote = Arc::new(Remote { snapshot, is_reachable: AtomicBool::new(false) });
         let (hub, mut feed) = (StreamHub::new(LIMITS, Clock::default()), Feed::default());
         let mut reader = Subscription::new(hub.open(), Filter::default(), 0);
-        assert_eq!(take(&hub, &mut reader), (Live::Wait, vec![]));
+        assert_eq!(take(&hub, &mut reader, &engine), (Live::Wait, vec![]));
         let shared = Reader::Shared(Arc::clone(&remote) as Arc<dyn TakeSnapshot>);
         drop(hub.look(&mut feed, || shared.clone()).unwrap_err());
-        assert_eq!(take(&hub, &mut reader), (Live::Wait, vec![]));
+        assert_eq!(take(&hub, &mut reader, &engine), (Live::Wait, vec![]));
         remote.is_reachable.store(true, Ordering::Relaxed);
         assert_eq!(hub.look(&mut feed, || shared.clone()).unwrap(), Looked::Woke(1));
-        assert_eq!(take(&hub, &mut reader), (Live::Messages, vec![1, 2]));
+        assert_eq!(take(&hub, &mut reader, &engine), (Live::Messages, vec![1, 2]));
     }
 }

@@ -129,6 +129,18 @@ pub fn parse_age(text: &str) -> Result<Duration, UnitError> {
     time(number, unit, AGE_DAYS_MAX)
 }
 
+/// As [`parse_age`], and also zero: at once.
+///
+/// # Errors
+///
+/// [`UnitError`] if the text is not an age.
+pub(crate) fn parse_age_or_zero(text: &str) -> Result<Duration, UnitError> {
+    match parse_age(text) {
+        Err(UnitError::Zero) => Ok(Duration::ZERO),
+        parsed => parsed,
+    }
+}
+
 /// A number of this unit, up to `days_max` days.
 fn time(number: u64, unit: &str, days_max: u64) -> Result<Duration, UnitError> {
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
@@ -187,6 +199,14 @@ pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_age_may_be_zero_only_where_that_means_at_once() {
+        assert_eq!(parse_age("0s"), Err(UnitError::Zero));
+        assert_eq!(parse_age_or_zero("0s"), Ok(Duration::ZERO));
+        assert_eq!(parse_age_or_zero("90m"), Ok(Duration::from_secs(5_400)));
+        assert!(parse_age_or_zero("soon").is_err());
+    }
 
     #[test]
     fn sizes() {

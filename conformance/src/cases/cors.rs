@@ -114,7 +114,7 @@ fn options_without_a_preflight(ctx: &Context<'_>) -> Outcome {
     let server = for_page(ctx)?;
     let response = server.send(&from(PAGE, Request::new("OPTIONS", "/events")))?;
     response.expect(405)?;
-    response.expect_header("allow", "GET, HEAD, POST")?;
+    response.expect_header("allow", "GET, HEAD, POST, DELETE")?;
     server.send(&Request::new("OPTIONS", "*"))?.expect(405)
 }
 

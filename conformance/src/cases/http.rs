@@ -38,7 +38,7 @@ fn unknown_paths_name_the_routes(ctx: &Context<'_>) -> Outcome {
     for target in targets {
         for method in ["GET", "POST", "DELETE"] {
             let response = server.send(&Request::new(method, target))?;
-            for route in ["GET/POST /events", "GET /events/{id}", "GET /health", "GET /metrics", "GET /openapi.json"] {
+            for route in ["GET/POST/DELETE /events", "GET /events/{id}", "GET /health", "GET /metrics", "GET /openapi.json"] {
                 response.problem_naming(404, route).map_err(|failure| failure.within(&format!("{method} {target}")))?;
             }
         }
@@ -87,7 +87,7 @@ fn other_methods(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     for (target, allowed) in [
         ("/", "GET, HEAD"),
-        ("/events", "GET, HEAD, POST"),
+        ("/events", "GET, HEAD, POST, DELETE"),
         ("/events/some-id", "GET, HEAD"),
         ("/health", "GET, HEAD"),
         ("/health/live", "GET, HEAD"),
@@ -153,7 +153,7 @@ fn problems_have_known_types(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     for (request, status, kind, title) in [
         (Request::get("/nowhere"), 404, "not-found", "Not found"),
-        (Request::new("DELETE", "/events"), 405, "method-not-allowed", "Method not allowed"),
+        (Request::new("PUT", "/events"), 405, "method-not-allowed", "Method not allowed"),
         (Request::get("/events?limit=x"), 400, "invalid-parameter", "Invalid query parameter"),
         (Request::post("/events", "application/json", "{"), 400, "invalid-json", "The body is not JSON"),
         (Request::post("/events", "application/json", "{}"), 422, "invalid-events", "Invalid events"),
@@ -208,7 +208,7 @@ fn request_id_of_errors(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     for request in [
         Request::get("/nowhere"),
-        Request::new("DELETE", "/events"),
+        Request::new("PUT", "/events"),
         Request::post("/events", "application/json", "{"),
         Request::get("/events?limit=0"),
     ] {
@@ -329,7 +329,7 @@ fn json_ends_with_a_line_end(ctx: &Context<'_>) -> Outcome {
         (Request::get("/events?limit=0"), 400),
         (Request::get("/events/none"), 404),
         (Request::get("/nowhere"), 404),
-        (Request::new("DELETE", "/events"), 405),
+        (Request::new("PUT", "/events"), 405),
         (Request::get("/events").header("accept", "text/csv"), 406),
         (Request::post("/events", "text/plain", EVENT), 415),
         (json("{}"), 422),

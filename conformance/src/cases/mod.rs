@@ -14,6 +14,7 @@ mod cursor;
 mod durability;
 mod encoding;
 mod envelope;
+mod erase;
 mod event;
 mod event_types;
 mod fetch;
@@ -84,6 +85,7 @@ const GROUPS: &[&[Case]] = &[
     filter::CASES,
     cursor::CASES,
     sequence::CASES,
+    erase::CASES,
     stream::CASES,
     stream_keys::CASES,
     stream_readers::CASES,

@@ -58,7 +58,7 @@ fn pipelined_requests_are_answered_in_order(ctx: &Context<'_>) -> Outcome {
         (Request::new("HEAD", "/health"), 200),
         (Request::post("/events", "application/json", EVENT), 201),
         (Request::get("/events?limit=0"), 400),
-        (Request::new("DELETE", "/events"), 405),
+        (Request::new("PUT", "/events"), 405),
         (Request::get("/events?type=wire"), 200),
         (Request::post("/events", "application/json", "{}"), 422),
         (Request::get("/metrics"), 200),

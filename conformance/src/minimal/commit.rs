@@ -1,5 +1,6 @@
 //! The commit thread: commits what is queued, publishes the reader, then answers.
 
+use std::mem;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -7,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use argus_core::api::Refusal;
 use argus_core::batch::Batch;
-use argus_core::repository::{CommitError, Failure, MaintenanceQueue, Reader, Receipt, Repository};
+use argus_core::query::Filter;
+use argus_core::repository::{CommitError, Erased, Failure, MaintenanceQueue, Reader, Receipt, Repository};
 
 use crate::clock::{moment, now};
 use crate::ending::Ending;
@@ -20,12 +22,12 @@ const MAINTENANCE_EVENTS: u32 = 16_384;
 /// How often a repository that accepts no commits is asked to recover.
 const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
 
-type Outcome = Result<Receipt, CommitError>;
+type Outcome<T> = Result<T, CommitError>;
 
 #[derive(Debug)]
-struct Job {
-    batch: Batch,
-    answer: SyncSender<Outcome>,
+enum Job {
+    Batch(Batch, SyncSender<Outcome<Receipt>>),
+    Erasure(Filter, SyncSender<Outcome<Erased>>),
 }
 
 /// The queue of the commit thread, and the state that it has published.
@@ -95,17 +97,31 @@ impl Committer {
     }
 
     /// Commits a batch; waits for the outcome until the deadline.
-    pub(crate) fn commit(&self, batch: Batch, deadline: Instant) -> Result<Outcome, Refusal> {
+    pub(crate) fn commit(&self, batch: Batch, deadline: Instant) -> Result<Outcome<Receipt>, Refusal> {
+        self.run(|answer| Job::Batch(batch, answer), deadline, Refusal::Timeout)
+    }
+
+    /// Erases events; waits for the outcome until the deadline.
+    pub(crate) fn erase(&self, filter: Filter, deadline: Instant) -> Result<Outcome<Erased>, Refusal> {
+        self.run(|answer| Job::Erasure(filter, answer), deadline, Refusal::ErasureTimeout)
+    }
+
+    fn run<T>(
+        &self,
+        job: impl FnOnce(SyncSender<Outcome<T>>) -> Job,
+        deadline: Instant,
+        late: Refusal,
+    ) -> Result<Outcome<T>, Refusal> {
         let (answer, outcome) = sync_channel(1);
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match queue.ok_or(Refusal::Draining)?.try_send(Job { batch, answer }) {
+        match queue.ok_or(Refusal::Draining)?.try_send(job(answer)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => return Err(Refusal::Overloaded),
             Err(TrySendError::Disconnected(_)) => return Err(Refusal::Internal),
         }
         match outcome.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(outcome) => Ok(outcome),
-            Err(RecvTimeoutError::Timeout) => Err(Refusal::Timeout),
+            Err(RecvTimeoutError::Timeout) => Err(late),
             Err(RecvTimeoutError::Disconnected) => Err(Refusal::Internal),
         }
     }
@@ -151,24 +167,49 @@ fn next_group(jobs: &Receiver<Job>, accepts: bool) -> Option<Vec<Job>> {
     Some(first.into_iter().chain(jobs.try_iter().take(GROUP_BATCHES_MAX - 1)).collect())
 }
 
+/// Whether the repository accepts commits.
+fn accepting(repository: &dyn Repository) -> Result<(), CommitError> {
+    repository.failure().cloned().map_or(Ok(()), |failure| Err(failure.into()))
+}
+
+/// Commits batches, publishes the reader, and then answers.
+fn commit(
+    repository: &mut dyn Repository,
+    batches: &[Batch],
+    answers: Vec<SyncSender<Outcome<Receipt>>>,
+    published: &Published,
+) {
+    let outcomes = match accepting(repository).and_then(|()| repository.commit(now(), batches)) {
+        Ok(receipts) => receipts.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error); batches.len()],
+    };
+    published.show(repository);
+    for (answer, outcome) in answers.into_iter().zip(outcomes) {
+        // The client may have timed out.
+        let _ = answer.try_send(outcome);
+    }
+}
+
 fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &Published) {
     let mut queue = MaintenanceQueue::default();
     while let Some(group) = next_group(jobs, repository.failure().is_none()) {
-        let (batches, answers): (Vec<Batch>, Vec<SyncSender<Outcome>>) =
-            group.into_iter().map(|job| (job.batch, job.answer)).unzip();
-        let committed = match repository.failure().cloned() {
-            Some(failure) => Err(failure.into()),
-            None => repository.commit(now(), &batches),
-        };
-        let outcomes = match committed {
-            Ok(receipts) => receipts.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error); batches.len()],
-        };
-        published.show(&mut *repository);
-        for (answer, outcome) in answers.into_iter().zip(outcomes) {
-            // The client may have timed out.
-            let _ = answer.try_send(outcome);
+        let (mut batches, mut answers) = (Vec::new(), Vec::new());
+        for job in group {
+            match job {
+                Job::Batch(batch, answer) => {
+                    batches.push(batch);
+                    answers.push(answer);
+                }
+                Job::Erasure(filter, answer) => {
+                    // It erases what the batches before it have stored.
+                    commit(&mut *repository, &mem::take(&mut batches), mem::take(&mut answers), published);
+                    let erased = accepting(&*repository).and_then(|()| repository.erase(now(), &filter));
+                    published.show(&mut *repository);
+                    let _ = answer.try_send(erased);
+                }
+            }
         }
+        commit(&mut *repository, &batches, answers, published);
         // Errors show in `failure()`, or the next call tries again.
         if repository.failure().is_some() {
             let _ = repository.recover();

@@ -8,15 +8,13 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use argus_core::api::{
-    Action, Caller, Draft, Read, ReadRun, ReadStep, Refusal, Reply, RequestEntry, RequestHead, Route, ServiceState,
-    Submission, Submitted, Transport, redacted,
+    Action, AfterErasure, Caller, Draft, Read, ReadRun, ReadStep, Refusal, Reply, RequestEntry, RequestHead, Route,
+    ServiceState, Transport, redacted,
 };
 use argus_core::event::Timestamp;
 use argus_core::query::Filter;
 
 use crate::answers::AnswerMemory;
-use crate::body::Body;
-use crate::budget::Pace;
 use crate::clock::{moment, now};
 use crate::gate::Visitor;
 use crate::head::{Framing, HeadError, ReceivedHead};
@@ -30,6 +28,7 @@ use crate::server::Server;
 use crate::slots::{Phase, Slot};
 use crate::stream::{Received, Stream};
 use crate::websocket;
+use crate::writes::{erase, submit};
 
 /// How often a connection that waits for a request checks for a drain.
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -311,6 +310,14 @@ fn decide(
         Action::Submit(submission) => submit(server, stream, head, submission, visitor, body_is_read)
             .map(Answer::Whole)
             .map_err(|refusal| Stop::Refused(Route::Events, refusal)),
+        Action::Erase(erasure) => match erase(server, erasure) {
+            Ok(AfterErasure::Reply(draft)) => Ok(Answer::Whole(draft)),
+            Ok(AfterErasure::Count(read)) => begin_read(server, stream, read).map_err(|stop| match stop {
+                Stop::Refused(route, _) => Stop::Refused(route, Refusal::NotCounted),
+                gone @ Stop::Gone(_) => gone,
+            }),
+            Err(refusal) => Err(Stop::Refused(Route::Events, refusal)),
+        },
         Action::Read(read) => begin_read(server, stream, read),
         Action::Stream(live) => {
             let snapshot = server.committer.reader().take();
@@ -333,37 +340,6 @@ fn decide(
                 streams: server.streams.counts(),
             };
             Ok(Answer::Whole(metrics.reply(server.metrics.render(&stats, server.answers.held(), &counted))))
-        }
-    }
-}
-
-fn submit(
-    server: &Server,
-    stream: &mut Stream,
-    head: &ReceivedHead,
-    submission: Submission,
-    visitor: &mut Visitor<'_>,
-    body_is_read: &mut bool,
-) -> Result<Draft, Refusal> {
-    if head.expects_continue() && stream.unread().is_empty() {
-        stream.write(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| Refusal::BodyBroken)?;
-    }
-    let pace = Pace::new(server.settings.body_timeout, server.settings.body_bytes_per_second);
-    let mut arrived = 0;
-    let read = Body::read(stream, head.framing(), submission.wire_bytes_max(), &server.budget, pace, &mut arrived);
-    visitor.body_arrived(arrived);
-    let body = read?;
-    *body_is_read = true;
-    let deadline = Instant::now() + server.settings.request_timeout;
-    match submission.handle_body(&body.bytes, now()) {
-        Submitted::Reply(draft) => Ok(draft),
-        Submitted::Commit(batch, acknowledgement) => {
-            let outcome = server.committer.commit(batch, deadline)?;
-            if let Ok(receipt) = &outcome {
-                server.metrics.committed(receipt);
-                visitor.committed(receipt.stored);
-            }
-            Ok(acknowledgement.reply(&outcome))
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use argus_core::api::{Notice, Reply, SSE_HEARTBEAT, SSE_OPENING, Transport, write_sse_messages, write_sse_notice};
 use argus_core::auth::Key;
 use argus_core::query::Filter;
+use argus_core::repository::Reader;
 use argus_core::subscribe::{Found, Live, Message, Subscription};
 
 use crate::clock::moment;
@@ -140,7 +141,14 @@ impl<'s> Open<'s> {
     fn advance(&mut self, server: &Server, batch: &mut Vec<Message>) -> io::Result<Option<Notice>> {
         let Self { streams, subscription, sent, reason, .. } = self;
         if subscription.is_in_history() {
-            let found = subscription.poll_history(&server.committer.reader(), BUDGET, BATCH_BYTES, batch);
+            let reader = server.committer.reader();
+            let found = subscription.poll_history(&reader, BUDGET, BATCH_BYTES, batch);
+            if server.committer.reader().erasures() > reader.erasures() {
+                // What was found may be erased by now.
+                batch.clear();
+                subscription.rewind(*sent);
+                return Ok(None);
+            }
             // Holds nothing while the client is busy with the events.
             if !batch.is_empty() {
                 drop(subscription.suspend());
@@ -158,6 +166,10 @@ impl<'s> Open<'s> {
             };
         }
         let mut shared = streams.lock();
+        if let Reader::Current(snapshot) = server.committer.reader() {
+            // Those who wait look for themselves soon.
+            shared.hub.see_erasures(&*snapshot, &mut Vec::new());
+        }
         let live = subscription.poll_live(&mut shared.hub, moment().uptime, BATCH_BYTES, batch);
         let discarded = shared.hub.take_discarded();
         // Waits with the same lock, so that no message comes in between. What was discarded is dropped without it.

@@ -29,6 +29,7 @@ mod slots;
 mod stream;
 mod watch;
 mod websocket;
+mod writes;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -5,9 +5,10 @@ use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
 use argus_core::api::{Reply, Transport};
-use argus_core::repository::{Receipt, Stats};
+use argus_core::repository::{ErasureStats, Receipt, Stats};
 
 use crate::answers::Held;
+use crate::clock::now;
 use crate::gate::KeyCounters;
 use crate::hub::Counts;
 
@@ -137,6 +138,11 @@ impl Metrics {
         page.single("argus_stored_bytes", "gauge", "Bytes of these events, with their indexes.", stats.bytes);
         page.single("argus_stored_event_types", "gauge", "Different event types of these events.", stats.event_types);
         page.single("argus_event_types_limit", "gauge", "The limit of different types.", stats.event_types_max);
+        let ErasureStats { accepted: _, pending, oldest, bytes } = stats.erasures;
+        page.single("argus_erasures_pending", "gauge", "Erasures that are not complete.", pending);
+        page.single("argus_erasure_pending_bytes", "gauge", "Bytes still to be searched or rewritten.", bytes);
+        let age = oldest.map_or(0, |oldest| now().as_nanos().saturating_sub(oldest.as_nanos()).max(0) as u64);
+        page.single("argus_erasure_oldest_seconds", "gauge", "Age of the oldest of them.", age / 1_000_000_000);
         page.0
     }
 }

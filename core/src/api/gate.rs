@@ -197,10 +197,11 @@ impl Need {
         match (route, method) {
             (Route::Health | Route::Live | Route::Ready | Route::OpenApi | Route::Root, _) => Self::Nothing,
             (Route::Events, Method::Post) => Self::Scope(Scope::Write),
+            (Route::Events, Method::Delete) => Self::Scope(Scope::Erase),
             (Route::Events | Route::Event, Method::Get | Method::Head) => Self::Scope(Scope::Read),
             (Route::Stream, Method::Get | Method::Head) => Self::Scope(Scope::Stream),
             (Route::Metrics, Method::Get | Method::Head) => Self::Scope(Scope::Metrics),
-            (Route::Event | Route::Stream | Route::Metrics, Method::Post)
+            (Route::Event | Route::Stream | Route::Metrics, Method::Post | Method::Delete)
             | (Route::Events | Route::Event | Route::Stream | Route::Metrics, Method::Other)
             | (Route::Other, _) => Self::AnyKey,
         }

@@ -37,6 +37,7 @@ pub(super) enum Method {
     Get,
     Head,
     Post,
+    Delete,
     Other,
 }
 
@@ -137,6 +138,7 @@ fn check_method(head: &RequestHead<'_>) -> Result<Method, ProblemReply> {
         "GET" => Ok(Method::Get),
         "HEAD" => Ok(Method::Head),
         "POST" => Ok(Method::Post),
+        "DELETE" => Ok(Method::Delete),
         method if !is_token(method) => Err(bad("the method is not a token")),
         method if METHODS.contains(&method) => Ok(Method::Other),
         method if METHODS.iter().any(|known| known.eq_ignore_ascii_case(method)) => {
@@ -160,7 +162,7 @@ fn check_target<'a>(head: &RequestHead<'a>) -> Result<Target<'a>, ProblemReply> 
             });
         }
     };
-    Err(ProblemReply::new(ProblemKind::MethodNotAllowed, detail).with_header("allow", "GET, HEAD, POST"))
+    Err(ProblemReply::new(ProblemKind::MethodNotAllowed, detail).with_header("allow", "GET, HEAD, POST, DELETE"))
 }
 
 /// Checks `Expect` (RFC 9110, section 10.1.1). After a refusal the connection closes, since a client may or may not

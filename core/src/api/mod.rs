@@ -12,6 +12,7 @@ mod charset;
 mod compress;
 mod content;
 mod cors;
+mod erasure;
 mod fields;
 mod finish;
 mod format;
@@ -49,6 +50,7 @@ pub use acknowledgement::Acknowledgement;
 pub use acknowledgement_body::Acknowledged;
 pub use allowed_hosts::{AllowedHost, AllowedHostError, AllowedHosts};
 pub use cors::{Cors, CorsOrigin, CorsOriginError};
+pub use erasure::{AfterErasure, Erasure};
 pub use finish::Draft;
 pub use forwarded::Proxies;
 pub use gate::{Caller, Gate, Meters};
@@ -175,6 +177,8 @@ pub enum Action {
     Reply(Draft),
     /// Read the body, then call [`Submission::handle_body`].
     Submit(Submission),
+    /// Erase the events of its [filter](Erasure::filter), and then call [`Erasure::after`].
+    Erase(Erasure),
     /// Call [`Read::begin`] on a thread that may block.
     Read(Read),
     /// Send the [head](Stream::head), and then the events, as long as the client reads them.
@@ -273,7 +277,13 @@ impl Api {
             (Method::Get, _) => false,
             (Method::Head, _) => true,
             (Method::Post, Route::Events) => return self.submit(head, checked, &access, state).map(Action::Submit),
-            (Method::Post | Method::Other, _) => {
+            (Method::Delete, Route::Events) => {
+                return match state.repository {
+                    Some(failure) => Err(erasure::refused(failure)),
+                    None => Erasure::read(&self.limits, &checked.target, &access, negotiated).map(Action::Erase),
+                };
+            }
+            (Method::Post | Method::Delete | Method::Other, _) => {
                 let detail = format!("{} takes {}, not {}", route.as_str(), route.allow(), Excerpt(head.method));
                 return Err(
                     ProblemReply::new(ProblemKind::MethodNotAllowed, detail).with_header("allow", route.allow())

@@ -26,6 +26,10 @@ const PARAMETERS: &str = "type and type[prefix] (the event_type), start and end 
 const STREAM_PARAMETERS: &str =
     "type and type[prefix] (the event_type), start and end (the timestamp), id, payload.<path>, after_seq";
 
+/// The same for `DELETE /events`.
+const ERASURE_PARAMETERS: &str =
+    "type and type[prefix] (the event_type), start and end (the timestamp), id, payload.<path>, after_seq, all";
+
 /// Parses the parameters of `GET /events`. An unknown or invalid one is an error, never ignored.
 /// The filter matches only what the caller may see. So a cursor belongs to a caller with the same access.
 pub(super) fn read_scan(params: &[Param<'_>], access: &Access) -> Result<Scan, ProblemReply> {
@@ -59,6 +63,28 @@ pub(super) fn read_stream_filter(params: &[Param<'_>]) -> Result<Filter, Problem
         }
     }
     check_filter(&filter)?;
+    Ok(filter)
+}
+
+/// Parses the parameters of `DELETE /events`: a filter, or `all=true`. The filter matches only what the caller may see.
+pub(super) fn read_erasure_filter(params: &[Param<'_>], access: &Access) -> Result<Filter, ProblemReply> {
+    let (mut filter, mut all) = (Filter::default(), None);
+    for Param { name, value } in params {
+        match name.as_ref() {
+            "all" if value == "true" => once(&mut all, name, ())?,
+            "all" => return Err(invalid(format!("all: must be true, not {}", Excerpt(value)))),
+            _ => read_filter_param(&mut filter, name, value, ERASURE_PARAMETERS)?,
+        }
+    }
+    check_filter(&filter)?;
+    match (all, filter == Filter::default()) {
+        (None, true) => {
+            return Err(invalid("a filter is missing: say which events to erase, or erase every event with all=true"));
+        }
+        (Some(()), false) => return Err(invalid("all: erases every event; leave out all=true or the filters")),
+        (None, false) | (Some(()), true) => {}
+    }
+    access.restrict(&mut filter);
     Ok(filter)
 }
 

@@ -6,6 +6,7 @@ use core::task::Poll;
 use core::time::Duration;
 
 use super::compress::{Encoder, Negotiated};
+use super::erasure::ErasedCount;
 use super::lookup::Lookup;
 use super::read_step::ReadStep;
 use super::search::Search;
@@ -38,6 +39,8 @@ struct Allowance {
 pub(super) enum Question {
     Search(Box<Search>),
     Lookup(Lookup),
+    /// How many events were erased.
+    Erased(Box<ErasedCount>),
 }
 
 /// A running read. May be dropped at any time.
@@ -61,7 +64,7 @@ pub struct ReadRun {
 
 #[derive(Debug)]
 enum State {
-    /// No snapshot was taken yet.
+    /// No snapshot was taken yet, or the events of an earlier one are counted.
     Asked(Question),
     Searching(Box<SearchRun>),
     Over,
@@ -77,7 +80,7 @@ impl Read {
     #[must_use]
     pub fn route(&self) -> Route {
         match &self.question {
-            Question::Search(_) => Route::Events,
+            Question::Search(_) | Question::Erased(_) => Route::Events,
             Question::Lookup(_) => Route::Event,
         }
     }
@@ -87,7 +90,7 @@ impl Read {
     pub fn may_stream(&self) -> bool {
         match &self.question {
             Question::Search(_) => true,
-            Question::Lookup(_) => false,
+            Question::Lookup(_) | Question::Erased(_) => false,
         }
     }
 
@@ -147,6 +150,13 @@ impl ReadRun {
                 let reply = lookup.reply(&*reader.take()?)?;
                 Ok(Poll::Ready(ReadStep::Whole(reply.into())))
             }
+            State::Asked(Question::Erased(mut count)) => Ok(match count.poll(budget)? {
+                Poll::Ready(reply) => Poll::Ready(ReadStep::Whole(reply.into())),
+                Poll::Pending => {
+                    self.state = State::Asked(Question::Erased(count));
+                    Poll::Pending
+                }
+            }),
             State::Asked(Question::Search(search)) => {
                 // The other half of the time is for sending the page.
                 let page_due = self.begun.saturating_add(self.allowance.time / 2);

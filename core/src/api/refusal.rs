@@ -33,6 +33,10 @@ pub enum Refusal {
     AnswersFull,
     /// A commit took longer than the host allows; its outcome is unknown. 503 with Retry-After.
     Timeout,
+    /// An erasure took longer than the host allows; its outcome is unknown. 503 with Retry-After.
+    ErasureTimeout,
+    /// Events are erased, but could not be counted in the time that the host allows. 503 with Retry-After.
+    NotCounted,
     /// A read took longer than the host allows. 503 with Retry-After.
     ReadTimeout,
     /// A read has computed for longer than [`Limits::query_time`]. 503 with Retry-After.
@@ -94,6 +98,15 @@ impl Refusal {
                 ProblemKind::Timeout,
                 "the request took too long; whether the events were stored is unknown. Events with an id can be sent \
                  again, and are not stored twice",
+            ),
+            Self::ErasureTimeout => problem(
+                ProblemKind::Timeout,
+                "the request took too long; whether the events are erased is unknown. Send it again: that does no harm",
+            ),
+            Self::NotCounted => problem(
+                ProblemKind::Timeout,
+                "the events are erased for good, but could not be counted in time. Sent again, the request counts only \
+                 events that were stored since",
             ),
             Self::ReadTimeout => {
                 problem(ProblemKind::Timeout, "the request took too long; use more filters, or a shorter time range")

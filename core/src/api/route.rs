@@ -73,7 +73,7 @@ impl Route {
     /// The value of the header field `Allow`.
     pub(super) fn allow(self) -> &'static str {
         match self {
-            Self::Events => "GET, HEAD, POST",
+            Self::Events => "GET, HEAD, POST, DELETE",
             Self::Event
             | Self::Stream
             | Self::Health
@@ -86,7 +86,7 @@ impl Route {
         }
     }
 
-    /// The routes with their methods, for people: `GET/POST /events, …`. Without `HEAD`, which goes with every `GET`.
+    /// The routes with their methods, for people: `GET/POST/DELETE /events, …`. Without `HEAD`, which goes with every `GET`.
     pub(super) fn list() -> String {
         let methods = |route: Self| {
             let methods: Vec<_> = route.allow().split(", ").filter(|method| *method != "HEAD").collect();
@@ -178,7 +178,7 @@ mod tests {
     fn the_list_has_every_route() {
         assert_eq!(
             Route::list(),
-            "GET/POST /events, GET /events/{id}, GET /events/stream, GET /health, GET /health/live, GET /health/ready, \
+            "GET/POST/DELETE /events, GET /events/{id}, GET /events/stream, GET /health, GET /health/live, GET /health/ready, \
              GET /metrics, GET /openapi.json, GET /"
         );
     }

@@ -85,7 +85,8 @@ impl<S: Storage> Engine<S> {
             // Only the mark was appended since, and a mark needs no mark of its own.
             self.marked = self.durable;
         }
-        let end = LogEnd { offset: self.durable, chain: self.chain, next_seq: self.last_seq + 1 };
+        let (next_seq, next_erasure) = (self.last_seq + 1, self.erasures.next());
+        let end = LogEnd { offset: self.durable, chain: self.chain, next_seq, next_erasure };
         if self.log_end == Some(end) {
             return Ok(());
         }
@@ -190,17 +191,22 @@ impl<S: Storage> Engine<S> {
             .zip(bodies)
             .flat_map(|(header, rows)| [header.as_slice(), rows.index(), rows.text()])
             .collect();
-        match self.storage.append(&parts) {
-            Ok(()) => {}
-            Err(StorageError::Full(cause)) => return Err(CommitError::Full(cause.during(APPEND))),
-            Err(StorageError::Unavailable(cause)) => return Err(CommitError::unavailable(cause.during(APPEND))),
-            Err(StorageError::Failed(cause)) => return Err(self.fail(cause.during(APPEND))),
-        }
+        self.append_parts(&parts)?;
         (self.chain, self.marked) = (chain, self.durable);
         if !self.syncs_deferred {
             self.sync_log()?;
         }
         Ok(ends)
+    }
+
+    /// Appends these bytes to the log.
+    pub(super) fn append_parts(&mut self, parts: &[&[u8]]) -> Result<(), CommitError> {
+        match self.storage.append(parts) {
+            Ok(()) => Ok(()),
+            Err(StorageError::Full(cause)) => Err(CommitError::Full(cause.during(APPEND))),
+            Err(StorageError::Unavailable(cause)) => Err(CommitError::unavailable(cause.during(APPEND))),
+            Err(StorageError::Failed(cause)) => Err(self.fail(cause.during(APPEND))),
+        }
     }
 
     /// Adds durable records to memory. Runs of small batches become one segment.

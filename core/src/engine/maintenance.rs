@@ -6,16 +6,22 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::erasure::ErasureTest;
 use super::manifest::{Manifest, SegmentEntry};
 use super::retention::Cutoffs;
+use super::size::Size;
 use super::task::{Outcome, Replacement, Rewriting, SegmentRange, Stage, Subject, Task};
+use super::tiers::neighbours;
 use super::types::Miscount;
 use super::{Engine, Fresh};
 use crate::clock::Moment;
 use crate::event::Timestamp;
-use crate::repository::{CommitError, Expired};
-use crate::segment::{Merge, Part, Rewrite, Sealed, Segment};
+use crate::repository::{CommitError, Expired, ExpiryCause};
+use crate::segment::{LeftOut, Merge, Part, Rewrite, Sealed, Segment};
 use crate::storage::{Storage, StorageError};
+
+/// Why a fresh segment that is merged or sealed can be found.
+const SEALED: &str = "the range of a task has segments, and does not change until the task is installed";
 
 /// Retention by size drops whole segments. So a compacted segment takes at most about the limit divided by this.
 const SEGMENTS_WITHIN_LIMIT: u64 = 8;
@@ -28,20 +34,27 @@ impl<S: Storage> Engine<S> {
         }
         let cutoffs = self.cutoffs(now);
         self.drop_expired(cutoffs);
+        self.erasures.observe(now);
+        self.note_untouched_segments(now);
         // Keep the log that an outdated copy of the manifest refers to: the next open may fall back on that copy.
-        if !self.recovery.manifest_outdated && core::mem::take(&mut self.log_is_outdated) {
-            return Some(Task(Stage::Done(Outcome::OutdatedLog)));
+        if !self.recovery.manifest_outdated {
+            let scrubs = self.erasures.need_scrubbing(self.manifest.log_start) && self.erasures.are_due(now);
+            self.erasures.is_scrubbing |= scrubs;
+            if core::mem::take(&mut self.log_is_outdated) || scrubs {
+                return Some(Task(Stage::Done(Outcome::OutdatedLog)));
+            }
         }
         if let Some(name) = self.obsolete.pop() {
+            self.erasures.deletions += 1;
             let deletion = self.storage.delete(&name);
             return Some(Task(Stage::Deleting(name, deletion)));
         }
-        let (subject, stage) = if let Some(stage) = self.publication() {
+        let (subject, stage) = if let Some(stage) = self.publication(now) {
             (Subject::Manifest, stage)
-        } else if let Some(stage) = self.fresh_task(cutoffs) {
+        } else if let Some(stage) = self.fresh_task(now, cutoffs) {
             (Subject::Fresh, stage)
         } else {
-            (Subject::Sealed, self.sealed_task(cutoffs)?)
+            (Subject::Sealed, self.sealed_task(now, cutoffs)?)
         };
         self.busy.set(subject, true);
         let stage = stage.unwrap_or_else(|error| Stage::Done(Outcome::Failed(subject, error)));
@@ -52,7 +65,11 @@ impl<S: Storage> Engine<S> {
     pub(super) fn install_task(&mut self, task: Task) -> Result<Vec<Expired>, CommitError> {
         let outcome = match task.0 {
             Stage::Done(outcome) => outcome,
-            unfinished @ (Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) | Stage::Deleting(..)) => {
+            unfinished @ (Stage::Merging(..)
+            | Stage::Examining(..)
+            | Stage::Rewriting(_)
+            | Stage::Publishing(..)
+            | Stage::Deleting(..)) => {
                 self.abandon(unfinished);
                 return Ok(Vec::new());
             }
@@ -62,23 +79,27 @@ impl<S: Storage> Engine<S> {
                 self.busy.set(range.subject(), false);
                 self.install_merged(&range, segment).map_err(|miscount| self.fail(miscount.to_string()))?;
             }
+            Outcome::Examined(examination, erased_to) => {
+                self.busy.set(Subject::Sealed, false);
+                self.install_examined(&examination, erased_to);
+            }
             Outcome::Rewritten(replacement) => self.unpublished.push(replacement),
             Outcome::Published(manifest, published) => {
                 self.busy.set(Subject::Manifest, false);
                 published.into_iter().for_each(|published| self.storage.adopt(published));
                 return self.install_published(manifest);
             }
-            Outcome::Deleted(_, Ok(())) => {}
+            Outcome::Deleted(_, Ok(())) => self.erasures.deletions -= 1,
             Outcome::Deleted(name, Err(error)) => {
+                self.erasures.deletions -= 1;
                 let error = self.task_error(error, "deletion of a segment");
                 self.obsolete.push(name);
                 return Err(error);
             }
             Outcome::OutdatedLog => {
-                let start = self.manifest.log_start;
-                let discarded = self.storage.discard(start);
-                self.log_is_outdated = *discarded.as_ref().unwrap_or(&true);
-                discarded.map_err(|error| self.task_error(error, "trimming the log"))?;
+                let trimmed = self.trim_log();
+                self.log_is_outdated = *trimmed.as_ref().unwrap_or(&true);
+                trimmed.map_err(|error| self.task_error(error, "trimming the log"))?;
             }
             Outcome::Failed(subject, error) => {
                 self.busy.set(subject, false);
@@ -104,8 +125,12 @@ impl<S: Storage> Engine<S> {
         match unfinished {
             Stage::Merging(range, _) => self.busy.set(range.subject(), false),
             Stage::Rewriting(rewriting) => self.busy.set(rewriting.range.subject(), false),
+            Stage::Examining(..) => self.busy.set(Subject::Sealed, false),
             Stage::Publishing(..) => self.busy.set(Subject::Manifest, false),
-            Stage::Deleting(name, _) => self.obsolete.push(name),
+            Stage::Deleting(name, _) => {
+                self.erasures.deletions -= 1;
+                self.obsolete.push(name);
+            }
             Stage::Done(_) => {}
         }
     }
@@ -115,11 +140,14 @@ impl<S: Storage> Engine<S> {
         self.unpublished.iter().any(|replacement| replacement.range.subject() == Subject::Fresh)
     }
 
-    /// The task to write a manifest, if replacements wait for it, a copy has to be repaired, or the state of the clock
-    /// has to be saved.
-    fn publication(&mut self) -> Option<Result<Stage, StorageError>> {
+    /// The task to write a manifest, if replacements or erasures wait for it, a copy has to be repaired, or the state of
+    /// the clock has to be saved.
+    fn publication(&mut self, now: Moment) -> Option<Result<Stage, StorageError>> {
+        if self.busy.manifest {
+            return None;
+        }
         let is_due = !self.unpublished.is_empty() || self.recovery.manifest_outdated || self.clock.needs_saving();
-        (is_due && !self.busy.manifest).then(|| self.begin_publication())
+        (is_due || self.has_erasures_to_publish(now)).then(|| self.begin_publication())
     }
 
     fn begin_publication(&mut self) -> Result<Stage, StorageError> {
@@ -128,20 +156,28 @@ impl<S: Storage> Engine<S> {
         manifest.next_number = self.next_number;
         self.clock.trusted().into_iter().for_each(|trusted| manifest.set_trusted(trusted));
         manifest.doubt = self.clock.doubt_state();
+        for (entry, sealed) in manifest.segments.iter_mut().zip(self.sealed.iter()) {
+            entry.erased_to = sealed.erased_to();
+        }
+        if self.fresh.is_empty() {
+            (manifest.log_start, manifest.chain) = self.erasures.sealed_to;
+        }
         for replacement in &self.unpublished {
             let entry = replacement.segment.as_ref().map(|segment| segment.entry);
             match &replacement.range {
-                SegmentRange::Fresh(range, end) => {
-                    let sealed = self.fresh.get(range.clone()).and_then(<[Fresh]>::last);
-                    let last = sealed.and_then(|fresh| fresh.segment.epochs().last());
+                SegmentRange::Fresh(range) => {
+                    let sealed = self.fresh.get(range.clone()).and_then(<[Fresh]>::last).expect(SEALED);
+                    let last = sealed.segment.epochs().last();
                     manifest.last_millis = last.expect("a fresh segment has a commit time").millis;
                     manifest.segments.extend(entry);
                     manifest.next_seq = replacement.seqs.1 + 1;
-                    (manifest.log_start, manifest.chain) = *end;
+                    (manifest.log_start, manifest.chain) = (sealed.log_end, sealed.chain);
                 }
                 SegmentRange::Sealed(range) => drop(manifest.segments.splice(range.clone(), entry)),
             }
         }
+        manifest.next_erasure = self.erasures.first_after(manifest.log_start);
+        manifest.erasures = self.erasures_before(manifest.log_start);
         // The manifest must only refer to durable log.
         if manifest.log_start > self.durable {
             self.sync_log().map_err(|error| StorageError::Failed(error.into_cause()))?;
@@ -157,10 +193,11 @@ impl<S: Storage> Engine<S> {
         self.clock.set_saved(manifest.doubt);
         self.manifest = manifest;
         self.recovery.manifest_outdated = false;
+        self.forget_complete_erasures();
         let later = self.unpublished.split_off(self.publishing.min(self.unpublished.len()));
         let mut expired = Vec::new();
         let mut counted = Ok(());
-        for Replacement { range, seqs: _, segment, cause } in core::mem::replace(&mut self.unpublished, later) {
+        for Replacement { range, seqs: _, segment, cause, erased } in core::mem::replace(&mut self.unpublished, later) {
             self.busy.set(range.subject(), false);
             if let Some(segment) = &segment {
                 counted = counted.and(self.types.hold_sealed(&segment.sealed));
@@ -169,10 +206,11 @@ impl<S: Storage> Engine<S> {
             published.into_iter().for_each(|published| self.storage.adopt(published));
             let (events, bytes) = sealed.as_ref().map_or((0, 0), |sealed| (sealed.events(), sealed.bytes()));
             let before = match range {
-                SegmentRange::Fresh(range, _) => {
+                SegmentRange::Fresh(range) => {
                     let replaced: Vec<Fresh> = self.fresh.drain(range).collect();
                     for fresh in &replaced {
                         counted = counted.and(self.types.release(&fresh.types));
+                        self.erasures.sealed_to = (fresh.log_end, fresh.chain);
                     }
                     Arc::make_mut(&mut self.sealed).extend(sealed);
                     replaced.iter().map(|fresh| Size::of_fresh(&fresh.segment)).reduce(Size::plus)
@@ -189,10 +227,10 @@ impl<S: Storage> Engine<S> {
             let Some(before) = before else { continue };
             self.stats.events = (self.stats.events + events).saturating_sub(before.events);
             self.stats.bytes = (self.stats.bytes + bytes).saturating_sub(before.bytes);
-            let expired_events = before.events.saturating_sub(events);
-            if expired_events > 0 {
-                let [first, last] = [before.times.0, before.times.1].map(Timestamp::from_nanos);
-                expired.push(Expired { events: expired_events, first, last, cause });
+            let expired_events = before.events.saturating_sub(events + erased);
+            let [first, last] = [before.times.0, before.times.1].map(Timestamp::from_nanos);
+            for (events, cause) in [(expired_events, cause), (erased, ExpiryCause::Erasure)] {
+                expired.extend((events > 0).then_some(Expired { events, first, last, cause }));
             }
         }
         self.bound_filters();
@@ -220,27 +258,30 @@ impl<S: Storage> Engine<S> {
     }
 
     fn install_merged(&mut self, range: &SegmentRange, segment: Arc<Segment>) -> Result<(), Miscount> {
-        let SegmentRange::Fresh(range, end) = range else { return Ok(()) };
+        let SegmentRange::Fresh(range) = range else { return Ok(()) };
         let bytes = |segment: &Arc<Segment>| segment.rows().bytes() as u64;
         let inputs =
             self.fresh.get(range.clone()).expect("a range under merge does not change until the merge is installed");
         let before: u64 = inputs.iter().map(|fresh| bytes(&fresh.segment)).sum();
         self.stats.bytes = self.stats.bytes + bytes(&segment) - before;
         let types = self.types.hold_rows(segment.rows());
-        let merged = Fresh::new(segment, types, *end);
+        // The last one may have got erasures that follow it.
+        let end = inputs.last().map(|last| (last.log_end, last.chain)).expect(SEALED);
+        let merged = Fresh::new(segment, types, end);
         let replaced: Vec<Fresh> = self.fresh.splice(range.clone(), [merged]).collect();
         replaced.iter().try_for_each(|fresh| self.types.release(&fresh.types))
     }
 
     /// The task to seal fresh segments that are large or old enough, else to merge some of them.
-    fn fresh_task(&mut self, cutoffs: Cutoffs) -> Option<Result<Stage, StorageError>> {
+    fn fresh_task(&mut self, now: Moment, cutoffs: Cutoffs) -> Option<Result<Stage, StorageError>> {
         if self.busy.fresh {
             return None;
         }
-        if let Some(count) = self.to_be_sealed(cutoffs) {
+        let for_erasure = self.to_be_sealed_for_erasure(now);
+        if let Some(count) = self.to_be_sealed(cutoffs).max(for_erasure) {
             let chosen = self.fresh.get(..count)?;
             let (first, last) = (chosen.first()?, chosen.last()?);
-            let range = SegmentRange::Fresh(0..count, (last.log_end, last.chain));
+            let range = SegmentRange::Fresh(0..count);
             let seqs = (first.segment.base(), last.segment.last_seq());
             let parts: Vec<Part> = chosen.iter().map(|fresh| Part::Fresh(Arc::clone(&fresh.segment))).collect();
             return Some(self.begin_rewriting(range, seqs, &parts, cutoffs));
@@ -248,8 +289,7 @@ impl<S: Storage> Engine<S> {
         let sizes: Vec<u64> = self.fresh.iter().map(|fresh| fresh.segment.rows().len() as u64).collect();
         let range = neighbours(&sizes, self.tuning.fan_in, |_| true)?;
         let chosen = self.fresh.get(range.clone())?;
-        let last = chosen.last()?;
-        let range = SegmentRange::Fresh(range, (last.log_end, last.chain));
+        let range = SegmentRange::Fresh(range);
         let merge = Merge::new(chosen.iter().map(|fresh| Arc::clone(&fresh.segment)).collect());
         Some(Ok(Stage::Merging(range, Box::new(merge))))
     }
@@ -269,12 +309,19 @@ impl<S: Storage> Engine<S> {
         is_overdue.then_some(self.fresh.len())
     }
 
-    /// The task to rewrite a sealed segment without its expired events, else to compact several.
-    fn sealed_task(&mut self, cutoffs: Cutoffs) -> Option<Result<Stage, StorageError>> {
+    /// The task to search a sealed segment for erased events, to rewrite one without its expired or erased events, else
+    /// to compact several.
+    fn sealed_task(&mut self, now: Moment, cutoffs: Cutoffs) -> Option<Result<Stage, StorageError>> {
         if self.busy.sealed {
             return None;
         }
-        let range = self.to_be_rewritten(cutoffs).map(|index| index..index + 1).or_else(|| {
+        let for_erasure = match self.next_for_erasure(now) {
+            Some(Err(examining)) => return Some(Ok(examining)),
+            Some(Ok(index)) => Some(index),
+            None => None,
+        };
+        let alone = for_erasure.or_else(|| self.to_be_rewritten(cutoffs));
+        let range = alone.map(|index| index..index + 1).or_else(|| {
             let sizes: Vec<u64> = self.sealed.iter().map(|sealed| sealed.events()).collect();
             let most = self.compacted_events_max();
             neighbours(&sizes, self.tuning.fan_in, |range| self.sealed_span(range) <= most)
@@ -308,76 +355,13 @@ impl<S: Storage> Engine<S> {
         parts: &[Part],
         cutoffs: Cutoffs,
     ) -> Result<Stage, StorageError> {
-        let entry = SegmentEntry { number: self.next_number, first, last };
+        let entry = SegmentEntry { number: self.next_number, first, last, erased_to: self.erasures.last() };
         self.next_number += 1;
         let draft = self.storage.create(&entry.name())?;
-        let (block_bytes, keep_from) = (self.tuning.block_bytes, cutoffs.keep_from);
+        let erased: Box<ErasureTest> = Box::new(self.erasure_test());
+        let left_out = LeftOut { before: cutoffs.keep_from, erased };
         let mut intern = |name: &[u8]| self.types.intern(name);
-        let rewrite = Rewrite::new(draft, parts, (first, last), block_bytes, keep_from, &mut intern)?;
+        let rewrite = Rewrite::new(draft, parts, (first, last), self.tuning.block_bytes, left_out, &mut intern)?;
         Ok(Stage::Rewriting(Box::new(Rewriting { range, entry, rewrite })))
-    }
-}
-
-/// How much some segments contain, and from which times.
-#[derive(Clone, Copy)]
-struct Size {
-    events: u64,
-    bytes: u64,
-    /// The times of the first and the last event, in nanoseconds since the Unix epoch.
-    times: (i64, i64),
-}
-
-impl Size {
-    fn of_fresh(segment: &Segment) -> Self {
-        let events = segment.rows().len();
-        let times = (segment.sort_key(0).time, segment.sort_key(events.saturating_sub(1)).time);
-        Self { events: events as u64, bytes: segment.rows().bytes() as u64, times }
-    }
-
-    fn of_sealed(sealed: &Sealed) -> Self {
-        Self { events: sealed.events(), bytes: sealed.bytes(), times: sealed.times() }
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self {
-            events: self.events + other.events,
-            bytes: self.bytes + other.bytes,
-            times: (self.times.0.min(other.times.0), self.times.1.max(other.times.1)),
-        }
-    }
-}
-
-/// The last run of at least `fan_in` neighbouring segments of similar size that fit into one segment.
-fn neighbours(sizes: &[u64], fan_in: usize, fit: impl Fn(Range<usize>) -> bool) -> Option<Range<usize>> {
-    let fan_in = fan_in.max(2);
-    let tier = |size: u64| size.max(1).ilog(fan_in as u64);
-    let mut end = sizes.len();
-    while let Some(&last) = end.checked_sub(1).and_then(|last| sizes.get(last)) {
-        let joins = |&(index, &size): &(usize, &u64)| tier(size) <= tier(last) && fit(index..end);
-        let run = sizes.iter().enumerate().take(end).rev().take_while(joins).count();
-        if run >= fan_in {
-            return Some(end - run..end);
-        }
-        end -= run.max(1);
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::Tuning;
-
-    /// Batches stay whole, so a sealed segment has a few more events than the limit.
-    #[test]
-    fn segments_of_the_usual_size_reach_the_last_tier() {
-        let tuning = Tuning::default();
-        let mut size = (tuning.seal_events + 5_000) as u64;
-        for _ in 0..2 {
-            let sizes = [size; 8];
-            let fit = |range: Range<usize>| range.len() as u64 * size <= tuning.segment_events_max as u64;
-            assert_eq!(neighbours(&sizes, tuning.fan_in, fit), Some(0..8), "{size} events each");
-            size *= 8;
-        }
     }
 }

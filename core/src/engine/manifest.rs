@@ -1,9 +1,10 @@
-//! The manifest: which segments a repository has and where its log begins, in two copies.
+//! The manifest: which segments a repository has, which erasures are not complete, and where its log begins, in two
+//! copies.
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 8 | `ARGUSMAN` |
-//! | 4 | version, 2 |
+//! | 4 | version, 3 |
 //! | 4 | number of segments s |
 //! | 8 | generation: higher than that of the manifest before |
 //! | 16 | seed of the repository |
@@ -13,10 +14,19 @@
 //! | 8 | sequence number of the first event of that record |
 //! | 8 | number of the next segment |
 //! | 8 | time of the last commit before that record, milliseconds since the Unix epoch |
-//! | 24 s | segments: number, first and last sequence number that it covers, ascending |
+//! | 8 | number of the first erasure from that record on |
+//! | 4 | number of erasures e |
+//! | 4 | zero |
+//! | 32 s | segments: number, first and last sequence number that it covers, last erasure of whose events it has none |
+//! | … | erasures: number (8), last sequence number (8), time (8), length of the filter (4), filter |
 //! | 4 | CRC-32C of all bytes before |
 //!
-//! All integers are little-endian. The copies, `manifest-a` and `manifest-b`, are written one after the other. Each
+//! All integers are little-endian. Segments ascend by sequence number. An erasure applies to events up to its last
+//! sequence number; its time is when it was accepted, in milliseconds since the Unix epoch; its filter is JSON. In
+//! version 2, the segments follow the time of the last commit, and take 24 bytes
+//! without the number of an erasure: there were none.
+//!
+//! The copies, `manifest-a` and `manifest-b`, are written one after the other. Each
 //! replaces its predecessor atomically, and nothing that the old manifest needs is deleted before both are durable. So
 //! one copy is enough, and a copy that is damaged or unreadable is rewritten from the other.
 
@@ -27,6 +37,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::erasure::StoredErasure;
 use super::open_error::damaged;
 use super::{OpenError, Seed, clock_doubt, log_end};
 use crate::checksum::Crc32c;
@@ -39,9 +50,15 @@ use crate::storage::{Draft, Published, StorageError, StorageReader, StorageWrite
 pub(super) const NAMES: [&str; 2] = ["manifest-a", "manifest-b"];
 
 const MAGIC: &[u8; 8] = b"ARGUSMAN";
-const VERSION: u32 = 2;
-const HEADER_BYTES: usize = 80;
-const ENTRY_BYTES: usize = 24;
+const VERSION: u32 = 3;
+const HEADER_BYTES: usize = 96;
+const ENTRY_BYTES: usize = 32;
+/// An erasure without its filter.
+const ERASURE_BYTES: usize = 28;
+/// The version without erasures, and its lengths.
+const VERSION_2: u32 = 2;
+const HEADER_BYTES_2: usize = 80;
+const ENTRY_BYTES_2: usize = 24;
 const SEGMENT_PREFIX: &str = "segment-";
 const NANOS_PER_MILLI: i64 = 1_000_000;
 const NANOS_PER_MINUTE: i64 = 60_000 * NANOS_PER_MILLI;
@@ -57,6 +74,8 @@ pub(super) struct Manifest {
     pub(super) chain: u32,
     /// The sequence number after the last event that is, or was, in a sealed segment.
     pub(super) next_seq: u64,
+    /// The number of the first erasure whose record is in the log from `log_start` on, or of the next one.
+    pub(super) next_erasure: u64,
     /// The number of the next segment. Every segment so far has a lower one.
     pub(super) next_number: u64,
     /// When the last event before `next_seq` was committed, in milliseconds since the Unix epoch.
@@ -69,6 +88,8 @@ pub(super) struct Manifest {
     pub(super) doubt: Option<DoubtState>,
     /// Ascending by sequence number. Events between two of them have expired.
     pub(super) segments: Vec<SegmentEntry>,
+    /// The erasures before `log_start` that are not complete, ascending by number.
+    pub(super) erasures: Vec<StoredErasure>,
 }
 
 /// A segment in the manifest.
@@ -79,6 +100,8 @@ pub(super) struct SegmentEntry {
     /// The first and the last sequence number that it covers. No other segment has an event in this range.
     pub(super) first: u64,
     pub(super) last: u64,
+    /// It has no events of erasures up to this number.
+    pub(super) erased_to: u64,
 }
 
 impl SegmentEntry {
@@ -118,6 +141,8 @@ pub(super) struct LoadedManifest {
     pub(super) manifest: Manifest,
     /// Whether a copy is missing, damaged, unreadable or older, and has to be rewritten.
     pub(super) needs_repair: bool,
+    /// Whether it has an earlier version.
+    pub(super) is_old: bool,
 }
 
 impl Manifest {
@@ -129,11 +154,13 @@ impl Manifest {
             log_start: 0,
             chain: 0,
             next_seq: 1,
+            next_erasure: 1,
             next_number: 1,
             last_millis: 0,
             trusted_minutes: 0,
             doubt: None,
             segments: Vec::new(),
+            erasures: Vec::new(),
         }
     }
 
@@ -191,14 +218,17 @@ impl Manifest {
     /// [`StorageError::Failed`] if no copy is intact and one is unreadable, [`OpenError::Damaged`] if no copy is
     /// intact. [`StorageError::Full`] and [`StorageError::Unavailable`] say nothing about the copies.
     pub(super) fn load<O: StorageReader>(medium: &O) -> Result<Option<LoadedManifest>, OpenError> {
-        let mut copies = Vec::new();
+        let (mut copies, mut is_old) = (Vec::new(), false);
         let (mut damaged, mut unreadable) = (None, None);
         for name in NAMES {
             let read = || medium.open(name)?.map(|blob| blob.read(0..blob.len())).transpose();
             match read() {
                 Ok(None) => {}
                 Ok(Some(bytes)) => match Self::decode(&bytes) {
-                    Ok(manifest) => copies.push(manifest),
+                    Ok(manifest) => {
+                        is_old |= u32_at(&bytes, 8, 0) != VERSION;
+                        copies.push(manifest);
+                    }
                     Err(reason) => {
                         damaged = Some(OpenError::Damaged { place: name.to_string(), log_offset: None, reason });
                     }
@@ -209,7 +239,7 @@ impl Manifest {
         }
         let all_agree = copies.len() == NAMES.len() && copies.first() == copies.last();
         match copies.into_iter().max_by_key(|manifest| manifest.generation) {
-            Some(manifest) => Ok(Some(LoadedManifest { manifest, needs_repair: !all_agree })),
+            Some(manifest) => Ok(Some(LoadedManifest { manifest, needs_repair: !all_agree, is_old })),
             None => unreadable.or(damaged).map_or(Ok(None), Err),
         }
     }
@@ -227,8 +257,19 @@ impl Manifest {
         bytes.extend_from_slice(&self.next_seq.to_le_bytes());
         bytes.extend_from_slice(&self.next_number.to_le_bytes());
         bytes.extend_from_slice(&self.last_millis.to_le_bytes());
-        let fields = self.segments.iter().flat_map(|entry| [entry.number, entry.first, entry.last]);
+        bytes.extend_from_slice(&self.next_erasure.to_le_bytes());
+        bytes.extend_from_slice(&(self.erasures.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        let fields = self.segments.iter().flat_map(|entry| [entry.number, entry.first, entry.last, entry.erased_to]);
         bytes.extend(fields.flat_map(u64::to_le_bytes));
+        for erasure in &self.erasures {
+            let text = erasure.text();
+            bytes.extend_from_slice(&erasure.number.to_le_bytes());
+            bytes.extend_from_slice(&erasure.up_to_seq.to_le_bytes());
+            bytes.extend_from_slice(&erasure.millis.to_le_bytes());
+            bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
         let crc = Crc32c::of(&bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
         bytes.into()
@@ -236,19 +277,30 @@ impl Manifest {
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
         let (covered, crc) = bytes.split_at_checked(bytes.len().saturating_sub(4)).unwrap_or_default();
-        if covered.len() < HEADER_BYTES || !covered.starts_with(MAGIC) {
+        if covered.len() < HEADER_BYTES_2 || !covered.starts_with(MAGIC) {
             return Err("not a manifest".to_string());
         }
         if Crc32c::of(covered) != u32_at(crc, 0, 0) {
             return Err("its checksum is wrong".to_string());
         }
-        let version = u32_at(covered, 8, 0);
-        if version != VERSION {
-            return Err(format!("its version, {version}, is unknown"));
-        }
+        let (header_bytes, entry_bytes) = match u32_at(covered, 8, 0) {
+            VERSION_2 => (HEADER_BYTES_2, ENTRY_BYTES_2),
+            VERSION => (HEADER_BYTES, ENTRY_BYTES),
+            version => return Err(format!("its version, {version}, is unknown")),
+        };
         let count = u32_at(covered, 12, 0) as usize;
-        if count.checked_mul(ENTRY_BYTES) != Some(covered.len() - HEADER_BYTES) {
-            return Err("its length is wrong".to_string());
+        let entries_end = count.checked_mul(entry_bytes).and_then(|bytes| bytes.checked_add(header_bytes));
+        let wrong_length = || "its length is wrong".to_string();
+        let mut rest = entries_end.and_then(|end| covered.get(end..)).ok_or_else(wrong_length)?;
+        let (mut next_erasure, mut erasures) = (1, Vec::new());
+        if header_bytes == HEADER_BYTES {
+            next_erasure = u64_at(covered, 80, 0);
+            for _ in 0..u32_at(covered, 88, 0) {
+                erasures.push(take_erasure(&mut rest)?);
+            }
+        }
+        if !rest.is_empty() {
+            return Err(wrong_length());
         }
         let manifest = Self {
             generation: u64_at(covered, 16, 0),
@@ -259,14 +311,26 @@ impl Manifest {
             next_seq: u64_at(covered, 56, 0),
             next_number: u64_at(covered, 64, 0),
             last_millis: i64_at(covered, 72, 0),
+            next_erasure,
             doubt: None,
             segments: (0..count)
                 .map(|index| {
-                    let at = |field| u64_at(covered, HEADER_BYTES + index * ENTRY_BYTES, field);
-                    SegmentEntry { number: at(0), first: at(1), last: at(2) }
+                    let at = |field| u64_at(covered, header_bytes + index * entry_bytes, field);
+                    let erased_to = if entry_bytes == ENTRY_BYTES { at(3) } else { 0 };
+                    SegmentEntry { number: at(0), first: at(1), last: at(2), erased_to }
                 })
                 .collect(),
+            erasures,
         };
+        let follow = |before: &StoredErasure, next: &StoredErasure| {
+            before.number < next.number && before.up_to_seq <= next.up_to_seq
+        };
+        let last = manifest.erasures.last();
+        if !manifest.erasures.is_sorted_by(follow)
+            || last.is_some_and(|last| last.number >= next_erasure || last.up_to_seq >= manifest.next_seq)
+        {
+            return Err("its erasures are out of order".to_string());
+        }
         let mut next = 1;
         for entry in &manifest.segments {
             if entry.first < next || entry.last < entry.first || entry.number >= manifest.next_number {
@@ -281,67 +345,18 @@ impl Manifest {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-    use alloc::vec;
-
-    use super::*;
-    use crate::storage::MemoryStorage;
-
-    fn manifest() -> Manifest {
-        Manifest {
-            generation: 7,
-            seed: Seed(0x0123_4567_89ab_cdef_0011_2233_4455_6677),
-            log_start: 4096,
-            chain: 17,
-            next_seq: 501,
-            next_number: 8,
-            last_millis: -1,
-            trusted_minutes: 28_333_333,
-            doubt: None,
-            segments: vec![entry(3, 3, 9), entry(7, 10, 10), entry(5, 12, 500)],
-        }
-    }
-
-    fn entry(number: u64, first: u64, last: u64) -> SegmentEntry {
-        SegmentEntry { number, first, last }
-    }
-
-    #[test]
-    fn a_manifest_round_trips_and_every_flipped_bit_is_detected() {
-        let bytes = manifest().encode();
-        assert_eq!(Manifest::decode(&bytes), Ok(manifest()));
-        let disorderly = Manifest { segments: vec![entry(1, 3, 9), entry(2, 9, 10)], ..manifest() };
-        assert!(Manifest::decode(&disorderly.encode()).is_err());
-        for bit in 0..bytes.len() * 8 {
-            let mut changed = bytes.to_vec();
-            changed[bit / 8] ^= 1 << (bit % 8);
-            assert!(Manifest::decode(&changed).is_err(), "bit {bit}");
-        }
-        for end in 0..bytes.len() {
-            assert!(Manifest::decode(&bytes[..end]).is_err(), "cut at {end}");
-        }
-    }
-
-    #[test]
-    fn the_newest_intact_copy_is_loaded() {
-        let mut storage = MemoryStorage::default();
-        assert!(Manifest::load(&storage).unwrap().is_none());
-        manifest().store(&mut storage).unwrap();
-        assert!(!Manifest::load(&storage).unwrap().unwrap().needs_repair);
-        let newer = Manifest { generation: 8, segments: vec![entry(7, 3, 500)], ..manifest() };
-        for (index, name) in NAMES.into_iter().enumerate() {
-            let mut changed = storage.clone();
-            changed.insert(name, newer.encode());
-            let found = Manifest::load(&changed).unwrap().unwrap();
-            assert_eq!((found.manifest, found.needs_repair), (newer.clone(), true));
-            changed.insert(name, Bytes::from_static(b"damaged"));
-            let found = Manifest::load(&changed).unwrap().unwrap();
-            assert_eq!((found.manifest, found.needs_repair), (manifest(), true));
-            changed.insert(NAMES[1 - index], Bytes::new());
-            assert!(matches!(Manifest::load(&changed), Err(OpenError::Damaged { .. })));
-        }
+/// Takes an erasure off the beginning of these bytes.
+fn take_erasure(rest: &mut &[u8]) -> Result<StoredErasure, String> {
+    let too_short = || "its length is wrong".to_string();
+    let (fields, after) = rest.split_at_checked(ERASURE_BYTES).ok_or_else(too_short)?;
+    let (number, up_to_seq, millis) = (u64_at(fields, 0, 0), u64_at(fields, 8, 0), i64_at(fields, 16, 0));
+    let (text, after) = after.split_at_checked(u32_at(fields, 24, 0) as usize).ok_or_else(too_short)?;
+    *rest = after;
+    match serde_json::from_slice(text) {
+        Ok(filter) => Ok(StoredErasure { number, up_to_seq, millis, filter }),
+        Err(_) => Err(format!("the filter of erasure {number} is unknown: a later version of Argus has written it")),
     }
 }
+
+#[cfg(test)]
+mod tests;

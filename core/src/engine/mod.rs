@@ -9,6 +9,8 @@ mod check;
 mod clock_doubt;
 mod commit;
 mod dedup;
+mod erase;
+mod erasure;
 mod gaps;
 mod log_end;
 mod maintenance;
@@ -21,8 +23,10 @@ mod reading;
 mod retention;
 mod salvage;
 mod scan;
+mod size;
 mod snapshot;
 mod task;
+mod tiers;
 mod types;
 
 use alloc::boxed::Box;
@@ -46,11 +50,14 @@ use crate::clock::{Clock, ClockDoubt, Moment};
 use crate::event::Timestamp;
 use crate::identity::IdentityKey;
 pub use crate::identity::Seed;
+use crate::query::Filter;
 use crate::repository::{
-    CommitError, Expired, Failure, Maintenance, MaintenanceTask, Reader, Receipt, Repository, Snapshot, Stats,
+    CommitError, Erased, Expired, Failure, Maintenance, MaintenanceTask, Reader, Receipt, Repository, Snapshot, Stats,
 };
 use crate::segment::{Sealed, Segment, TypeName};
 use crate::storage::Storage;
+use erase::PendingErasures;
+use erasure::{ErasureTest, Examination};
 use log_end::LogEnd;
 use manifest::Manifest;
 use task::{Busy, Replacement, Task};
@@ -131,6 +138,7 @@ pub struct Engine<S: Storage> {
     /// Whether the log has bytes before `manifest.log_start` that are still to be discarded.
     log_is_outdated: bool,
     busy: Busy,
+    erasures: PendingErasures,
     /// Header checksum of the last record in the log.
     chain: u32,
     /// The log is durable up to this offset…
@@ -155,7 +163,7 @@ struct Fresh {
     segment: Arc<Segment>,
     /// Its types, as the registry counts them.
     types: Box<[TypeName]>,
-    /// The offset in the log after its last record…
+    /// The offset in the log after its last record, and after erasures that follow it…
     log_end: u64,
     /// …and the checksum of that record's header.
     chain: u32,
@@ -203,7 +211,8 @@ impl<S: Storage> Engine<S> {
         stats.last_seq = self.last_seq;
         stats.event_types = self.types.len() as u64;
         stats.event_types_max = self.types.max() as u64;
-        EngineSnapshot::new(Arc::clone(&self.sealed), fresh, self.key, stats)
+        stats.erasures = self.erasure_stats();
+        EngineSnapshot::new(Arc::clone(&self.sealed), fresh, self.key, self.erasures.shared().clone(), stats)
     }
 }
 
@@ -211,6 +220,11 @@ impl<S: Storage> Repository for Engine<S> {
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         self.refuse_if_failed()?;
         self.commit_group(now, group)
+    }
+
+    fn erase(&mut self, now: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
+        self.refuse_if_failed()?;
+        self.accept_erasure(now, filter)
     }
 
     fn is_immediate(&self) -> bool {

@@ -8,10 +8,12 @@ use alloc::vec::Vec;
 
 use super::check::affected_at;
 use super::clock_doubt;
+use super::erase::PendingErasures;
+use super::erasure::Erasure;
 use super::log_end::{self, LogEnd, SavedEnd};
 use super::manifest::{self, Manifest, SegmentEntry, is_segment_name, segment_number};
 use super::open_error::log_damaged;
-use super::reading::{Record, Tail, Window, out_of_range, record_at, scan_ahead};
+use super::reading::{Content, Record, Tail, UNKNOWN_RECORD, Window, out_of_range, record_at, scan_ahead};
 use super::task::Busy;
 use super::types::TypeRegistry;
 use super::{Engine, OpenError, Retention, Seed, Tuning};
@@ -65,8 +67,10 @@ impl<S: Storage> Engine<S> {
     /// As for [`open`](Self::open).
     pub fn open_with(mut storage: S, seed: Seed, tuning: Tuning) -> Result<Self, OpenError> {
         let mut recovery = Recovery::default();
+        let mut is_old = false;
         let mut manifest = match Manifest::load(&storage)? {
             Some(found) => {
+                is_old = found.is_old;
                 recovery.manifest_repaired = found.needs_repair;
                 found.manifest
             }
@@ -90,6 +94,13 @@ impl<S: Storage> Engine<S> {
         recovery.end_is_unknown = matches!(saved_end, SavedEnd::Damaged(_));
         // The previous process may have stopped before it discarded all bytes before the start.
         let is_log_outdated = storage.log_range()?.start < manifest.log_start;
+        let key = IdentityKey::new(manifest.seed);
+        let log_start = (manifest.log_start, manifest.chain);
+        let mut erasures = PendingErasures::none(manifest.next_erasure, log_start);
+        for stored in &manifest.erasures {
+            erasures.push(Erasure::new(stored.clone(), &key), manifest.log_start);
+        }
+        erasures.skip_to(manifest.next_erasure);
         let mut engine = Self {
             last_seq: manifest.next_seq.saturating_sub(1),
             last_millis: manifest.last_millis,
@@ -98,7 +109,7 @@ impl<S: Storage> Engine<S> {
             tuning,
             retention: Retention::default(),
             clock: Clock::inherited(manifest.trusted(), manifest.doubt),
-            key: IdentityKey::new(manifest.seed),
+            key,
             fresh: Vec::new(),
             types,
             chain: manifest.chain,
@@ -112,13 +123,14 @@ impl<S: Storage> Engine<S> {
             obsolete: Vec::new(),
             log_is_outdated: is_log_outdated,
             busy: Busy::default(),
+            erasures,
             stats,
             recovery,
             failure: None,
             manifest,
         };
         engine.replay()?;
-        engine.clean_up()?;
+        engine.clean_up(is_old)?;
         Ok(engine)
     }
 
@@ -132,26 +144,38 @@ impl<S: Storage> Engine<S> {
             return Err(log_damaged(self.storage.log_location(start), start, &reason, affected));
         }
         let mut offset = start;
-        // The end of the last record with events, and the highest offset before which a record says that the log was
+        // The end of the last record that is no durability mark, and the highest offset before which a record says that the log was
         // durable. No later record needs to say so of a durability mark.
-        let (mut events_end, mut marked) = (start, start);
+        let (mut content_end, mut marked) = (start, start);
         let mut window = Window::default();
-        while let Some(Record { header, crc, rows }) = record_at(&self.storage, &mut window, offset)? {
+        while let Some(Record { header, crc, content }) = record_at(&self.storage, &mut window, offset)? {
             if header.chain != self.chain || header.first_seq != self.last_seq + 1 {
                 break;
             }
             let end = offset + HEADER_BYTES as u64 + header.body_len();
             self.chain = crc;
             marked = marked.max(header.durable);
-            if let Some(rows) = rows {
-                events_end = end;
-                self.recovery.replayed_events += rows.len() as u64;
-                self.apply(rows, header.first_seq, header.millis, end);
-                refuse_beyond_limit(&self.types)?;
+            match content {
+                Content::Mark => {}
+                Content::Events(rows) => {
+                    content_end = end;
+                    self.recovery.replayed_events += rows.len() as u64;
+                    self.apply(rows, header.first_seq, header.millis, end);
+                    refuse_beyond_limit(&self.types)?;
+                }
+                Content::Erasure(stored) if stored.number == self.erasures.next() => {
+                    content_end = end;
+                    self.apply_erasure(Erasure::new(stored, &self.key), (end, crc));
+                }
+                Content::Erasure(_) | Content::Unknown => {
+                    let (place, affected) = (self.storage.log_location(offset), Affected::Nothing);
+                    return Err(log_damaged(place, offset, UNKNOWN_RECORD, affected));
+                }
             }
             offset = end;
         }
-        let position = LogPosition { offset, next_seq: self.last_seq + 1 };
+        let (next_seq, next_erasure) = (self.last_seq + 1, self.erasures.next());
+        let position = LogPosition { offset, next_seq, next_erasure };
         let ahead = scan_ahead(&self.storage, position, range.end, self.log_end)?;
         if let Some(evidence) = ahead.evidence {
             let affected = affected_at(&self.storage, position, self.chain, range.end, self.log_end, evidence)?;
@@ -162,19 +186,20 @@ impl<S: Storage> Engine<S> {
         (self.recovery.cut_bytes, self.recovery.cut_record) = (tail.bytes, tail.record.is_some());
         self.storage.truncate(offset)?;
         self.durable = offset;
-        self.marked = if marked < events_end { marked } else { offset };
+        self.marked = if marked < content_end { marked } else { offset };
         Ok(())
     }
 
-    /// Repairs the manifest, and deletes segments that it does not list.
-    fn clean_up(&mut self) -> Result<(), StorageError> {
-        if self.recovery.manifest_repaired {
+    /// Repairs the manifest, rewrites one of an earlier version, and deletes segments that it does not list.
+    fn clean_up(&mut self, is_old: bool) -> Result<(), StorageError> {
+        if self.recovery.manifest_repaired || is_old {
             match self.manifest.store(&mut self.storage) {
                 Ok(()) => {}
                 Err(StorageError::Full(_) | StorageError::Unavailable(_)) => {
                     (self.recovery.manifest_repaired, self.recovery.manifest_outdated) = (false, true);
                     // Keep segments that only the other copy lists until the next open, and do not reuse their names:
                     // that copy may be intact and newer, and only unreadable now.
+                    self.erasures.has_leftovers = true;
                     let names = self.storage.list()?;
                     let highest = names.iter().filter_map(|name| segment_number(name)).max();
                     self.next_number = self.next_number.max(highest.map_or(0, |highest| highest.saturating_add(1)));
@@ -253,7 +278,7 @@ fn sealed_segments<S: Storage>(
         let Some(blob) = storage.open(&name)? else { return Err(entry.missing()) };
         let seqs = (entry.first, entry.last);
         let mut intern = |name: &[u8]| Ok(types.intern(name));
-        let sealed = Sealed::open(&name, seqs, blob, filter_bytes_left, &mut intern)?;
+        let sealed = Sealed::open(&name, seqs, blob, filter_bytes_left, &mut intern)?.with_erased_to(entry.erased_to);
         types.hold_sealed(&sealed).map_err(|miscount| StorageError::Failed(miscount.to_string().into()))?;
         refuse_beyond_limit(types)?;
         filter_bytes_left = filter_bytes_left.saturating_sub(sealed.filter_bytes());

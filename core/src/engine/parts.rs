@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::erasure::{ErasureTest, Erasures};
 use crate::event::Uuid;
 use crate::identity::IdentityKey;
 use crate::repository::ReadError;
@@ -16,6 +17,7 @@ pub(super) struct Parts {
     sealed: Arc<Vec<Arc<Sealed>>>,
     fresh: Box<[Arc<Segment>]>,
     key: IdentityKey,
+    erasures: Erasures,
 }
 
 /// An event found by its id. `part` is the index of its segment in [`Parts::iter`].
@@ -60,8 +62,18 @@ impl Located<'_> {
 }
 
 impl Parts {
-    pub(super) fn new(sealed: Arc<Vec<Arc<Sealed>>>, fresh: Box<[Arc<Segment>]>, key: IdentityKey) -> Self {
-        Self { sealed, fresh, key }
+    pub(super) fn new(
+        sealed: Arc<Vec<Arc<Sealed>>>,
+        fresh: Box<[Arc<Segment>]>,
+        key: IdentityKey,
+        erasures: Erasures,
+    ) -> Self {
+        Self { sealed, fresh, key, erasures }
+    }
+
+    /// A test for erased events.
+    pub(super) fn erasure_test(&self) -> ErasureTest {
+        ErasureTest::new(&self.erasures, &self.key)
     }
 
     /// The key of generated ids.
@@ -75,17 +87,19 @@ impl Parts {
         sealed.chain(self.fresh.iter().map(|segment| Part::Fresh(Arc::clone(segment))))
     }
 
-    /// For each id and its hash, the sequence number of the event, if there is one. `ids` ascends by hash.
+    /// For each id and its hash, the sequence number of the event, if there is one that is not erased. `ids` ascends by
+    /// hash.
     ///
     /// # Errors
     ///
     /// [`ReadError`] if a sealed segment cannot be read.
     pub(super) fn seqs_of_ids(&self, ids: &[(u64, &str)]) -> Result<Vec<Option<u64>>, ReadError> {
         let mut seqs = vec![None; ids.len()];
+        let mut test = self.erasure_test();
         for (&(hash, id), seq) in ids.iter().zip(&mut seqs) {
-            *seq = match self.locate_generated(id)? {
+            *seq = match self.locate_generated(id, &mut test)? {
                 Some(located) => Some(located.sort_key().seq),
-                None => self.locate_fresh(id, hash).map(|located| located.sort_key().seq),
+                None => self.locate_fresh(id, hash, &mut test)?.map(|located| located.sort_key().seq),
             };
         }
         let missing = seqs.iter().enumerate().filter(|(_, seq)| seq.is_none());
@@ -95,9 +109,12 @@ impl Parts {
             let wanted: Vec<(u64, &[u8])> = wanted.map(|&(hash, id)| (hash, id.as_bytes())).collect();
             let mut any = false;
             sealed.find_ids(&wanted, |at, _, block, row| {
-                let seq = indexes.get(at).and_then(|&index| seqs.get_mut(index));
-                seq.into_iter().for_each(|seq| *seq = Some(block.sort_key(row).seq));
-                any = true;
+                if !test.erases_sealed(sealed.erased_to(), block, row)? {
+                    let seq = indexes.get(at).and_then(|&index| seqs.get_mut(index));
+                    seq.into_iter().for_each(|seq| *seq = Some(block.sort_key(row).seq));
+                    any = true;
+                }
+                Ok(())
             })?;
             if any {
                 indexes.retain(|&index| seqs.get(index).is_some_and(Option::is_none));
@@ -106,50 +123,62 @@ impl Parts {
         Ok(seqs)
     }
 
-    /// The event with this id, if there is one.
+    /// The event with this id, if there is one that is not erased.
     ///
     /// # Errors
     ///
     /// [`ReadError`] if a sealed segment cannot be read.
-    pub(super) fn locate(&self, id: &str) -> Result<Option<Located<'_>>, ReadError> {
+    pub(super) fn locate(&self, id: &str, test: &mut ErasureTest) -> Result<Option<Located<'_>>, ReadError> {
         let hash = id_hash(id.as_bytes());
-        if let Some(located) = self.locate_generated(id)? {
+        if let Some(located) = self.locate_generated(id, test)? {
             return Ok(Some(located));
         }
-        if let Some(located) = self.locate_fresh(id, hash) {
+        if let Some(located) = self.locate_fresh(id, hash, test)? {
             return Ok(Some(located));
         }
         for (part, sealed) in self.sealed.iter().enumerate().rev() {
-            if let Some((number, block, row)) = sealed.find_id(id.as_bytes(), hash)? {
-                return Ok(Some(Located::Sealed { part, number, block, row }));
+            let mut found = None;
+            sealed.find_ids(&[(hash, id.as_bytes())], |_, number, block, row| {
+                if !test.erases_sealed(sealed.erased_to(), block, row)? {
+                    found = Some(Located::Sealed { part, number, block: Arc::clone(block), row });
+                }
+                Ok(())
+            })?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(None)
     }
 
     /// Newest first, because most repeats of an id come soon.
-    fn locate_fresh(&self, id: &str, hash: u64) -> Option<Located<'_>> {
-        self.fresh.iter().enumerate().rev().find_map(|(at, segment)| {
-            let row = segment.rows().row_of_id(id.as_bytes(), hash)?;
-            Some(Located::Fresh { part: self.sealed.len() + at, segment, row })
-        })
+    fn locate_fresh(&self, id: &str, hash: u64, test: &mut ErasureTest) -> Result<Option<Located<'_>>, ReadError> {
+        for (at, segment) in self.fresh.iter().enumerate().rev() {
+            for row in segment.rows().rows_of_id(id.as_bytes(), hash) {
+                if !test.erases_fresh(segment, row)? {
+                    return Ok(Some(Located::Fresh { part: self.sealed.len() + at, segment, row }));
+                }
+            }
+        }
+        Ok(None)
     }
 
-    fn locate_generated(&self, id: &str) -> Result<Option<Located<'_>>, ReadError> {
-        // Argus writes generated ids in lower case only.
-        let canonical = Uuid::parse(id).ok().filter(|_| !id.bytes().any(|byte| byte.is_ascii_uppercase()));
-        let Some(uuid) = canonical else { return Ok(None) };
+    fn locate_generated(&self, id: &str, test: &mut ErasureTest) -> Result<Option<Located<'_>>, ReadError> {
+        let Some(uuid) = Uuid::parse_generated(id) else { return Ok(None) };
         let seq = self.key.seq(uuid);
         if let Some((at, segment)) = find_by_seq(&self.fresh, seq, |segment| (segment.base(), segment.last_seq())) {
             let row = segment.row_of_seq(seq).filter(|&row| segment.is_generated(row, &self.key, uuid));
-            return Ok(row.map(|row| Located::Fresh { part: self.sealed.len() + at, segment, row }));
+            let Some(row) = row else { return Ok(None) };
+            let is_erased = test.erases_fresh(segment, row)?;
+            return Ok((!is_erased).then_some(Located::Fresh { part: self.sealed.len() + at, segment, row }));
         }
         let Some((part, sealed)) = find_by_seq(&self.sealed, seq, Sealed::seqs) else { return Ok(None) };
         let Some((number, block, row)) = sealed.find_seq(seq)? else { return Ok(None) };
         let mut client_id = Vec::new();
         block.append_id(row, &mut client_id)?;
         let is_generated = client_id.is_empty() && self.key.generate(block.millis(row), seq) == uuid;
-        Ok(is_generated.then_some(Located::Sealed { part, number, block, row }))
+        let is_found = is_generated && !test.erases_sealed(sealed.erased_to(), &block, row)?;
+        Ok(is_found.then_some(Located::Sealed { part, number, block, row }))
     }
 }
 

@@ -7,8 +7,9 @@ use core::{fmt, iter};
 
 use bytes::Bytes;
 
+use super::erasure::StoredErasure;
 use super::log_end::LogEnd;
-use crate::log::{BODY_HEADER_BYTES, HEADER_BYTES, LogPosition, RecordHeader, find_header};
+use crate::log::{BODY_HEADER_BYTES, Body, HEADER_BYTES, LogPosition, RecordHeader, find_header};
 use crate::segment::Rows;
 use crate::storage::{Blob, StorageError, StorageReader};
 
@@ -48,9 +49,23 @@ pub(super) struct Record {
     pub(super) header: RecordHeader,
     /// The checksum of its header.
     pub(super) crc: u32,
-    /// Its events; `None` in a durability mark.
-    pub(super) rows: Option<Rows>,
+    pub(super) content: Content,
 }
+
+/// The content of a record.
+pub(super) enum Content {
+    /// Nothing: it is a durability mark.
+    Mark,
+    /// At least one event.
+    Events(Rows),
+    Erasure(StoredErasure),
+    /// Something that this version does not know.
+    Unknown,
+}
+
+/// The reason for an error: this record cannot be read.
+pub(super) const UNKNOWN_RECORD: &str =
+    "a record there has an unknown kind: a later version of Argus has written it; use that version";
 
 /// The reason for an error: the log should begin at an offset outside of this range, which is all that is readable.
 pub(super) fn out_of_range(readable: &Range<u64>) -> String {
@@ -67,15 +82,20 @@ pub(super) fn record_at<O: StorageReader>(
     if header.offset != offset {
         return Ok(None);
     }
-    if header.is_mark() {
-        return Ok(Some(Record { header, crc, rows: None }));
-    }
     let Ok(body_len) = usize::try_from(header.body_len()) else { return Ok(None) };
     let body = window.read(log, offset + HEADER_BYTES as u64, body_len)?;
     if !header.matches_body(&body) {
         return Ok(None);
     }
-    Ok(header.decode_body(&body).map(|rows| Record { header, crc, rows: Some(rows) }))
+    let content = header.decode_body(&body).map(|body| match body {
+        Body::Mark => Content::Mark,
+        Body::Events(rows) => Content::Events(rows),
+        Body::Erasure(number, text) => {
+            StoredErasure::in_record(&header, number, &text).map_or(Content::Unknown, Content::Erasure)
+        }
+        Body::Unknown => Content::Unknown,
+    });
+    Ok(content.map(|content| Record { header, crc, content }))
 }
 
 /// The result of searching the log after its last intact record.
@@ -137,9 +157,8 @@ pub(super) fn scan_ahead<O: StorageReader>(
         }
         ControlFlow::Continue(())
     })?;
-    // If only a durability mark is missing, no event is lost.
-    let is_missing_events = |closed: &LogEnd| closed.next_seq > position.next_seq;
-    ahead.evidence = ahead.evidence.or(closed_at.filter(is_missing_events).map(Evidence::End));
+    // If only a durability mark is missing, nothing is lost.
+    ahead.evidence = ahead.evidence.or(closed_at.filter(|closed| closed.is_ahead_of(position)).map(Evidence::End));
     Ok(ahead)
 }
 
@@ -197,7 +216,7 @@ pub(super) fn find_headers<O: StorageReader>(
 ///
 /// A reused log file may still have old headers, which name lower offsets than the new ones.
 pub fn written_offsets(bytes: &[u8]) -> impl Iterator<Item = (usize, u64)> {
-    let anywhere = Some(LogPosition { offset: 0, next_seq: 1 });
+    let anywhere = Some(LogPosition { offset: 0, next_seq: 1, next_erasure: 1 });
     let mut at = 0;
     iter::from_fn(move || {
         loop {

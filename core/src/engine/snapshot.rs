@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::erasure::Erasures;
 use super::gaps::GapSearch;
 use super::parts::{Located, Parts};
 use super::scan::Run;
@@ -26,9 +27,10 @@ impl EngineSnapshot {
         sealed: Arc<Vec<Arc<Sealed>>>,
         fresh: Box<[Arc<Segment>]>,
         key: IdentityKey,
+        erasures: Erasures,
         stats: Stats,
     ) -> Self {
-        Self { parts: Parts::new(sealed, fresh, key), stats }
+        Self { parts: Parts::new(sealed, fresh, key, erasures), stats }
     }
 
     /// As [`Parts::seqs_of_ids`].
@@ -46,13 +48,17 @@ impl Snapshot for EngineSnapshot {
         self.stats.last_seq
     }
 
+    fn erasures(&self) -> u64 {
+        self.stats.erasures.accepted
+    }
+
     fn gaps(self: Arc<Self>, after: u64, up_to: u64) -> Box<dyn GapRun> {
         Box::new(GapSearch::over(&self.parts, after, up_to))
     }
 
     fn get(&self, id: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {
         let key = self.parts.key();
-        match self.parts.locate(id)? {
+        match self.parts.locate(id, &mut self.parts.erasure_test())? {
             None => return Ok(false),
             Some(Located::Fresh { segment, row, .. }) => sink(segment.event(row, key)?),
             Some(Located::Sealed { block, row, .. }) => {

@@ -9,9 +9,10 @@ use core::fmt;
 use core::ops::Range;
 use core::task::Poll;
 
+use super::erasure::Examination;
 use super::manifest::{Manifest, SegmentEntry};
 use crate::repository::{ExpiryCause, MaintenanceTask};
-use crate::segment::{Merge, Rewrite, Sealed, Segment};
+use crate::segment::{Merge, Rewrite, Rewritten, Sealed, Segment};
 use crate::storage::{Deletion, Draft, Published, StorageError};
 
 /// A maintenance task of an engine.
@@ -20,9 +21,8 @@ pub(super) struct Task(pub(super) Stage);
 /// The neighbouring segments that a task replaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SegmentRange {
-    /// A range of fresh segments, the log offset after the last of them, and the chain there. Commits append segments
-    /// meanwhile.
-    Fresh(Range<usize>, (u64, u32)),
+    /// A range of fresh segments. Commits append segments meanwhile.
+    Fresh(Range<usize>),
     /// A range of sealed segments. Newly sealed ones may be appended meanwhile.
     Sealed(Range<usize>),
 }
@@ -33,10 +33,12 @@ pub(super) struct Replacement {
     pub(super) range: SegmentRange,
     /// The first and the last sequence number of the range.
     pub(super) seqs: (u64, u64),
-    /// `None` if all events of the range have expired.
+    /// `None` if all events of the range have expired or are erased.
     pub(super) segment: Option<NewSegment>,
-    /// Why the events that the replacement leaves out have expired.
+    /// Why the events that the replacement leaves out, and that are not erased, have expired.
     pub(super) cause: ExpiryCause,
+    /// How many events it leaves out because they are erased.
+    pub(super) erased: u64,
 }
 
 pub(super) struct NewSegment {
@@ -48,6 +50,8 @@ pub(super) struct NewSegment {
 pub(super) enum Stage {
     /// Merges fresh segments into one in memory.
     Merging(SegmentRange, Box<Merge>),
+    /// Searches a sealed segment for events of erasures up to this number.
+    Examining(Box<Examination>, u64),
     /// Writes segments to a blob as one sealed segment.
     Rewriting(Box<Rewriting>),
     /// Writes a manifest.
@@ -66,6 +70,8 @@ pub(super) struct Rewriting {
 /// The result of a task.
 pub(super) enum Outcome {
     Merged(SegmentRange, Arc<Segment>),
+    /// It is known whether a sealed segment has events of erasures up to this number.
+    Examined(Box<Examination>, u64),
     Rewritten(Replacement),
     Published(Manifest, Vec<Published>),
     /// A segment was deleted, or could not be.
@@ -118,6 +124,11 @@ impl MaintenanceTask for Task {
                     Stage::Merging(range, merge)
                 }
             }
+            Stage::Examining(mut examination, erased_to) => match examination.step(budget) {
+                Ok(()) if examination.found().is_none() => Stage::Examining(examination, erased_to),
+                Ok(()) => Stage::Done(Outcome::Examined(examination, erased_to)),
+                Err(error) => Stage::Done(Outcome::Failed(Subject::Sealed, error.into())),
+            },
             Stage::Rewriting(mut rewriting) => match rewriting.rewrite.step(budget) {
                 Ok(false) => Stage::Rewriting(rewriting),
                 Ok(true) => Stage::Done(rewriting.finish()),
@@ -132,7 +143,11 @@ impl MaintenanceTask for Task {
         };
         match self.0 {
             Stage::Done(_) => Poll::Ready(()),
-            Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) | Stage::Deleting(..) => Poll::Pending,
+            Stage::Merging(..)
+            | Stage::Examining(..)
+            | Stage::Rewriting(_)
+            | Stage::Publishing(..)
+            | Stage::Deleting(..) => Poll::Pending,
         }
     }
 
@@ -140,7 +155,7 @@ impl MaintenanceTask for Task {
         match &self.0 {
             Stage::Merging(..) | Stage::Publishing(..) | Stage::Done(_) => true,
             Stage::Rewriting(rewriting) => rewriting.range.subject() == Subject::Fresh,
-            Stage::Deleting(..) => false,
+            Stage::Examining(..) | Stage::Deleting(..) => false,
         }
     }
 }
@@ -148,7 +163,7 @@ impl MaintenanceTask for Task {
 impl SegmentRange {
     pub(super) fn subject(&self) -> Subject {
         match self {
-            Self::Fresh(..) => Subject::Fresh,
+            Self::Fresh(_) => Subject::Fresh,
             Self::Sealed(_) => Subject::Sealed,
         }
     }
@@ -157,7 +172,7 @@ impl SegmentRange {
 impl Replacement {
     /// Removes the sealed segment at this index, which covers these sequence numbers.
     pub(super) fn removal(index: usize, seqs: (u64, u64), cause: ExpiryCause) -> Self {
-        Self { range: SegmentRange::Sealed(index..index + 1), seqs, segment: None, cause }
+        Self { range: SegmentRange::Sealed(index..index + 1), seqs, segment: None, cause, erased: 0 }
     }
 }
 
@@ -166,11 +181,14 @@ impl Rewriting {
     fn finish(self) -> Outcome {
         let Self { range, entry, rewrite } = self;
         let seqs = (entry.first, entry.last);
-        let segment = rewrite.finish().map(|finished| {
-            finished.map(|(sealed, published)| NewSegment { entry, sealed: Arc::new(sealed), published })
-        });
-        match segment {
-            Ok(segment) => Outcome::Rewritten(Replacement { range, seqs, segment, cause: ExpiryCause::Age }),
+        match rewrite.finish() {
+            Ok(Rewritten { segment, erased }) => {
+                let segment = segment.map(|(sealed, published)| {
+                    let sealed = Arc::new(sealed.with_erased_to(entry.erased_to));
+                    NewSegment { entry, sealed, published }
+                });
+                Outcome::Rewritten(Replacement { range, seqs, segment, cause: ExpiryCause::Age, erased })
+            }
             Err(error) => Outcome::Failed(range.subject(), error),
         }
     }
@@ -180,10 +198,12 @@ impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match &self.0 {
             Stage::Merging(range, _) => format!("merging {range:?}"),
+            Stage::Examining(examination, _) => format!("examining {}", examination.sealed().name()),
             Stage::Rewriting(rewriting) => format!("rewriting {:?}", rewriting.range),
             Stage::Publishing(manifest, _) => format!("publishing {}", manifest.generation),
             Stage::Deleting(name, _) => format!("deleting {name}"),
             Stage::Done(Outcome::Merged(range, _)) => format!("merged {range:?}"),
+            Stage::Done(Outcome::Examined(examination, _)) => format!("examined {}", examination.sealed().name()),
             Stage::Done(Outcome::Rewritten(replacement)) => format!("rewritten {:?}", replacement.range),
             Stage::Done(Outcome::Published(manifest, _)) => format!("published {}", manifest.generation),
             Stage::Done(Outcome::Deleted(name, _)) => format!("deleted {name}"),
@@ -209,10 +229,12 @@ mod tests {
     use super::*;
     use crate::batch::{BatchBuilder, NewEvent};
     use crate::clock::Moment;
+    use crate::engine::erasure::{ErasureTest, Erasures};
     use crate::engine::{Engine, Seed, Tuning};
     use crate::event::{EventType, Payload, Timestamp};
+    use crate::identity::IdentityKey;
     use crate::repository::{CommitError, Repository as _};
-    use crate::segment::{Epoch, Part, RowsBuilder, TypeName};
+    use crate::segment::{Epoch, LeftOut, Part, RowsBuilder, TypeName};
     use crate::storage::{MemoryStorage, StorageReader as _, StorageWriter as _};
 
     /// A draft that ignores what is written and publishes another blob.
@@ -228,17 +250,22 @@ mod tests {
         }
     }
 
+    fn nothing_left_out() -> LeftOut {
+        let erased = Box::new(ErasureTest::new(&Erasures::new([].into()), &IdentityKey::new(Seed(1))));
+        LeftOut { before: i64::MIN, erased }
+    }
+
     /// A rewriting of one event of this type.
     fn rewriting(draft: Box<dyn Draft>, event_type: &str) -> Rewriting {
         let mut rows = RowsBuilder::default();
         let code = rows.intern(event_type.as_bytes());
         rows.push(0, 0, code, b"", b"{}");
         let segment = Segment::new(1, rows.finish_sorted(), [Epoch { ordinal: 0, millis: 0 }].into());
-        let mut rewrite =
-            Rewrite::new(draft, &[Part::Fresh(Arc::new(segment))], (1, 1), 1000, i64::MIN, &mut TypeName::new).unwrap();
+        let parts = [Part::Fresh(Arc::new(segment))];
+        let mut rewrite = Rewrite::new(draft, &parts, (1, 1), 1000, nothing_left_out(), &mut TypeName::new).unwrap();
         assert!(rewrite.step(10).unwrap());
-        let entry = SegmentEntry { number: 1, first: 1, last: 1 };
-        Rewriting { range: SegmentRange::Fresh(0..1, (0, 0)), entry, rewrite }
+        let entry = SegmentEntry { number: 1, first: 1, last: 1, erased_to: 0 };
+        Rewriting { range: SegmentRange::Fresh(0..1), entry, rewrite }
     }
 
     #[test]
@@ -293,7 +320,7 @@ mod tests {
         let blob = engine.storage().open(name).unwrap().unwrap();
         let draft = Box::new(SwappedDraft(Published { name: rewriting.entry.name(), blob }));
         let seqs = (rewriting.entry.first, rewriting.entry.last);
-        rewriting.rewrite = Rewrite::new(draft, &parts, seqs, 1000, i64::MIN, &mut TypeName::new).unwrap();
+        rewriting.rewrite = Rewrite::new(draft, &parts, seqs, 1000, nothing_left_out(), &mut TypeName::new).unwrap();
 
         let mut task = Task(Stage::Rewriting(rewriting));
         while task.step(100) == Poll::Pending {}

@@ -150,6 +150,11 @@ impl Uuid {
         if rest.is_empty() { Ok(Self(bytes)) } else { Err(UuidError) }
     }
 
+    /// The UUID of a generated id. Argus writes them in lower case only.
+    pub(crate) fn parse_generated(text: &str) -> Option<Self> {
+        Self::parse(text).ok().filter(|_| !text.bytes().any(|byte| byte.is_ascii_uppercase()))
+    }
+
     /// The text form in lower case, in ASCII.
     #[must_use]
     pub fn to_text(self) -> [u8; Self::TEXT_BYTES] {

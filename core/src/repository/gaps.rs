@@ -4,7 +4,8 @@ use alloc::collections::VecDeque;
 
 use super::ReadError;
 
-/// Consecutive sequence numbers of which there are no events any more: retention has removed them, or they were lost.
+/// Consecutive sequence numbers of which there are no events any more: retention has removed them, they were
+/// erased, or they were lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// The first of them.

@@ -117,7 +117,8 @@ mod tests {
     use super::*;
     use crate::batch::Batch;
     use crate::event::Timestamp;
-    use crate::repository::{Failure, Reader, Receipt};
+    use crate::query::Filter;
+    use crate::repository::{Erased, Failure, Reader, Receipt};
 
     /// A task that takes `left` units of budget.
     #[derive(Debug, PartialEq, Eq)]
@@ -186,6 +187,10 @@ mod tests {
     impl Repository for OtherRepository {
         fn commit(&mut self, _: Timestamp, _: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
             Ok(Vec::new())
+        }
+
+        fn erase(&mut self, _: Timestamp, _: &Filter) -> Result<Erased, CommitError> {
+            Ok(Erased::Exactly(0))
         }
 
         fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {

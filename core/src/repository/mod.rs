@@ -3,6 +3,7 @@
 //! [`Engine`](crate::engine::Engine) implements them over any [`Storage`](crate::storage::Storage). A database with its
 //! own indexes implements them directly. Once a repository is open, hosts use nothing else.
 
+mod erased;
 mod error;
 mod gaps;
 mod maintenance;
@@ -11,6 +12,7 @@ mod snapshot;
 
 use alloc::vec::Vec;
 
+pub use erased::{Erased, ErasureStats};
 pub use error::{CommitError, Failure, ReadError};
 pub use gaps::{Gap, GapRun};
 pub use maintenance::{Maintenance, MaintenanceQueue, MaintenanceTask};
@@ -19,6 +21,7 @@ pub use snapshot::{Flow, Reader, ScanHead, ScanRun, Snapshot, Stats, TakeSnapsho
 
 use crate::batch::Batch;
 use crate::event::Timestamp;
+use crate::query::Filter;
 
 /// The write side of a repository. It has one owner, on one thread.
 pub trait Repository: Send {
@@ -37,7 +40,22 @@ pub trait Repository: Send {
     /// None of the group is acknowledged. The variant of [`CommitError`] says whether some of it may be stored.
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError>;
 
-    /// Whether [`commit`](Self::commit) never waits for a device, so that a host may call it from threads that must not
+    /// Erases the events that a filter selects among those stored so far. Later events are not affected, also if the
+    /// filter selects them. Sequence numbers are not used again.
+    ///
+    /// On `Ok`, the erasure is as durable as the storage promises, also where commits return before they are durable.
+    /// Every later [`reader`](Self::reader) shows none of the events, and tells their numbers as [gaps](Snapshot::gaps).
+    /// Their ids are new again. A repository may remove the bytes later, in its [maintenance](Self::maintenance).
+    ///
+    /// `now` is the wall clock.
+    ///
+    /// # Errors
+    ///
+    /// As for [`commit`](Self::commit): nothing was erased, or that is in doubt. [`CommitError::Unavailable`] also if
+    /// too many erasures are under way.
+    fn erase(&mut self, now: Timestamp, filter: &Filter) -> Result<Erased, CommitError>;
+
+    /// Whether [`commit`](Self::commit) and [`erase`](Self::erase) never wait for a device, so that a host may call it from threads that must not
     /// block.
     fn is_immediate(&self) -> bool {
         false

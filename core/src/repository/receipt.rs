@@ -46,7 +46,7 @@ pub struct Duplicate {
     pub seq: u64,
 }
 
-/// Events that were removed by retention.
+/// Events that were removed by retention, or because they were erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Expired {
     /// Number of events.
@@ -55,11 +55,11 @@ pub struct Expired {
     pub first: Timestamp,
     /// …and the latest one.
     pub last: Timestamp,
-    /// Why they have expired.
+    /// Why.
     pub cause: ExpiryCause,
 }
 
-/// Why events have expired.
+/// Why events were removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExpiryCause {
@@ -67,4 +67,6 @@ pub enum ExpiryCause {
     Age,
     /// The repository exceeded its maximum size.
     Size,
+    /// They were erased. Readers did not see them before.
+    Erasure,
 }

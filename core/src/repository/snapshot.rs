@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::task::Poll;
 
-use super::{GapRun, ReadError};
+use super::{ErasureStats, GapRun, ReadError};
 use crate::event::Event;
 use crate::query::{Position, Scan};
 
@@ -44,6 +44,12 @@ pub trait Snapshot: Send + Sync {
     /// The highest sequence number; 0 if there are no events. Later events get higher numbers, so a reader that
     /// continues after this number misses none.
     fn last_seq(&self) -> u64;
+
+    /// How many erasures it shows: 0 if there were none, or if it does not know. A live stream goes on in a snapshot with
+    /// more of them as soon as there is one.
+    fn erasures(&self) -> u64 {
+        0
+    }
 
     /// Starts a search for gaps among the sequence numbers after `after` and up to `up_to`, which is not above
     /// [`last_seq`](Self::last_seq). It may be dropped at any time. Does not wait.
@@ -138,7 +144,7 @@ pub enum Flow {
 /// Statistics of a [`Snapshot`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Stats {
-    /// The number of events.
+    /// The number of events. Erased ones count until they are removed, if there are [pending](ErasureStats) erasures.
     pub events: u64,
     /// Their size in bytes, with their indexes.
     pub bytes: u64,
@@ -146,13 +152,24 @@ pub struct Stats {
     pub segments: u64,
     /// The highest sequence number, 0 if there is none.
     pub last_seq: u64,
-    /// The number of different event types.
+    /// The number of different event types, with those of erased events until they are removed.
     pub event_types: u64,
     /// The limit on different event types.
     pub event_types_max: u64,
+    /// How far erasures are.
+    pub erasures: ErasureStats,
 }
 
 impl Reader {
+    /// The number of erasures that it shows; `None` if a snapshot has to be taken to know it.
+    #[must_use]
+    pub fn erasures(&self) -> Option<u64> {
+        match self {
+            Self::Current(snapshot) => Some(snapshot.erasures()),
+            Self::Shared(_) => None,
+        }
+    }
+
     /// Takes a snapshot. May wait if the reader is [`Shared`](Self::Shared).
     ///
     /// # Errors

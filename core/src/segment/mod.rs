@@ -7,6 +7,7 @@ mod merge;
 mod rewrite;
 mod rows;
 mod sealed;
+mod sieve;
 mod tally;
 mod type_name;
 mod types;
@@ -14,12 +15,14 @@ mod types;
 pub(crate) use builder::RowsBuilder;
 pub(crate) use id_hash::id_hash;
 pub(crate) use merge::Merge;
-pub(crate) use rewrite::Rewrite;
+pub(crate) use rewrite::{LeftOut, Rewrite, Rewritten};
 pub(crate) use rows::HEADER_BYTES as INDEX_HEADER_BYTES;
 pub(crate) use rows::Rows;
 pub(crate) use sealed::{
     Block, BlockSet, ColumnTest, DamagedPart, RecoveredBlocks, RowSet, Sealed, SealedError, TypeList, count_types,
 };
+pub(crate) use sieve::{RowView, Sieve};
+pub(crate) use tally::Tally;
 pub(crate) use type_name::{TypeName, TypeNames};
 
 use alloc::boxed::Box;
@@ -27,8 +30,6 @@ use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-
-use tally::Tally;
 
 use crate::column::partition_point;
 use crate::damage::{Affected, Damage};
@@ -270,6 +271,15 @@ impl RowText {
         let event_type = EventType::from_validated(text(block.type_name(row), seq)?);
         Ok(Event { id, seq, event_type, timestamp: Timestamp::from_nanos(time), payload: self.payload()? })
     }
+}
+
+/// The bytes of a payload as text. `seq` is the sequence number of its event.
+///
+/// # Errors
+///
+/// [`Damage`] if the bytes are not UTF-8.
+pub(crate) fn payload_text(bytes: &[u8], seq: u64) -> Result<&str, Damage> {
+    text(bytes, seq)
 }
 
 /// Checks a text of the event with this sequence number.

@@ -1,4 +1,4 @@
-//! Rewrites segments as one sealed segment, without expired events.
+//! Rewrites segments as one sealed segment, without expired and erased events.
 
 use alloc::boxed::Box;
 use alloc::collections::BinaryHeap;
@@ -9,7 +9,7 @@ use core::ops::Add as _;
 
 use super::sealed::{PartitionPlan, Row, Summary, TypeSummary, Writer};
 use super::tally::{Imbalance, Tally};
-use super::{Block, Part, RowText, Sealed, SealedError, Segment, SortKey, TypeName};
+use super::{Block, Part, RowText, RowView, Sealed, SealedError, Segment, Sieve, SortKey, TypeName};
 use crate::codec::Packed;
 use crate::storage::{Draft, Published, StorageError};
 
@@ -19,10 +19,10 @@ const BLOCK_ROWS: u32 = 32;
 /// Why a rewrite fails: an event written under a wrong type would be lost.
 const UNKNOWN_TYPE: &str = "an event has a type that its segment does not list";
 
-/// Rewrites parts as one sealed segment without expired events, a limited number of rows per call. The parts ascend by
-/// sequence number.
+/// Rewrites parts as one sealed segment without expired and erased events, a limited number of rows per call. The parts
+/// ascend by sequence number.
 ///
-/// A block is copied as it is if no rows of other inputs belong between its rows. So events that arrive in the order of
+/// A block is copied as it is if none of its rows is left out and no rows of other inputs belong between them. So events that arrive in the order of
 /// time are compressed only once.
 ///
 /// The parts are deleted once the new segment has replaced them. So [`finish`](Self::finish) proves that the new
@@ -34,6 +34,8 @@ pub(crate) struct Rewrite {
     writer: Writer,
     /// Events before this time, in nanoseconds since the Unix epoch, are left out as expired.
     keep_from: i64,
+    /// Selects the erased events, which are left out.
+    sieve: Box<dyn Sieve>,
     /// The sort key of the last row, by which an event in several parts is recognized and written once.
     last: Option<SortKey>,
     /// Whether parts may have the same events. This happens only in a salvage.
@@ -41,8 +43,26 @@ pub(crate) struct Rewrite {
     text: RowText,
     /// The events of all parts.
     read: Tally,
-    /// The events that were left out.
+    /// The events that were left out…
     left_out: Tally,
+    /// …and how many of them because they are erased.
+    erased: u64,
+}
+
+/// What a rewrite leaves out.
+pub(crate) struct LeftOut {
+    /// Events before this time, in nanoseconds since the Unix epoch, have expired.
+    pub(crate) before: i64,
+    /// Selects the erased events.
+    pub(crate) erased: Box<dyn Sieve>,
+}
+
+/// A finished rewrite.
+pub(crate) struct Rewritten {
+    /// The new segment; `None` if all events were left out.
+    pub(crate) segment: Option<(Sealed, Published)>,
+    /// How many events were left out because they are erased.
+    pub(crate) erased: u64,
 }
 
 /// A sorted input: a fresh segment, or one type partition of a sealed one.
@@ -86,7 +106,7 @@ struct Next {
 const INPUT: &str = "each entry of the queue belongs to an input";
 
 impl Rewrite {
-    /// Begins a segment with the events in `parts` that are not before `keep_from`. There must be at least one part.
+    /// Begins a segment with the events in `parts`, except those that are left out. There must be at least one part.
     /// `seqs` are the first and the last sequence number that the parts cover. `intern` returns the shared name of a
     /// type of a fresh part.
     ///
@@ -98,7 +118,7 @@ impl Rewrite {
         parts: &[Part],
         seqs: (u64, u64),
         block_bytes: usize,
-        keep_from: i64,
+        left_out: LeftOut,
         intern: &mut dyn FnMut(&[u8]) -> TypeName,
     ) -> Result<Self, StorageError> {
         let plan = PartitionPlan::new(parts.iter().map(|part| types(part, intern)), block_bytes);
@@ -112,12 +132,14 @@ impl Rewrite {
             queue: BinaryHeap::with_capacity(inputs.len()),
             inputs,
             writer: Writer::new(draft, plan, seqs, ids, overlaps),
-            keep_from,
+            keep_from: left_out.before,
+            sieve: left_out.erased,
             last: None,
             overlaps,
             text: RowText::default(),
             read: parts.iter().map(Part::tally).fold(Tally::default(), Tally::add),
             left_out: Tally::default(),
+            erased: 0,
         };
         for input in 0..rewrite.inputs.len() {
             let next = rewrite.advance(input, None);
@@ -150,15 +172,15 @@ impl Rewrite {
         Ok(self.queue.is_empty())
     }
 
-    /// Makes the segment durable, and opens it from the medium. If all events were left out, writes no blob and returns
-    /// `None`. Call this only after [`step`](Self::step) has returned `true`.
+    /// Makes the segment durable, and opens it from the medium. If all events were left out, writes no blob. Call this
+    /// only after [`step`](Self::step) has returned `true`.
     ///
     /// # Errors
     ///
     /// [`StorageError`] if the segment cannot be written or read. [`StorageError::Failed`] with an [`Imbalance`] if the
     /// segment lacks events or has wrong ones. In each case the parts must be kept.
-    pub(crate) fn finish(self) -> Result<Option<(Sealed, Published)>, StorageError> {
-        let Self { writer, read, left_out, .. } = self;
+    pub(crate) fn finish(self) -> Result<Rewritten, StorageError> {
+        let Self { writer, read, left_out, erased, .. } = self;
         let seqs = writer.seqs();
         let segment = match writer.finish()? {
             Some((published, names)) => {
@@ -173,38 +195,41 @@ impl Rewrite {
         if read != written + left_out || listed != written.events {
             return Err(Imbalance::Count { read, written, left_out }.into());
         }
-        Ok(segment)
+        Ok(Rewritten { segment, erased })
     }
 
     /// Writes or leaves out a row. Returns the next row or block of its input.
     fn take_row(&mut self, next: Next, row: usize) -> Result<Option<Next>, StorageError> {
         let Next { sort_key, input, .. } = next;
-        let event = match &self.inputs.get(input).expect(INPUT).rows {
+        let (event, erased_to) = match &self.inputs.get(input).expect(INPUT).rows {
             InputRows::Fresh(segment, codes) => {
                 let rows = segment.rows();
                 let (id, payload) = rows.id_and_payload(row);
                 let code = *codes.get(rows.row_type(row)).ok_or_else(unknown_type)?;
-                Row { sort_key, millis: segment.committed_millis(rows.ordinal(row)), code, id, payload }
+                (Row { sort_key, millis: segment.committed_millis(rows.ordinal(row)), code, id, payload }, 0)
             }
             InputRows::Partition(partition) => {
                 let (block, codes) = partition.open.as_ref().expect("the input has an open block, which has the row");
                 self.text.load(block, row).map_err(SealedError::from)?;
                 let code = *codes.get(block.type_index(row)).ok_or_else(unknown_type)?;
-                Row {
-                    sort_key,
-                    millis: block.millis(row),
-                    code,
-                    id: self.text.id(),
-                    payload: self.text.payload_bytes(),
-                }
+                let (millis, id, payload) = (block.millis(row), self.text.id(), self.text.payload_bytes());
+                (Row { sort_key, millis, code, id, payload }, partition.sealed.erased_to())
             }
         };
         let is_repeated = self.last.replace(sort_key) == Some(sort_key);
         if is_repeated && !self.overlaps {
             return Err(Imbalance::Seq(sort_key.seq).into());
         }
-        if is_repeated || sort_key.time < self.keep_from {
+        let is_kept = !is_repeated && sort_key.time >= self.keep_from;
+        let type_name = self.writer.plan().name(event.code);
+        let is_erased = is_kept && self.sieve.may_select(erased_to, sort_key, type_name) && {
+            let Row { sort_key, millis, id, payload, .. } = event;
+            let selected = self.sieve.selects(&RowView { erased_to, sort_key, type_name, id, millis, payload });
+            selected.map_err(SealedError::from)?
+        };
+        if is_erased || !is_kept {
             self.left_out += Tally::one(event.id, event.payload);
+            self.erased += u64::from(is_erased);
         } else {
             self.writer.push(&event)?;
         }
@@ -230,6 +255,7 @@ impl Rewrite {
             && summary.first.time >= self.keep_from
             && plan.is_filled(&summary)
             && self.is_alone(next.input, &summary, &codes)
+            && !self.has_erased(&sealed, &summary, &block)?
         {
             summary.codes.clone_from(&codes);
             summary.codes.sort_unstable();
@@ -240,6 +266,27 @@ impl Rewrite {
         self.partition(next.input).open = Some((block, codes));
         self.inputs.get_mut(next.input).expect(INPUT).next = Some(sort_key);
         Ok(Some(Next { sort_key, input: next.input, row: Some(0) }))
+    }
+
+    /// Whether any row of a block is erased.
+    fn has_erased(&mut self, sealed: &Sealed, summary: &Summary, block: &Block) -> Result<bool, StorageError> {
+        let erased_to = sealed.erased_to();
+        if !self.sieve.may_select_in(erased_to, summary.seqs, (summary.first.time, summary.last.time)) {
+            return Ok(false);
+        }
+        for row in 0..block.len() {
+            let (sort_key, type_name) = (block.sort_key(row), block.type_name(row));
+            if !self.sieve.may_select(erased_to, sort_key, type_name) {
+                continue;
+            }
+            self.text.load(block, row).map_err(SealedError::from)?;
+            let (millis, id, payload) = (block.millis(row), self.text.id(), self.text.payload_bytes());
+            let view = RowView { erased_to, sort_key, type_name, id, millis, payload };
+            if self.sieve.selects(&view).map_err(SealedError::from)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether all rows of a block go to one partition, and all rows that other inputs may still add to that partition

@@ -211,13 +211,13 @@ impl Rows {
         (self.id_hash(index), u32_at(&self.index, self.at.id_rows, index) as usize)
     }
 
-    /// The row with this caller's id, if there is one.
-    pub(crate) fn row_of_id(&self, id: &[u8], hash: u64) -> Option<usize> {
+    /// The rows with this caller's id. All but one of them, or all, are erased.
+    pub(crate) fn rows_of_id(&self, id: &[u8], hash: u64) -> impl Iterator<Item = usize> {
         (self.first_id_not_below(hash)..self.ids)
             .map(|index| self.id_entry(index))
-            .take_while(|&(other, _)| other == hash)
+            .take_while(move |&(other, _)| other == hash)
             .map(|(_, row)| row)
-            .find(|&row| self.id_and_payload(row).0 == id)
+            .filter(move |&row| self.id_and_payload(row).0 == id)
     }
 
     fn id_hash(&self, index: usize) -> u64 {

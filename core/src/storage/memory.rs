@@ -112,6 +112,10 @@ impl Storage for MemoryStorage {
         Ok(false)
     }
 
+    fn scrub(&mut self, offset: u64) -> Result<bool, StorageError> {
+        self.discard(offset)
+    }
+
     fn delete(&mut self, name: &str) -> Deletion {
         // Readers may still hold the blob. The last one frees its memory.
         let blob = self.blobs.remove(name);

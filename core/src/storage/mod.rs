@@ -57,6 +57,15 @@ pub trait Storage: StorageReader + StorageWriter + Send {
     /// `offset`.
     fn discard(&mut self, offset: u64) -> Result<bool, StorageError>;
 
+    /// As [`discard`](Self::discard), and takes the bytes before `offset` off the medium: no file of the medium has them
+    /// any more, not even one that is kept for reuse. What is erased must not be found on the medium by other programs.
+    ///
+    /// # Errors
+    ///
+    /// As for [`discard`](Self::discard); also [`StorageError::Full`], which changes nothing. Some of the bytes may be
+    /// gone.
+    fn scrub(&mut self, offset: u64) -> Result<bool, StorageError>;
+
     /// Returns a function that deletes a blob. Once that function has succeeded, the blob is durably gone. Before, and
     /// after an error, the blob may or may not exist. Deleting a missing blob is no error. The engine never uses the
     /// name again.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::Message;
 use crate::event::Timestamp;
 use crate::query::{Filter, Order, Position, Scan};
-use crate::repository::{Flow, Gap, GapRun, ReadError, ScanRun, Snapshot};
+use crate::repository::{Flow, Gap, GapRun, ReadError, Reader, ScanRun, Snapshot};
 
 /// A scan of a snapshot by sequence number, and the gaps in it. It does not keep the snapshot: the scan and the search
 /// for gaps hold what they need of it.
@@ -30,6 +30,8 @@ pub(super) struct History {
     start: u64,
     /// The position when it is complete.
     end: u64,
+    /// The number of erasures that its snapshot shows.
+    erasures: u64,
 }
 
 /// The result of [`Subscription::poll_history`](super::Subscription::poll_history).
@@ -92,12 +94,18 @@ impl History {
             held: None,
             start: position,
             end,
+            erasures: snapshot.erasures(),
         }))
     }
 
     /// The position when it is complete.
     pub(super) fn end(&self) -> u64 {
         self.end
+    }
+
+    /// Whether events may have been erased since its snapshot.
+    pub(super) fn is_outdated(&self, reader: &Reader) -> bool {
+        reader.erasures().is_some_and(|erasures| erasures > self.erasures)
     }
 
     /// Whether it has got nowhere yet.

@@ -11,6 +11,7 @@ use super::group::Group;
 use super::ring::{Entry, Ring};
 use super::{GroupId, Message, ReaderId, SLOW_AFTER, StreamLimits};
 use crate::query::Filter;
+use crate::repository::Snapshot;
 
 /// Most sequence numbers in a pass of the feed. A reader with a new filter joins at the end of the pass under way, and
 /// scans the events up to there by itself.
@@ -26,6 +27,8 @@ pub struct Hub {
     limits: StreamLimits,
     /// All events up to here were examined for the groups.
     position: u64,
+    /// The number of erasures that the messages take into account.
+    erasures: u64,
     /// Where the pass under way ends.
     target: Option<u64>,
     ring: Ring,
@@ -88,6 +91,7 @@ impl Hub {
         Self {
             limits,
             position: 0,
+            erasures: 0,
             target: None,
             ring: Ring::default(),
             groups: BTreeMap::new(),
@@ -211,6 +215,16 @@ impl Hub {
         self.discard();
         self.position = last_seq;
         self.target = None;
+    }
+
+    /// Does as [`reset`](Self::reset) if a snapshot shows more erasures than the hub has seen: its messages may have
+    /// events that are erased now. Call this with the newest snapshot, under the same lock, before
+    /// [`Subscription::poll_live`](super::Subscription::poll_live).
+    pub fn see_erasures(&mut self, snapshot: &dyn Snapshot, woken: &mut Vec<ReaderId>) {
+        if snapshot.erasures() > self.erasures {
+            self.erasures = snapshot.erasures();
+            self.reset(snapshot.last_seq(), woken);
+        }
     }
 
     /// Makes a reader live that has examined all events up to `position`. Returns the position after which the hub has

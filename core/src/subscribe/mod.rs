@@ -20,8 +20,8 @@
 //!
 //! 1. For each reader: [`Hub::open`], [`Subscription::new`]; at its end [`Hub::close`].
 //! 2. While [`Subscription::is_in_history`]: [`Subscription::poll_history`], on a thread that may block.
-//! 3. Otherwise [`Subscription::poll_live`], on any thread, with the hub. If it says [`Live::Wait`], the reader's
-//!    number is among those that a later [`Hub::apply`] or [`Hub::reset`] returns.
+//! 3. Otherwise [`Hub::see_erasures`] and [`Subscription::poll_live`], on any thread, with the hub. If the latter says
+//!    [`Live::Wait`], the reader's number is among those that a later [`Hub::apply`] or [`Hub::reset`] returns.
 //! 4. After commits, on a thread that may block: read [`Hub::position`], then take a snapshot. If its last sequence
 //!    number is lower, the repository was replaced: [`Hub::reset`]. Otherwise [`Hub::begin`], and if there is something
 //!    to do, [`Feed::begin`], then [`Feed::poll`] and [`Hub::apply`] until the pass is complete. After an error, and

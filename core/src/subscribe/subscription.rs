@@ -103,8 +103,8 @@ impl Subscription {
         let Phase::History { scan, up_to } = &mut self.phase else { return Ok(Poll::Ready(Found::End)) };
         let up_to = *up_to;
         let mut history = match scan.take() {
-            Some(history) => history,
-            None => match History::begin(&reader.take()?, &self.filter, self.position, up_to)? {
+            Some(history) if !history.is_outdated(reader) => history,
+            Some(_) | None => match History::begin(&reader.take()?, &self.filter, self.position, up_to)? {
                 Start::Scan(history) => history,
                 Start::NotReached { last_seq } => {
                     self.position = last_seq;
@@ -123,6 +123,13 @@ impl Subscription {
             self.phase = Phase::History { scan: Some(history), up_to };
         }
         Ok(found)
+    }
+
+    /// Goes back to this sequence number, in history. For a host that has not handed out what
+    /// [`poll_history`](Self::poll_history) returned, because events were erased meanwhile.
+    pub fn rewind(&mut self, position: u64) {
+        self.position = position;
+        self.phase = Phase::History { scan: None, up_to: None };
     }
 
     /// Takes messages from the hub, about `bytes_max` bytes, and adds them to `batch`. Cheap. `now` is the uptime.

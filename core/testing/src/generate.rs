@@ -78,6 +78,18 @@ pub fn draft(random: &mut Random<'_>) -> Draft {
     }
 }
 
+/// A filter for an erasure: it selects some of the events that may exist, rarely all.
+#[must_use]
+pub fn erased(random: &mut Random<'_>) -> Filter {
+    match random.below(8) {
+        0 => Filter { types: Some(Vec::from([type_test(random)])), ..Filter::default() },
+        1 => Filter { ids: Some((0..=random.below(3)).map(|_| queried_id(random)).collect()), ..Filter::default() },
+        2 if random.one_in(4) => Filter::default(),
+        3 => Filter { after_seq: Some(seq(random)), ..filter(random) },
+        _ => filter(random),
+    }
+}
+
 /// An event type: a few frequent ones, many rare ones, and some at the limits of what is allowed.
 #[must_use]
 pub fn event_type(random: &mut Random<'_>) -> String {

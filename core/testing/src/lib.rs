@@ -40,7 +40,7 @@ pub use model::Model;
 pub use moment::{NOW, steady};
 pub use pair::Pair;
 pub use random::Random;
-pub use run::{Answer, Pace, Run, all_events, all_gaps, collect};
+pub use run::{Answer, Pace, Run, all_events, all_gaps, collect, count_erased};
 pub use script::{Planned, Step};
 pub use simulation::{Canary, Failure, Options, Summary, simulate, trace};
 pub use stored::{StoredEvent, StoredId, get};

@@ -9,8 +9,8 @@ use argus_core::batch::{Batch, Handling, NewEvent};
 use argus_core::event::{Event, Timestamp, Uuid};
 use argus_core::query::{Filter, Order, Position, Scan, TypeTest};
 use argus_core::repository::{
-    CommitError, Duplicate, Failure, Flow, Gap, GapRun, ReadError, Reader, Receipt, Repository, ScanHead, ScanRun,
-    Snapshot, Stats, Surplus,
+    CommitError, Duplicate, Erased, ErasureStats, Failure, Flow, Gap, GapRun, ReadError, Reader, Receipt, Repository,
+    ScanHead, ScanRun, Snapshot, Stats, Surplus,
 };
 
 use super::filter;
@@ -24,6 +24,8 @@ use super::stored::{StoredEvent, StoredId};
 pub struct Model {
     events: Arc<Vec<StoredEvent>>,
     last_seq: u64,
+    /// The number of erasures.
+    erasures: u64,
     /// The most different event types.
     types_max: usize,
 }
@@ -44,7 +46,7 @@ impl Model {
     /// An empty repository that accepts at most `types_max` different event types.
     #[must_use]
     pub fn with_types(types_max: usize) -> Self {
-        Self { events: Arc::default(), last_seq: 0, types_max }
+        Self { events: Arc::default(), last_seq: 0, erasures: 0, types_max }
     }
 
     /// Everything that is stored, in order of sequence numbers.
@@ -90,7 +92,16 @@ impl Model {
     /// A snapshot of the current state.
     #[must_use]
     pub fn snapshot(&self) -> Arc<dyn Snapshot> {
-        Arc::new(ModelSnapshot { events: Arc::clone(&self.events), last_seq: self.last_seq, types_max: self.types_max })
+        let Self { events, last_seq, erasures, types_max } = self.clone();
+        Arc::new(ModelSnapshot { events, last_seq, erasures, types_max })
+    }
+
+    /// Erases the events that a filter selects. Returns how many.
+    pub fn erase_now(&mut self, filter: &Filter) -> u64 {
+        let before = self.events.len();
+        self.retain(|event| !matches(filter, event));
+        self.erasures += 1;
+        count(before - self.events.len())
     }
 
     fn commit_one(&mut self, now: Timestamp, batch: &Batch) -> Receipt {
@@ -150,6 +161,10 @@ impl Repository for Model {
         Ok(group.iter().map(|batch| self.commit_one(now, batch)).collect())
     }
 
+    fn erase(&mut self, _now: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
+        Ok(Erased::Exactly(self.erase_now(filter)))
+    }
+
     fn failure(&self) -> Option<&Failure> {
         None
     }
@@ -163,6 +178,7 @@ impl Repository for Model {
 struct ModelSnapshot {
     events: Arc<Vec<StoredEvent>>,
     last_seq: u64,
+    erasures: u64,
     types_max: usize,
 }
 
@@ -177,11 +193,16 @@ impl Snapshot for ModelSnapshot {
             last_seq: self.last_seq,
             event_types: count(types(&self.events).len()),
             event_types_max: count(self.types_max),
+            erasures: ErasureStats { accepted: self.erasures, ..ErasureStats::default() },
         })
     }
 
     fn last_seq(&self) -> u64 {
         self.last_seq
+    }
+
+    fn erasures(&self) -> u64 {
+        self.erasures
     }
 
     fn gaps(self: Arc<Self>, after: u64, up_to: u64) -> Box<dyn GapRun> {

@@ -13,7 +13,7 @@ use super::compare::{Difference, broken, check_answer, check_id, check_query, ch
 use super::generate::{self, Draft};
 use super::model::Model;
 use super::moment::{NOW, steady};
-use super::run::{Answer, Pace, Run, collect};
+use super::run::{Answer, Pace, Run, collect, count_erased};
 use super::script::{Planned, Step};
 
 /// Applies the same steps to a subject and to a model. Compares every answer at once. [`check`](Self::check) compares
@@ -27,7 +27,9 @@ pub struct Pair<R> {
     now: Timestamp,
     /// The subject's ids in order of sequence numbers.
     ids: Vec<String>,
-    /// The same ids as a set, to find repeated ones.
+    /// The model's ids in the same order.
+    model_ids: Vec<String>,
+    /// The subject's ids of events that are stored, to find repeated ones.
     known: BTreeSet<String>,
     kept: Vec<Kept>,
     unfinished: Vec<Unfinished>,
@@ -65,6 +67,7 @@ impl<R: Repository> Pair<R> {
             model,
             now: NOW,
             ids: Vec::new(),
+            model_ids: Vec::new(),
             known: BTreeSet::new(),
             kept: Vec::new(),
             unfinished: Vec::new(),
@@ -95,6 +98,11 @@ impl<R: Repository> Pair<R> {
                 self.commit(group)
             }
             Step::Maintain { budget, calls } => (0..*calls).try_for_each(|_| self.maintain(*budget)),
+            Step::Erase { filter, id_of, pace } => self.erase(filter, *id_of, *pace),
+            Step::Wait { elapsed } => {
+                self.now = Timestamp::from_nanos(self.now.as_nanos().saturating_add(*elapsed));
+                Ok(())
+            }
             Step::Keep => {
                 let kept = self.keep();
                 self.kept.push(kept);
@@ -129,13 +137,38 @@ impl<R: Repository> Pair<R> {
     }
 
     fn commit(&mut self, group: &[Vec<Planned>]) -> Result<(), Difference> {
-        let model_ids: Vec<String> = self.model.events().iter().map(|event| event.id.text()).collect();
-        let expected = self.model.commit(self.now, &batches(group, &model_ids));
+        let expected = self.model.commit(self.now, &batches(group, &self.model_ids));
         let found = self.subject.commit(self.now, &batches(group, &self.ids));
         let (expected, found) = (expected.map_err(refused)?, found.map_err(refused)?);
         let seen = self.ids.len();
         self.learn_ids()?;
         self.check_receipts(&expected, &found, seen)
+    }
+
+    /// Erases from both, and compares how many events were erased.
+    fn erase(&mut self, filter: &Filter, id_of: Option<u64>, pace: Pace) -> Result<(), Difference> {
+        let question = format!("erased by {filter:?} and the id of {id_of:?} at {} events", self.ids.len());
+        let with_id = |ids: &[String]| {
+            let mut filter = filter.clone();
+            let index = id_of.and_then(|seq| usize::try_from(seq).ok()?.checked_sub(1));
+            if let Some(id) = index.and_then(|index| ids.get(index)) {
+                filter.ids.get_or_insert_default().push(id.as_str().into());
+            }
+            filter
+        };
+        let own = with_id(&self.ids);
+        let erased = self.subject.erase(self.now, &own).map_err(refused)?;
+        let found = count_erased(&erased, &own, pace).map_err(|error| broken(&question, &error))?;
+        require(&question, &self.model.erase_now(&with_id(&self.model_ids)), &found)?;
+        let left: BTreeSet<u64> = self.model.events().iter().map(|event| event.seq).collect();
+        for (seq, (id, model_id)) in (1..).zip(self.ids.iter().zip(&mut self.model_ids)) {
+            if !left.contains(&seq) {
+                // Their ids are new again, for callers too: also those that were generated.
+                self.known.remove(id);
+                model_id.clone_from(id);
+            }
+        }
+        self.keep().check(&[Scan::from(filter.clone())])
     }
 
     /// Learns the subject's ids of new events, and checks that each id leads to its event.
@@ -150,6 +183,9 @@ impl<R: Repository> Pair<R> {
             require(&format!("id {id:?} is new"), &true, &self.known.insert(id.clone()))?;
             check_id(snapshot.as_ref(), &id, Some(event))?;
             self.ids.push(id);
+            let twin = self.model.event(event.seq);
+            require(&format!("event {} is stored", event.seq), &twin.is_some(), &true)?;
+            self.model_ids.extend(twin.map(|twin| twin.id.text()));
         }
         Ok(())
     }
@@ -271,7 +307,7 @@ fn count(ids: &[String]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use argus_core::repository::{Failure, Reader};
+    use argus_core::repository::{Erased, Failure, Reader};
 
     use super::super::Random;
     use super::*;
@@ -299,6 +335,11 @@ mod tests {
         fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
             self.0.commit(now, group.split_last().map_or(group, |(_, others)| others))
         }
+
+        fn erase(&mut self, now: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
+            self.0.erase(now, filter)
+        }
+
         fn failure(&self) -> Option<&Failure> {
             self.0.failure()
         }

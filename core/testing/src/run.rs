@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use argus_core::damage::Damage;
-use argus_core::query::{Position, Scan};
-use argus_core::repository::{Flow, Gap, ReadError, ScanHead, ScanRun, Snapshot};
+use argus_core::query::{Filter, Position, Scan};
+use argus_core::repository::{Erased, Flow, Gap, ReadError, ScanHead, ScanRun, Snapshot};
 
 use super::stored::StoredEvent;
 
@@ -50,6 +50,18 @@ pub struct Run {
 /// As [`Run::step`].
 pub fn collect(snapshot: &Arc<dyn Snapshot>, scan: &Scan, pace: Pace) -> Result<Answer, ReadError> {
     Run::begin(snapshot, scan, pace)?.finish()
+}
+
+/// How many events an erasure with this filter has erased.
+///
+/// # Errors
+///
+/// As [`Run::step`].
+pub fn count_erased(erased: &Erased, filter: &Filter, pace: Pace) -> Result<u64, ReadError> {
+    match erased {
+        Erased::Exactly(events) => Ok(*events),
+        Erased::Among(snapshot) => Ok(collect(snapshot, &Scan::from(filter.clone()), pace)?.events.len() as u64),
+    }
 }
 
 /// All events in order of their sequence numbers. Scans by time, which needs no index of sequence numbers.

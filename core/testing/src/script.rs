@@ -1,6 +1,6 @@
 //! The steps of a property test.
 
-use argus_core::query::Scan;
+use argus_core::query::{Filter, Scan};
 
 use super::generate::{self, Draft};
 use super::random::Random;
@@ -22,6 +22,20 @@ pub enum Step {
         budget: u32,
         /// The number of calls.
         calls: u32,
+    },
+    /// Events are erased, and the erased ones counted.
+    Erase {
+        /// Which events.
+        filter: Filter,
+        /// Also those with the id of the event with this sequence number, if it existed, even if that id was generated.
+        id_of: Option<u64>,
+        /// The pace of counting.
+        pace: Pace,
+    },
+    /// Time passes, in which no event is stored.
+    Wait {
+        /// Nanoseconds.
+        elapsed: i64,
     },
     /// A snapshot is taken and kept.
     Keep,
@@ -73,7 +87,12 @@ impl Step {
     /// Draws a step.
     #[must_use]
     pub fn draw(random: &mut Random<'_>) -> Self {
-        match random.below(16) {
+        match random.below(18) {
+            16 => {
+                let id_of = random.one_in(4).then(|| random.below(64));
+                Self::Erase { filter: generate::erased(random), id_of, pace: pace(random) }
+            }
+            17 => Self::Wait { elapsed: random.pick(&[3_600_000_000_000, 0, 1_000_000_000]) },
             0..=5 => Self::Commit { elapsed: elapsed(random), group: group(random) },
             6..=8 => Self::Maintain { budget: random.pick(&[1, 0, 2, 7, 64, 1_000]), calls: 1 + draw_u32(random, 5) },
             9 => Self::Keep,

@@ -96,6 +96,10 @@ impl Storage for Refusing {
         self.refusals.permit()?;
         self.inner.discard(offset)
     }
+    fn scrub(&mut self, offset: u64) -> Result<bool, StorageError> {
+        self.refusals.permit()?;
+        self.inner.scrub(offset)
+    }
     fn delete(&mut self, name: &str) -> Deletion {
         let (deletion, refusals) = (self.inner.delete(name), Arc::clone(&self.refusals));
         Box::new(move || refusals.permit().and_then(|()| deletion()))

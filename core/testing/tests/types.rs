@@ -10,7 +10,7 @@ use argus_core::event::Timestamp;
 use argus_core::query::Scan;
 use argus_core::repository::{Duplicate, Receipt, Repository as _};
 use argus_core::storage::{MemoryStorage, Storage as _};
-use argus_testing::{Draft, Model, NOW, Pair, SMALL, generate, maintain, segments, steady};
+use argus_testing::{Draft, Model, NOW, Pair, SMALL, Step, generate, maintain, segments, steady};
 use proptest::prelude::*;
 
 /// The limit of event types in these tests.
@@ -198,7 +198,8 @@ proptest! {
     #[test]
     fn the_engine_accepts_the_same_types_as_the_model(steps in steps::steps(24)) {
         let mut pair = Pair::with_model(open(), Model::with_types(FEW.types_max), reopen);
-        for step in &steps {
+        // The types of erased events count until the events are removed, for which there may be no time.
+        for step in steps.iter().filter(|step| !matches!(step, Step::Erase { .. })) {
             pair.run(step)?;
         }
         pair.check(&[Scan::default()])?;

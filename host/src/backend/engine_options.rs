@@ -7,7 +7,7 @@ use argus_core::engine::{Engine, Retention, Tuning};
 use argus_core::storage::Storage;
 use clap::Args;
 
-use crate::units::{parse_age, parse_count, parse_size};
+use crate::units::{parse_age, parse_age_or_zero, parse_count, parse_size};
 
 /// Most unsealed data in memory, in units of the seal size: four before commits wait for maintenance, and two being
 /// merged or sealed meanwhile.
@@ -42,6 +42,13 @@ pub struct EngineOptions {
     #[arg(long, env = "ARGUS_RETAIN_BYTES", value_name = "SIZE", help_heading = "Service")]
     #[arg(value_parser = parse_size)]
     pub retain_bytes: Option<usize>,
+
+    /// How long the bytes of erased events may stay on disk, as in `1h`. Queries do not show the events from the moment
+    /// on when `DELETE /events` is answered; after half of this time the files are rewritten without them. `0s`, or less
+    /// than a minute: at once, which costs more if there are many erasures
+    #[arg(long, env = "ARGUS_ERASE_WITHIN", value_name = "AGE", default_value = "1h", help_heading = "Service")]
+    #[arg(value_parser = parse_age_or_zero)]
+    pub erase_within: Duration,
 
     /// Memory for the filters that recognise new event ids without reading the disk, ten bits per id. When it is full,
     /// ids are compared with those of older events on disk
@@ -90,10 +97,11 @@ impl EngineOptions {
         ]
     }
 
-    /// Configures retention and clock trust of a newly opened engine.
+    /// Configures retention, clock trust and erasure of a newly opened engine.
     pub(super) fn apply<S: Storage>(&self, mut engine: Engine<S>) -> Engine<S> {
         engine.retain(self.retention());
         engine.trust_clock_after(i64::try_from(self.clock_trust_after.as_nanos()).unwrap_or(i64::MAX));
+        engine.erase_within(self.erase_within);
         engine
     }
 }

@@ -9,48 +9,48 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 
-use argus_core::repository::{CommitError, Receipt};
+use argus_core::repository::CommitError;
 
 use super::lock;
 
-/// The outcome of a batch.
-pub(super) type Outcome = Result<Receipt, CommitError>;
+/// The outcome of a batch, or of something else that is committed.
+pub(super) type Outcome<T> = Result<T, CommitError>;
 
 /// Delivers an outcome to a task. If dropped before, it delivers an error.
 #[derive(Debug)]
-pub(super) struct Waiter {
-    slot: Arc<Slot>,
+pub(super) struct Waiter<T> {
+    slot: Arc<Slot<T>>,
     /// The thread that submitted. The task is most likely still there.
     thread: ThreadId,
 }
 
 /// Where a task waits for its outcome.
 #[derive(Debug)]
-pub(super) struct Ticket {
-    slot: Arc<Slot>,
+pub(super) struct Ticket<T> {
+    slot: Arc<Slot<T>>,
 }
 
-type Slot = Mutex<State>;
+type Slot<T> = Mutex<State<T>>;
 
 #[derive(Debug)]
-enum State {
+enum State<T> {
     /// The waker of the task, once it has been polled.
     Open(Option<Waker>),
     /// The outcome is here. The task that takes it wakes these other tasks.
-    Decided(Outcome, Vec<Waker>),
+    Decided(Outcome<T>, Vec<Waker>),
     /// The outcome was taken, or its task was dropped.
     Over,
 }
 
 /// A waiter and a ticket for a task on the current thread.
-pub(super) fn pair() -> (Waiter, Ticket) {
+pub(super) fn pair<T>() -> (Waiter<T>, Ticket<T>) {
     let slot = Arc::new(Mutex::new(State::Open(None)));
     (Waiter { slot: Arc::clone(&slot), thread: thread::current().id() }, Ticket { slot })
 }
 
 /// Delivers every outcome.
-pub(super) fn deliver(outcomes: impl IntoIterator<Item = (Waiter, Outcome)>) {
-    let mut threads: Vec<(ThreadId, Vec<(Waiter, Waker)>)> = Vec::new();
+pub(super) fn deliver<T>(outcomes: impl IntoIterator<Item = (Waiter<T>, Outcome<T>)>) {
+    let mut threads: Vec<(ThreadId, Vec<(Waiter<T>, Waker)>)> = Vec::new();
     for (waiter, outcome) in outcomes {
         // A task that was not polled yet finds its outcome then.
         let Some(waker) = waiter.decide(outcome) else { continue };
@@ -87,9 +87,9 @@ fn wake_all(wakers: Vec<Waker>) {
     }
 }
 
-impl Waiter {
+impl<T> Waiter<T> {
     /// Stores the outcome, and returns the waker of a task that waits for it.
-    fn decide(&self, outcome: Outcome) -> Option<Waker> {
+    fn decide(&self, outcome: Outcome<T>) -> Option<Waker> {
         let mut slot = lock(&self.slot);
         match &mut *slot {
             State::Open(waker) => {
@@ -111,7 +111,7 @@ impl Waiter {
     }
 }
 
-impl Drop for Waiter {
+impl<T> Drop for Waiter<T> {
     fn drop(&mut self) {
         // Has no effect if there is an outcome. Only a thread that panics leaves none.
         let waker = self.decide(Err(CommitError::in_doubt("a commit was interrupted")));
@@ -119,9 +119,9 @@ impl Drop for Waiter {
     }
 }
 
-impl Ticket {
+impl<T> Ticket<T> {
     /// Ready with the outcome. Until then, registers the task of `cx`.
-    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Outcome> {
+    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Outcome<T>> {
         let mut slot = lock(&self.slot);
         match &mut *slot {
             State::Open(waker) => {
@@ -139,7 +139,7 @@ impl Ticket {
     }
 
     /// Takes the outcome, if there is one, and wakes the other tasks.
-    fn take(&mut self) -> Option<Outcome> {
+    fn take(&mut self) -> Option<Outcome<T>> {
         let state = mem::replace(&mut *lock(&self.slot), State::Over);
         match state {
             State::Decided(outcome, others) => {
@@ -151,7 +151,7 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl<T> Drop for Ticket<T> {
     fn drop(&mut self) {
         drop(self.take());
     }
@@ -161,6 +161,8 @@ impl Drop for Ticket {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
+
+    use argus_core::repository::Receipt;
 
     use super::*;
 
@@ -174,7 +176,7 @@ mod tests {
         }
     }
 
-    fn outcome(seq: u64) -> Outcome {
+    fn outcome(seq: u64) -> Outcome<Receipt> {
         Ok(Receipt {
             first_seq: seq,
             stored: 1,
@@ -186,7 +188,7 @@ mod tests {
         })
     }
 
-    fn poll(ticket: &mut Ticket, count: &Arc<Count>) -> Option<u64> {
+    fn poll(ticket: &mut Ticket<Receipt>, count: &Arc<Count>) -> Option<u64> {
         match ticket.poll(&Context::from_waker(&Arc::clone(count).into())) {
             Poll::Ready(outcome) => outcome.ok().map(|receipt| receipt.first_seq),
             Poll::Pending => None,
@@ -194,10 +196,10 @@ mod tests {
     }
 
     /// A waiting task and its wake-ups.
-    type Task = (Ticket, Arc<Count>);
+    type Task = (Ticket<Receipt>, Arc<Count>);
 
     /// Three tasks, and their outcomes.
-    fn waiting() -> (Vec<(Waiter, Outcome)>, Vec<Task>) {
+    fn waiting() -> (Vec<(Waiter<Receipt>, Outcome<Receipt>)>, Vec<Task>) {
         let pairs = (1..=3).map(|seq| {
             let (waiter, mut ticket) = pair();
             let count = Arc::default();

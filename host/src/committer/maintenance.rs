@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use argus_core::repository::{Expired, ExpiryCause, MaintenanceQueue, MaintenanceTask, Repository};
+use argus_core::repository::{Expired, ExpiryCause, MaintenanceQueue, MaintenanceTask, Reader, Repository};
 
 use super::{Shared, is_behind, lock};
 use crate::clock;
@@ -111,12 +111,25 @@ impl Shared {
 
     fn report_expired(&self, expired: &Expired) {
         let Expired { events, first, last, cause } = *expired;
-        self.metrics.events_expired(events);
         let cause = match cause {
             ExpiryCause::Age => "age",
             ExpiryCause::Size => "size",
+            ExpiryCause::Erasure => {
+                self.metrics.events_erased(events);
+                tracing::info!(events, "the bytes of erased events were removed from stored segments");
+                return;
+            }
         };
+        self.metrics.events_expired(events);
         tracing::info!(events, cause, "events have expired; their segments held events from {first} to {last}");
+    }
+
+    /// The number of erasures that are not complete in the published snapshot; 0 if that is unknown.
+    fn pending_erasures(&self) -> u64 {
+        match &*lock(&self.reader) {
+            Reader::Current(snapshot) => snapshot.stats().map_or(0, |stats| stats.erasures.pending),
+            Reader::Shared(_) => 0,
+        }
     }
 
     fn install(&self, task: Box<dyn MaintenanceTask>) {
@@ -126,7 +139,12 @@ impl Shared {
             let Some(maintenance) = repository.maintenance() else { return Ok(()) };
             let expired = maintenance.install(task)?;
             expired.iter().for_each(|expired| self.report_expired(expired));
+            let pending = self.pending_erasures();
             self.publish(repository);
+            let complete = pending.saturating_sub(self.pending_erasures());
+            if complete > 0 {
+                tracing::info!(erasures = complete, "erasures are complete; no file has their events any more");
+            }
             self.offer_tasks(repository);
             Ok(())
         });

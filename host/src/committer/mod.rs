@@ -1,7 +1,7 @@
 //! The single writer of the repository, and its threads.
 //!
 //! Any thread [submits](Committer::submit) a batch and waits for its receipt without blocking. All queued batches are
-//! committed as one group. Then the new snapshot is published, and only then the receipts are delivered, so that a
+//! committed as one group, unless an [erasure](Committer::erase) separates them. Then the new snapshot is published, and only then the receipts are delivered, so that a
 //! client with a receipt can read its events. A submitted batch is committed even if its task was dropped.
 //!
 //! Commits may wait for a disk, so the commit thread makes them. If the repository never waits, the first task to
@@ -15,7 +15,9 @@
 //! more batches are accepted, and the repository is not written to any more.
 
 mod availability;
+mod commit;
 mod delivery;
+mod job;
 mod maintenance;
 mod pending;
 mod queue;
@@ -24,20 +26,20 @@ mod types_watch;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use argus_core::batch::Batch;
-use argus_core::repository::{CommitError, Failure, Reader, Receipt, Repository};
+use argus_core::query::Filter;
+use argus_core::repository::{CommitError, Erased, Failure, Reader, Receipt, Repository};
 use event_listener::{Event, EventListener};
 
-use crate::clock;
 use crate::lifecycle::Lifecycle;
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::warnings::Warnings;
 use crate::watch;
 use availability::Availability;
-use delivery::Waiter;
+use job::Job;
 use maintenance::MaintenanceThread;
 use pending::Leader;
 pub use pending::PendingCommit;
@@ -57,11 +59,11 @@ pub struct Committer {
 /// How long the commit thread waits at most for a group to gather: about as long as a disk takes to sync.
 const GATHERING: Duration = Duration::from_micros(200);
 
+/// What an erasure counts in the queue: about the size of its filter.
+const ERASURE_BYTES: usize = 1_024;
+
 /// How often an unavailable or failed repository is asked to recover.
 const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
-
-/// A batch, and the waiter for its outcome.
-type Job = (Batch, Waiter);
 
 struct Shared {
     queue: Queue<Job>,
@@ -152,15 +154,34 @@ impl Committer {
     /// # Errors
     ///
     /// [`SubmitError`]: the batch was not queued.
-    pub fn submit(&self, batch: Batch) -> Result<PendingCommit, SubmitError> {
+    pub fn submit(&self, batch: Batch) -> Result<PendingCommit<Receipt>, SubmitError> {
         if let Some(failure) = self.failure() {
             return Err(SubmitError::Failure((*failure).clone()));
         }
         let bytes = batch.bytes();
         let (waiter, ticket) = delivery::pair();
-        let is_leader = self.shared.queue.push((batch, waiter), bytes)?;
-        let leader = is_leader.then(|| Leader::new(Arc::clone(&self.shared)));
+        let leader = self.push(Job::Batch(batch, waiter), bytes)?;
         Ok(PendingCommit::new(ticket, leader))
+    }
+
+    /// Queues an erasure of the events that a filter selects, to be committed in order with the batches. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]: the erasure was not queued.
+    pub fn erase(&self, filter: &Filter) -> Result<PendingCommit<Erased>, SubmitError> {
+        if let Some(failure) = self.failure() {
+            return Err(SubmitError::Failure((*failure).clone()));
+        }
+        let (waiter, ticket) = delivery::pair();
+        let leader = self.push(Job::Erasure(Box::new(filter.clone()), waiter), ERASURE_BYTES)?;
+        Ok(PendingCommit::new(ticket, leader))
+    }
+
+    /// Queues a job. Returns the leader, if the caller is to be it.
+    fn push(&self, job: Job, bytes: usize) -> Result<Option<Leader>, SubmitError> {
+        let is_leader = self.shared.queue.push(job, bytes)?;
+        Ok(is_leader.then(|| Leader::new(Arc::clone(&self.shared))))
     }
 
     /// Reads the last published state: everything acknowledged before this call, and perhaps more.
@@ -296,54 +317,6 @@ impl Shared {
         true
     }
 
-    /// Commits the queue as one group, and delivers the outcomes.
-    fn commit(&self, mut repository: MutexGuard<'_, Box<dyn Repository>>) {
-        let (batches, waiters): (Vec<Batch>, Vec<_>) = self.queue.take().into_iter().unzip();
-        if batches.is_empty() {
-            return;
-        }
-        let outcome = self.commit_group(&mut **repository, &batches);
-        drop(repository);
-        match outcome {
-            Ok(receipts) => delivery::deliver(waiters.into_iter().zip(receipts.into_iter().map(Ok))),
-            Err(error) => delivery::deliver(waiters.into_iter().map(|waiter| (waiter, Err(error.clone())))),
-        }
-    }
-
-    fn commit_group(&self, repository: &mut dyn Repository, batches: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
-        if let Some(failure) = self.availability.failure() {
-            return Err((*failure).clone().into());
-        }
-        let begun = Instant::now();
-        let committed = self.call(repository, "a commit", |repository| {
-            let receipts = repository.commit(clock::now(), batches)?;
-            self.publish(repository);
-            let took = begun.elapsed();
-            self.offer_tasks(repository);
-            Ok((receipts, took))
-        });
-        let is_available = self.availability.failure().is_none();
-        match &committed {
-            Ok((receipts, took)) => {
-                let events = batches.iter().map(Batch::len).sum();
-                self.metrics.group_committed(receipts, events, *took);
-            }
-            // Possibly with every batch, so the log line is limited.
-            Err(error) if is_available => {
-                if let Some(suppressed) = self.refusals.due() {
-                    tracing::warn!(reason = %error, suppressed, "a commit was refused");
-                }
-            }
-            Err(_) => {}
-        }
-        // Readiness shows the outcome of the last attempt, unless the repository has failed.
-        self.warnings.unavailable(match &committed {
-            Err(CommitError::Unavailable { cause, .. }) if is_available => Some(cause),
-            Err(CommitError::Unavailable { .. } | CommitError::Full(_) | CommitError::Failed { .. }) | Ok(_) => None,
-        });
-        committed.map(|(receipts, _)| receipts)
-    }
-
     fn publish(&self, repository: &dyn Repository) {
         let reader = repository.reader();
         self.check_types(&reader);
@@ -370,8 +343,7 @@ impl Shared {
         self.end(reason.into());
         drop(repository);
         self.queue.close();
-        let waiting = self.queue.take().into_iter();
-        delivery::deliver(waiting.map(|(_, waiter)| (waiter, Err(CommitError::failed(reason)))));
+        job::refuse(self.queue.take(), &CommitError::failed(reason));
     }
 }
 

@@ -1,4 +1,4 @@
-//! A submitted batch that waits for its commit, and the leader, which sees to it that the queue is committed.
+//! A submitted batch or erasure that waits for its commit, and the leader, which sees to it that the queue is committed.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use super::Shared;
 use super::delivery::{Outcome, Ticket};
 
-/// A submitted batch. Resolves with the outcome of its commit. Poll or drop it soon: other batches may depend on it.
+/// A submitted batch or erasure. Resolves with the outcome of its commit. Poll or drop it soon: others may depend on it.
 #[derive(Debug)]
-pub struct PendingCommit {
-    ticket: Ticket,
+pub struct PendingCommit<T> {
+    ticket: Ticket<T>,
     leader: Option<Leader>,
 }
 
@@ -27,8 +27,8 @@ pub(super) struct Leader {
     done: bool,
 }
 
-impl PendingCommit {
-    pub(super) fn new(ticket: Ticket, leader: Option<Leader>) -> Self {
+impl<T> PendingCommit<T> {
+    pub(super) fn new(ticket: Ticket<T>, leader: Option<Leader>) -> Self {
         Self { ticket, leader }
     }
 }
@@ -39,10 +39,10 @@ impl Leader {
     }
 }
 
-impl Future for PendingCommit {
-    type Output = Outcome;
+impl<T> Future for PendingCommit<T> {
+    type Output = Outcome<T>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<T>> {
         if let Some(leader) = &mut self.leader {
             if !leader.has_yielded {
                 leader.has_yielded = true;

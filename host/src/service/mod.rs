@@ -1,5 +1,6 @@
 //! Answers requests: lets the core interpret a request, reads its body, commits its batch or runs its query.
 
+mod erase;
 mod logged;
 mod read;
 mod refused_head;
@@ -210,14 +211,15 @@ impl<R: Runtime> Session<R> {
         match &*action {
             // Only the client needs the result of a query: if the client is gone, the query is dropped.
             Action::Read(_) | Action::Stream(_) | Action::Metrics(_) => self.connection.state().watch_client(begun),
-            // Events are stored even if the client is gone.
-            Action::Submit(_) | Action::Reply(_) => {}
+            // Events are stored or erased even if the client is gone.
+            Action::Submit(_) | Action::Erase(_) | Action::Reply(_) => {}
         }
         let deadline = begun + self.service.node.settings.request_timeout;
         let (route, done) = match *action {
             Action::Reply(draft) => return draft.into(),
             Action::Submit(submission) => (Route::Events, self.submit(submission, visitor, body, begun).await),
             // Boxed, so that the futures of the many requests that store events stay small.
+            Action::Erase(erasure) => (Route::Events, Box::pin(self.erase(deadline, erasure)).await),
             Action::Read(read) => {
                 let route = read.route();
                 (route, Box::pin(self.read_by(deadline, read)).await)

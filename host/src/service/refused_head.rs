@@ -55,7 +55,7 @@ impl<R: Runtime> Session<R> {
         let (action, visitor) = self.decide(&head);
         let refused = match *action {
             Action::Reply(draft) => Some(draft).filter(Draft::is_problem),
-            Action::Submit(_) | Action::Read(_) | Action::Stream(_) | Action::Metrics(_) => None,
+            Action::Submit(_) | Action::Erase(_) | Action::Read(_) | Action::Stream(_) | Action::Metrics(_) => None,
         };
         // Otherwise the core accepts a head that hyper refuses. It is refused, since hyper does not read its body. If
         // the head itself is not too large, hyper could not represent the length of the body.

@@ -66,7 +66,8 @@ pub enum StreamItem {
 
 type Admitting = Pin<Box<dyn Future<Output = Admitted> + Send>>;
 type Advancing = Pin<Box<dyn Future<Output = Advanced> + Send>>;
-type Advanced = (Box<Subscription>, Result<Poll<(Found, Vec<Message>)>, BrokenOff>);
+/// The subscription, how many erasures it knew of, and what it has found.
+type Advanced = (Box<Subscription>, Option<u64>, Result<Poll<(Found, Vec<Message>)>, BrokenOff>);
 
 enum State {
     /// Live, or about to begin its history.
@@ -137,7 +138,7 @@ impl<R: Runtime> StreamReader<R> {
                 }
                 State::Ready(mut subscription) => {
                     let mut batch = Vec::new();
-                    let live = self.node.streams.take(&mut subscription, cx, self.batch_bytes(), &mut batch);
+                    let live = self.take(&mut subscription, cx, &mut batch);
                     self.state = State::Ready(subscription);
                     match live {
                         Live::Messages => return Poll::Ready(Some(Ok(self.hand_out(batch)))),
@@ -164,10 +165,15 @@ impl<R: Runtime> StreamReader<R> {
                     self.state = State::Advancing(admitted, advancing);
                 }
                 State::Advancing(admitted, mut advancing) => {
-                    let Poll::Ready((subscription, step)) = advancing.as_mut().poll(cx) else {
+                    let Poll::Ready((mut subscription, erasures, mut step)) = advancing.as_mut().poll(cx) else {
                         self.state = State::Advancing(admitted, advancing);
                         return Poll::Pending;
                     };
+                    if self.node.committer.reader().erasures() > erasures {
+                        // What it has found may be erased by now.
+                        subscription.rewind(self.sent);
+                        step = step.map(|_| Poll::Pending);
+                    }
                     if let Some(item) = self.advanced(admitted, subscription, step) {
                         return Poll::Ready(Some(item));
                     }
@@ -175,6 +181,11 @@ impl<R: Runtime> StreamReader<R> {
                 State::Over => return Poll::Ready(None),
             }
         }
+    }
+
+    fn take(&self, subscription: &mut Subscription, cx: &mut Context<'_>, batch: &mut Vec<Message>) -> Live {
+        let newest = || self.node.committer.reader();
+        self.node.streams.take(subscription, newest, cx, self.batch_bytes(), batch)
     }
 
     /// The sequence number of the last event handed out, or where the stream began.
@@ -246,7 +257,7 @@ impl<R: Runtime> StreamReader<R> {
                 Ok(Poll::Pending) | Err(_) => 0,
             };
             admitted.account(&mut *subscription, bytes);
-            (subscription, step)
+            (subscription, reader.erasures(), step)
         };
         if slice == FIRST_SLICE {
             Box::pin(self.runtime.unblock(task))

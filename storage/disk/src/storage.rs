@@ -202,6 +202,10 @@ impl Storage for DiskStorage {
         self.log.discard(offset)
     }
 
+    fn scrub(&mut self, offset: u64) -> Result<bool, StorageError> {
+        self.log.scrub(offset)
+    }
+
     fn delete(&mut self, name: &str) -> Deletion {
         self.blobs.delete(name)
     }

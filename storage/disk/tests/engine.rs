@@ -5,7 +5,8 @@
 use argus_core::batch::Batch;
 use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
-use argus_core::repository::{CommitError, Failure, Maintenance, Reader, Receipt, Repository};
+use argus_core::query::Filter;
+use argus_core::repository::{CommitError, Erased, Failure, Maintenance, Reader, Receipt, Repository};
 use argus_disk::{DiskStorage, Options};
 use argus_testing::{Pair, Random, SMALL, Step, generate};
 use tempfile::TempDir;
@@ -42,6 +43,10 @@ impl Reopened {
 impl Repository for Reopened {
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         self.engine().commit(now, group)
+    }
+
+    fn erase(&mut self, now: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
+        self.engine().erase(now, filter)
     }
 
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {

@@ -8,6 +8,7 @@
 )]
 
 mod browsers;
+mod erasing;
 mod gate;
 mod reading;
 mod writing;
@@ -82,9 +83,9 @@ fn unknown_paths_give_404_and_unsupported_methods_405() {
         ("BREW", "/nothing", 404, None),
         ("GET", "/events/aggregate", 404, None),
         ("POST", "/events/stream", 405, Some("GET, HEAD")),
-        ("DELETE", "/events", 405, Some("GET, HEAD, POST")),
-        ("OPTIONS", "/events", 405, Some("GET, HEAD, POST")),
-        ("BREW", "/events", 405, Some("GET, HEAD, POST")),
+        ("PUT", "/events", 405, Some("GET, HEAD, POST, DELETE")),
+        ("OPTIONS", "/events", 405, Some("GET, HEAD, POST, DELETE")),
+        ("BREW", "/events", 405, Some("GET, HEAD, POST, DELETE")),
         ("POST", "/events/x", 405, Some("GET, HEAD")),
         ("POST", "/health", 405, Some("GET, HEAD")),
         ("POST", "/metrics", 405, Some("GET, HEAD")),

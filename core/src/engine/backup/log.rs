@@ -31,6 +31,8 @@ pub(super) struct LogCopy<'a, O, T> {
     chain: u32,
     /// The sequence number of the next event.
     next_seq: u64,
+    /// The number of the next erasure.
+    next_erasure: u64,
     /// The commit time of the last copied record, in milliseconds since the Unix epoch.
     millis: i64,
     /// Whether the last copied record is a durability mark for everything before it.
@@ -68,6 +70,7 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
             end: manifest.log_start,
             chain: manifest.chain,
             next_seq: manifest.next_seq,
+            next_erasure: manifest.next_erasure,
             millis: manifest.last_millis,
             is_marked: true,
             written: manifest.log_start,
@@ -91,9 +94,10 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
     pub(super) fn run(&mut self) -> Result<StopReason, BackupError> {
         loop {
             let reason = self.copy_records()?;
-            let position = LogPosition { offset: self.end, next_seq: self.next_seq };
+            let Self { end: offset, next_seq, next_erasure, .. } = *self;
+            let position = LogPosition { offset, next_seq, next_erasure };
             // A record that reaches beyond the bound may be incomplete, unless the log was closed after it.
-            let is_missing = self.closed_at.is_some_and(|closed| closed.next_seq > self.next_seq);
+            let is_missing = self.closed_at.is_some_and(|closed| closed.is_ahead_of(position));
             let evidence = match reason {
                 StopReason::Bound if !is_missing => None,
                 StopReason::Bound | StopReason::NoRecord => {
@@ -125,7 +129,8 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
             self.target.sync()?;
             (self.end, self.chain) = (self.end + mark.len() as u64, crc);
         }
-        Ok(LogEnd { offset: self.end, chain: self.chain, next_seq: self.next_seq })
+        let Self { end: offset, chain, next_seq, next_erasure, .. } = self;
+        Ok(LogEnd { offset, chain, next_seq, next_erasure })
     }
 
     fn copy_records(&mut self) -> Result<StopReason, BackupError> {
@@ -165,7 +170,7 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
     /// Copies the body of a record. Returns its number of events, or `None` if it does not match the header.
     fn copy_body(&mut self, header: &RecordHeader, range: Range<u64>) -> Result<Option<u64>, BackupError> {
         let mut crc = Crc32c::new();
-        let mut events = 0;
+        let (mut events, mut erasure) = (0, None);
         let mut at = range.start;
         while at < range.end {
             let len = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(WINDOW_BYTES);
@@ -173,18 +178,23 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
             if piece.len() < len {
                 return Ok(None);
             }
-            // An index begins with its number of rows, which is not 0.
             if at == range.start {
-                let Some(rows) = piece.get(..4).map(|rows| u32_at(rows, 0, 0)).filter(|&rows| rows > 0) else {
+                erasure = header.erasure_number(&piece);
+                // The index of a batch begins with its number of rows, which is not 0.
+                events = piece.get(..4).map_or(0, |rows| u32_at(rows, 0, 0).into());
+                if events == 0 && erasure.is_none() {
                     return Ok(None);
-                };
-                events = u64::from(rows);
+                }
             }
             crc.update(&piece);
             self.put(&piece)?;
             at += len as u64;
         }
-        Ok(Some(events).filter(|_| crc.finish() == header.body_crc))
+        if crc.finish() != header.body_crc {
+            return Ok(None);
+        }
+        self.next_erasure = erasure.map_or(self.next_erasure, |number| number + 1);
+        Ok(Some(events))
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), BackupError> {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::{ControlFlow, Range};
 
 use super::super::log_end::LogEnd;
-use super::super::reading::{Evidence, FoundHeader, Record, Tail, Window, find_headers, record_at};
+use super::super::reading::{Content, Evidence, FoundHeader, Record, Tail, Window, find_headers, record_at};
 use crate::damage::Affected;
 use crate::log::{HEADER_BYTES, LogPosition, RecordHeader};
 use crate::storage::{StorageError, StorageReader};
@@ -22,6 +22,12 @@ pub(in crate::engine) struct LogWalk<'a, O> {
     /// The expected chain of the next record; `None` if unknown.
     chain: Option<u32>,
     next_seq: u64,
+    /// The number of the next erasure.
+    next_erasure: u64,
+    /// Whether erasures are missing, or may be.
+    may_miss_erasures: bool,
+    /// Where the last damaged range ends.
+    damaged_to: u64,
     /// Whether the first record, or damage in its place, was read. Before it, the log may have been trimmed.
     is_begun: bool,
     /// A known position at or before the first record. The medium may no longer have its bytes.
@@ -88,7 +94,7 @@ pub(in crate::engine) fn affected_at<O: StorageReader>(
     closed_at: Option<LogEnd>,
     evidence: Evidence,
 ) -> Result<Affected, StorageError> {
-    let mut walk = LogWalk::new(log, position.offset..end, chain, position.next_seq, closed_at);
+    let mut walk = LogWalk::new(log, end, chain, position, closed_at);
     loop {
         match walk.next()? {
             // An engine has completed the record in the meantime.
@@ -110,6 +116,8 @@ pub(in crate::engine) struct LogSummary {
     pub(in crate::engine) next_possible_seq: u64,
     /// The latest commit time in a header, in milliseconds since the Unix epoch.
     pub(in crate::engine) millis: i64,
+    /// Whether there were erasures in damaged ranges, or may have been.
+    pub(in crate::engine) may_miss_erasures: bool,
 }
 
 /// Headers in the log.
@@ -121,16 +129,16 @@ struct Headers {
 }
 
 impl<'a, O: StorageReader> LogWalk<'a, O> {
-    /// Reads a range of the log, whose first record has this chain and this first sequence number. `closed_at` is where
-    /// the log ended when it was closed, if known, and counts like a durability mark there.
+    /// Reads the log from this position to `end`. The first record has this chain. `closed_at` is where the log ended
+    /// when it was closed, if known, and counts like a durability mark there.
     pub(in crate::engine) fn new(
         log: &'a O,
-        range: Range<u64>,
+        end: u64,
         chain: u32,
-        next_seq: u64,
+        origin: LogPosition,
         closed_at: Option<LogEnd>,
     ) -> Self {
-        let origin = LogPosition { offset: range.start, next_seq };
+        let range = origin.offset..end;
         Self { chain: Some(chain), is_begun: true, ..Self::from_anywhere(log, range, Some(origin), closed_at) }
     }
 
@@ -151,6 +159,9 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
             end,
             chain: None,
             next_seq,
+            next_erasure: origin.map_or(1, |origin| origin.next_erasure),
+            may_miss_erasures: false,
+            damaged_to: 0,
             is_begun: false,
             origin,
             closed_at,
@@ -164,12 +175,25 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
 
     /// The summary. Call this after [`LogItem::End`].
     pub(in crate::engine) fn summary(&self) -> LogSummary {
-        let Self { next_known_seq, next_possible_seq, millis, .. } = *self;
-        LogSummary { next_known_seq, next_possible_seq, millis }
+        let Self { next_known_seq, next_possible_seq, millis, may_miss_erasures, next_erasure, .. } = *self;
+        // If the log was closed, it is known how many there were until then.
+        let closed_with = self.closed_at.map_or(0, |closed| closed.next_erasure);
+        let is_known =
+            closed_with == next_erasure && self.closed_at.is_some_and(|closed| closed.offset >= self.damaged_to);
+        let may_miss_erasures = (may_miss_erasures && !is_known) || closed_with > next_erasure;
+        LogSummary { next_known_seq, next_possible_seq, millis, may_miss_erasures }
     }
 
     /// The next item. Do not call this after [`LogItem::End`].
     pub(in crate::engine) fn next(&mut self) -> Result<LogItem, StorageError> {
+        let item = self.next_item()?;
+        if let LogItem::Damage(damaged) = &item {
+            (self.may_miss_erasures, self.damaged_to) = (true, damaged.end);
+        }
+        Ok(item)
+    }
+
+    fn next_item(&mut self) -> Result<LogItem, StorageError> {
         if self.is_begun
             && let Some(record) = self.record()?
         {
@@ -233,14 +257,22 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
             return Ok(None);
         }
         let Some(record) = record_at(self.log, &mut self.window, self.at)? else { return Ok(None) };
-        let Record { header, crc, rows } = &record;
+        let Record { header, crc, content } = &record;
         if self.chain.is_some_and(|chain| chain != header.chain) || header.first_seq != self.next_seq {
             return Ok(None);
         }
         self.last_intact = Some(self.at);
         self.at += HEADER_BYTES as u64 + header.body_len();
         self.chain = Some(*crc);
-        self.next_seq += rows.as_ref().map_or(0, |rows| rows.len() as u64);
+        match content {
+            Content::Mark | Content::Unknown => {}
+            Content::Events(rows) => self.next_seq += rows.len() as u64,
+            Content::Erasure(erasure) => {
+                // The numbers have no gaps. Without a manifest, nothing is known of those before the first one.
+                self.may_miss_erasures = erasure.number > self.next_erasure;
+                self.next_erasure = erasure.number + 1;
+            }
+        }
         self.next_known_seq = self.next_known_seq.max(self.next_seq);
         self.next_possible_seq = self.next_possible_seq.max(self.next_seq);
         self.millis = self.millis.max(header.millis);
@@ -258,7 +290,8 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
 
     fn search_headers(&mut self) -> Result<Headers, StorageError> {
         let mut headers = Headers { credible: Vec::new(), last_stale: None };
-        let here = LogPosition { offset: self.at, next_seq: self.next_seq };
+        let Self { at: offset, next_seq, next_erasure, .. } = *self;
+        let here = LogPosition { offset, next_seq, next_erasure };
         let before = if self.is_begun { Some(here) } else { self.origin };
         find_headers(self.log, self.at..self.end, before, |found| {
             match found {
@@ -270,7 +303,7 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
             }
             ControlFlow::Continue(())
         })?;
-        let is_ahead = |closed: &LogEnd| closed.offset > self.at && closed.next_seq > self.next_seq;
+        let is_ahead = |closed: &LogEnd| closed.offset > offset && closed.is_ahead_of(here);
         if let Some(closed) = self.closed_at.filter(is_ahead) {
             let index = headers.credible.partition_point(|&(at, _)| at < closed.offset);
             headers.credible.insert(index, (closed.offset, closed.as_mark()));

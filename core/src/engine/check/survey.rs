@@ -10,7 +10,7 @@ use core::ops::Range;
 
 use super::super::log_end::{self, LogEnd, SavedEnd};
 use super::super::manifest::{self, Manifest, SegmentEntry, is_segment_name};
-use super::super::reading::{Record, Tail, out_of_range};
+use super::super::reading::{Content, Record, Tail, UNKNOWN_RECORD, out_of_range};
 use super::log::{DamagedRange, LogItem, LogSummary, LogWalk};
 use super::report::{Finding, Report, Severity};
 use crate::damage::{Affected, Damage};
@@ -52,6 +52,8 @@ pub(in crate::engine) struct Survey {
     pub(in crate::engine) next_seq: u64,
     /// The latest commit time in the manifest or the log, in milliseconds since the Unix epoch.
     pub(in crate::engine) last_millis: i64,
+    /// Whether erasures are unknown that were in damaged parts of the log, or may have been.
+    pub(in crate::engine) may_miss_erasures: bool,
 }
 
 const LOG: &str = "the log";
@@ -77,12 +79,12 @@ pub(in crate::engine) fn survey<E: StorageReader>(
         let affected = Affected::between(next_seq, u64::MAX);
         surveyor.damaged(LOG, None, &cannot_be_read(&error), affected);
         surveyor.report.log_end = 0..u64::MAX;
-        LogSummary { next_known_seq: 0, next_possible_seq: 0, millis: 0 }
+        LogSummary { next_known_seq: 0, next_possible_seq: 0, millis: 0, may_miss_erasures: true }
     });
     let Surveyor { mut report, .. } = surveyor;
     report.last_seq = next_seq.max(log.next_known_seq) - 1;
     let (next_seq, last_millis) = (next_seq.max(log.next_possible_seq), last_millis.max(log.millis));
-    Survey { report, manifest, next_seq, last_millis }
+    Survey { report, manifest, next_seq, last_millis, may_miss_erasures: log.may_miss_erasures }
 }
 
 struct Surveyor<'a, E> {
@@ -161,7 +163,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
         let mut names: Vec<String> = names.into_iter().filter(|name| is_segment_name(name)).collect();
         names.sort_unstable();
         let Some(manifest) = manifest else {
-            return names.into_iter().map(|name| self.read_segment(name, ANY_SEQS, false)).max().unwrap_or_default();
+            return names.into_iter().map(|name| self.read_segment(name, ANY_SEQS, None)).max().unwrap_or_default();
         };
         let listed: BTreeSet<String> = manifest.segments.iter().map(SegmentEntry::name).collect();
         let renamed = self.renamed(manifest, &names);
@@ -172,7 +174,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
                     format!("it is missing, or has the events of another segment; its own events are in {name}");
                 self.damaged(&entry.name(), None, &reason, Affected::Nothing);
             }
-            self.read_segment(name, (entry.first, entry.last), true);
+            self.read_segment(name, (entry.first, entry.last), Some(entry.erased_to));
         }
         for name in names.iter().filter(|name| !listed.contains(*name) && !renamed.values().any(|used| used == *name)) {
             self.leftover(name, None, "no manifest lists it; it is deleted when the repository is opened");
@@ -214,9 +216,11 @@ impl<E: StorageReader> Surveyor<'_, E> {
         found.collect()
     }
 
-    /// Reads a segment. Returns the highest sequence number that its index shows.
-    fn read_segment(&mut self, name: String, seqs: (u64, u64), is_listed: bool) -> u64 {
+    /// Reads a segment. If the manifest lists it, `erased_to` is the number there. Returns the highest sequence number
+    /// that its index shows.
+    fn read_segment(&mut self, name: String, seqs: (u64, u64), erased_to: Option<u64>) -> u64 {
         self.report.segments += 1;
+        let is_listed = erased_to.is_some();
         let affected = Affected::between(seqs.0, seqs.1);
         let mut found = FoundSegment { name, seqs, is_listed, blob: None, sealed: None, damage: Vec::new() };
         let opened = match self.medium.open(&found.name) {
@@ -244,7 +248,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
                     self.damaged(&found.name, Some(damage.offset), &damage.reason, affected);
                 }
                 found.damage = verified.damage;
-                found.sealed = Some(Arc::new(sealed));
+                found.sealed = Some(Arc::new(sealed.with_erased_to(erased_to.unwrap_or(0))));
             }
             Err(SealedError::Storage(error)) => self.damaged(&found.name, None, &cannot_be_read(&error), affected),
             Err(SealedError::Damaged(Damage { place, offset, reason, affected })) => {
@@ -278,10 +282,11 @@ impl<E: StorageReader> Surveyor<'_, E> {
             return Ok(walk.summary());
         };
         let start = manifest.log_start;
+        let Manifest { next_seq, next_erasure, .. } = *manifest;
+        let origin = LogPosition { offset: start, next_seq, next_erasure };
         let mut walk = if range.start <= start && start <= range.end {
-            LogWalk::new(self.medium, start..range.end, manifest.chain, manifest.next_seq, closed_at)
+            LogWalk::new(self.medium, range.end, manifest.chain, origin, closed_at)
         } else {
-            let origin = LogPosition { offset: start, next_seq: manifest.next_seq };
             LogWalk::from_anywhere(self.medium, range.clone(), Some(origin), closed_at)
         };
         if start < range.start || range.end < start {
@@ -302,9 +307,16 @@ impl<E: StorageReader> Surveyor<'_, E> {
         loop {
             match walk.next()? {
                 LogItem::Record(record) => {
-                    if let Some(rows) = &record.rows {
-                        self.report.records += 1;
-                        self.report.events += rows.len() as u64;
+                    match &record.content {
+                        Content::Mark => {}
+                        Content::Events(rows) => {
+                            self.report.records += 1;
+                            self.report.events += rows.len() as u64;
+                        }
+                        Content::Erasure(_) => self.report.erasures += 1,
+                        Content::Unknown => {
+                            self.damaged(LOG, Some(record.header.offset), UNKNOWN_RECORD, Affected::Nothing);
+                        }
                     }
                     (self.sink)(SurveyItem::Record(record));
                 }

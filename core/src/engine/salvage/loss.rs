@@ -1,4 +1,4 @@
-//! Computes which events could not be salvaged.
+//! Takes what a survey has found, and computes which events could not be salvaged.
 
 use alloc::string::ToString as _;
 use alloc::sync::Arc;
@@ -6,7 +6,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::super::check::{DamagedRange, FoundSegment};
-use super::super::reading::Record;
+use super::super::erasure::StoredErasure;
+use super::super::reading::{Content, Record};
 use super::Loss;
 use super::ranges::{self, SeqRange};
 use super::write::SalvagedPart;
@@ -20,6 +21,8 @@ pub(super) struct Losses {
     found: Vec<SeqRange>,
     /// The latest commit time in recovered blocks.
     millis: i64,
+    /// The erasures in the log, ascending by number.
+    erasures: Vec<StoredErasure>,
 }
 
 impl Losses {
@@ -45,9 +48,16 @@ impl Losses {
         Some(SalvagedPart { seqs, part: Part::Sealed(whole.unwrap_or_else(|| Arc::new(recovered))), is_whole })
     }
 
-    /// The events of a record, if it has any.
+    /// The events of a record, if it has any. Remembers an erasure.
     pub(super) fn take_record(&mut self, record: Record) -> Option<SalvagedPart> {
-        let rows = record.rows.filter(|rows| !rows.is_empty())?;
+        let rows = match record.content {
+            Content::Events(rows) => rows,
+            Content::Erasure(erasure) => {
+                self.erasures.push(erasure);
+                return None;
+            }
+            Content::Mark | Content::Unknown => return None,
+        };
         let epochs = [Epoch { ordinal: 0, millis: record.header.millis }];
         let segment = Segment::new(record.header.first_seq, rows, epochs.into());
         let seqs = (segment.base(), segment.last_seq());
@@ -66,6 +76,11 @@ impl Losses {
     /// The latest commit time in recovered blocks, in milliseconds since the Unix epoch.
     pub(super) fn millis(&self) -> i64 {
         self.millis
+    }
+
+    /// Takes the erasures in the log, ascending by number.
+    pub(super) fn take_erasures(&mut self) -> Vec<StoredErasure> {
+        core::mem::take(&mut self.erasures)
     }
 
     /// The losses. Without a manifest, each event up to `last_seq` that was not found counts as lost.

@@ -6,16 +6,19 @@ mod write;
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 use thiserror::Error;
 
 use self::loss::Losses;
-use self::write::{SalvagedPart, write};
+use self::write::{SalvagedPart, Written, write};
 use super::check::{Report, Survey, SurveyItem, check, survey};
+use super::erasure::{Erasure, ErasureTest, Erasures};
 use super::manifest::Manifest;
 use super::{Seed, Tuning};
+use crate::identity::IdentityKey;
 use crate::segment::TypeNames;
 use crate::storage::{StorageError, StorageReader, StorageWriter};
 
@@ -32,6 +35,11 @@ pub struct Salvage {
     /// ids. It is also unknown which events had expired: the new repository may have expired events, and events that
     /// are reported as lost may have expired.
     pub has_other_ids: bool,
+    /// How many events were left out because they had been erased.
+    pub erased: u64,
+    /// Whether erasures may be lost: with all copies of the manifest, or in a damaged part of the log. Then the new
+    /// repository may have events that had been erased, and they have to be erased again.
+    pub may_miss_erasures: bool,
 }
 
 /// Events that could not be saved.
@@ -69,7 +77,7 @@ pub enum SalvageError {
 /// repository meanwhile.
 ///
 /// Copies the events of intact blocks and records, with their sequence numbers, times and ids. Copies records after
-/// damage if the log says that everything before them was durable. Later events get higher sequence numbers than any
+/// damage if the log says that everything before them was durable. Leaves out erased events. Later events get higher sequence numbers than any
 /// that was found. `seed` is used only if the manifest is lost.
 ///
 /// Writes the manifest last, when everything else is durable, and then checks the new repository.
@@ -92,28 +100,37 @@ pub fn salvage<E: StorageReader, T: StorageReader + StorageWriter>(
         SurveyItem::Record(record) => parts.extend(losses.take_record(record)),
         SurveyItem::DamagedLog(damaged) => losses.take_damaged_log(&damaged),
     });
-    let Survey { report: source, manifest, next_seq, last_millis } = survey;
+    let Survey { report: source, manifest, next_seq, last_millis, may_miss_erasures } = survey;
     if manifest.is_none() && parts.is_empty() {
         return Err(SalvageError::Nothing);
     }
     let has_other_ids = manifest.is_none();
     let trusted_minutes = manifest.as_ref().map_or(0, |manifest| manifest.trusted_minutes);
+    let mut erasures = manifest.as_ref().map_or(Vec::new(), |manifest| manifest.erasures.clone());
+    erasures.extend(losses.take_erasures());
+    let next_erasure = manifest.as_ref().map_or(1, |manifest| manifest.next_erasure);
+    let next_erasure = erasures.last().map_or(next_erasure, |last| next_erasure.max(last.number + 1));
     let seed = manifest.map_or(seed, |manifest| manifest.seed);
+    let key = IdentityKey::new(seed);
+    let erasures = Erasures::new(erasures.into_iter().map(|stored| Arc::new(Erasure::new(stored, &key))).collect());
     let last_millis = last_millis.max(losses.millis());
     let losses = losses.finish(has_other_ids, source.last_seq);
     let events: u64 = parts.iter().map(SalvagedPart::events).sum();
-    let segments = write(parts, to, Tuning::default())?;
+    let Written { segments, erased } = write(parts, to, Tuning::default(), &ErasureTest::new(&erasures, &key))?;
     let next_number = segments.last().map_or(0, |entry| entry.number) + 1;
-    Manifest { next_seq, next_number, last_millis, trusted_minutes, segments, ..Manifest::new(seed) }.store(to)?;
+    let manifest = Manifest::new(seed);
+    Manifest { next_seq, next_erasure, next_number, last_millis, trusted_minutes, segments, ..manifest }.store(to)?;
     let copy = check(to);
     if let Some(finding) = copy.findings.first() {
         return Err(SalvageError::Copy(finding.to_string()));
     }
     // Without a manifest, the same event may have been found several times.
+    let events = events.saturating_sub(erased);
     if copy.events != events && !has_other_ids {
         return Err(SalvageError::Copy(format!("it has {} events, but {events} were found", copy.events)));
     }
-    Ok(Salvage { source, copy, losses, has_other_ids })
+    let may_miss_erasures = may_miss_erasures || has_other_ids;
+    Ok(Salvage { source, copy, losses, has_other_ids, erased, may_miss_erasures })
 }
 
 impl fmt::Display for Loss {

@@ -5,10 +5,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::super::Tuning;
+use super::super::erasure::ErasureTest;
 use super::super::manifest::SegmentEntry;
 use super::super::reading::chunks;
 use super::ranges::SeqRange;
-use crate::segment::{Part, Rewrite, TypeNames};
+use crate::segment::{LeftOut, Part, Rewrite, Rewritten, TypeNames};
 use crate::storage::{Blob, Draft, Published, StorageError, StorageWriter};
 
 /// Salvaged events of one segment or log record.
@@ -38,38 +39,49 @@ struct Group {
     fresh_size: Option<(u64, u64)>,
 }
 
-/// Writes the parts as segments. Returns their manifest entries.
+/// What was written.
+pub(super) struct Written {
+    /// The manifest entries of the segments.
+    pub(super) segments: Vec<SegmentEntry>,
+    /// How many events were left out because they are erased.
+    pub(super) erased: u64,
+}
+
+/// Writes the parts as segments, without erased events.
 pub(super) fn write<T: StorageWriter>(
     mut parts: Vec<SalvagedPart>,
     to: &mut T,
     tuning: Tuning,
-) -> Result<Vec<SegmentEntry>, StorageError> {
+    test: &ErasureTest,
+) -> Result<Written, StorageError> {
     parts.sort_by_key(|part| part.seqs);
-    let mut entries = Vec::new();
+    let mut written = Written { segments: Vec::new(), erased: 0 };
     let mut names = TypeNames::default();
     for (group, number) in grouped(parts, tuning).into_iter().zip(1..) {
         let (first, last) = group.seqs;
-        let entry = SegmentEntry { number, first, last };
+        let entry = SegmentEntry { number, first, last, erased_to: 0 };
         let draft = to.create(&entry.name())?;
         let published = match group.parts.as_slice() {
-            [SalvagedPart { part: Part::Sealed(sealed), is_whole: true, .. }] => {
+            [SalvagedPart { part: part @ Part::Sealed(sealed), is_whole: true, .. }] if !test.may_erase_in(part) => {
                 Some(copy(sealed.blob().as_ref(), draft)?)
             }
             parts => {
                 let parts: Vec<Part> = parts.iter().map(|part| part.part.clone()).collect();
-                let mut rewrite = Rewrite::new(draft, &parts, group.seqs, tuning.block_bytes, i64::MIN, &mut |name| {
-                    names.intern(name)
-                })?;
+                let left_out = LeftOut { before: i64::MIN, erased: Box::new(test.clone()) };
+                let mut intern = |name: &[u8]| names.intern(name);
+                let mut rewrite = Rewrite::new(draft, &parts, group.seqs, tuning.block_bytes, left_out, &mut intern)?;
                 while !rewrite.step(u32::MAX)? {}
-                rewrite.finish()?.map(|(_, published)| published)
+                let Rewritten { segment, erased } = rewrite.finish()?;
+                written.erased += erased;
+                segment.map(|(_, published)| published)
             }
         };
         if let Some(published) = published {
             to.adopt(published);
-            entries.push(entry);
+            written.segments.push(entry);
         }
     }
-    Ok(entries)
+    Ok(written)
 }
 
 /// Groups neighbouring parts from the log up to the size at which an engine seals segments. Also groups parts whose

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::bounds::{Bounds, position};
 use super::step::{Address, Row, Step};
+use crate::engine::erasure::ErasureTest;
 use crate::engine::parts::{Located, Parts};
 use crate::query::{Filter, Order, Position, TypeTest};
 use crate::repository::ReadError;
@@ -18,6 +19,7 @@ const LOOKUP_ROWS: u32 = 64;
 #[derive(Debug)]
 pub(super) struct IdWalk {
     parts: Parts,
+    test: ErasureTest,
     ids: vec::IntoIter<Box<str>>,
     types: Option<Vec<TypeTest>>,
     bounds: Bounds,
@@ -34,12 +36,13 @@ impl IdWalk {
         ids.sort_unstable();
         ids.dedup();
         let (ids, types) = (ids.into_iter(), filter.types.clone());
-        Self { parts, ids, types, bounds, is_sorted: false, found: Vec::new(), yielded: 0 }
+        let test = parts.erasure_test();
+        Self { parts, test, ids, types, bounds, is_sorted: false, found: Vec::new(), yielded: 0 }
     }
 
     pub(super) fn step(&mut self) -> Result<Step, ReadError> {
         if let Some(id) = self.ids.next() {
-            if let Some(located) = self.parts.locate(&id)?
+            if let Some(located) = self.parts.locate(&id, &mut self.test)?
                 && self.bounds.contains(located.sort_key())
                 && has_type(self.types.as_deref(), &located)
             {

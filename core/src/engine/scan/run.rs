@@ -9,6 +9,7 @@ use super::bounds::position;
 use super::step::{Address, Row, Step, share};
 use super::walk::Walk;
 use crate::damage::Damage;
+use crate::engine::erasure::ErasureTest;
 use crate::engine::parts::Parts;
 use crate::event::Event;
 use crate::identity::IdentityKey;
@@ -29,6 +30,8 @@ pub(in crate::engine) struct Run {
     key: IdentityKey,
     walk: Walk,
     conditions: Conditions,
+    /// Every row that a walk yields is tested, because some walks do not test it.
+    erasures: ErasureTest,
     /// With a limit, the page is chosen before its first event is sent, because the header fields of the answer link to
     /// the next page.
     page: Option<Page>,
@@ -83,6 +86,7 @@ impl Run {
             key: *parts.key(),
             walk,
             conditions: Conditions::compile(&scan.filter.payload),
+            erasures: parts.erasure_test(),
             page,
             recent: Recent::default(),
             text: RowText::default(),
@@ -97,7 +101,11 @@ impl Run {
                 if let Some(Part::Fresh(segment)) = self.parts.get(row.address.part) {
                     self.read_bytes += (segment.memory_bytes() / segment.rows().len().max(1)) as u64;
                 }
-                let Evaluation { matches, cost } = self.examine(&row)?;
+                let Evaluation { mut matches, mut cost } = self.examine(&row)?;
+                if matches && !self.erasures.is_idle() {
+                    matches = !self.is_erased(&row)?;
+                    cost = cost.saturating_add(self.erasures.take_cost());
+                }
                 Ok(if matches { StepResult::Match(row, cost) } else { StepResult::Nothing(cost) })
             }
             Step::Work(rows) => Ok(StepResult::Nothing(rows)),
@@ -123,6 +131,13 @@ impl Run {
         let Evaluation { matches, cost } = self.conditions.evaluate(payload);
         let loading = u32::try_from(loaded / PAYLOAD_BYTES).unwrap_or(u32::MAX);
         Ok(Evaluation { matches, cost: 1_u32.saturating_add(cost).saturating_add(loading) })
+    }
+
+    /// Whether the event in a row is erased.
+    fn is_erased(&mut self, row: &Row) -> Result<bool, ReadError> {
+        let block = self.block(&row.address, row.block.as_ref())?;
+        let Some(part) = self.parts.get(row.address.part) else { return Err(wrong_part()) };
+        Ok(self.erasures.erases(part, block.as_deref(), row.address.row)?)
     }
 
     /// Passes an event to the sink.

@@ -7,6 +7,7 @@ use core::ops::Range;
 use super::sequence_index::SequenceIndex;
 use super::{Block, BlockSet, PartError, Sealed, SealedError, id_hash, read};
 use crate::codec::Corrupt;
+use crate::damage::Damage;
 use crate::json::Wanted;
 use crate::segment::StoredSeqs;
 
@@ -101,11 +102,11 @@ impl Sealed {
     ///
     /// # Errors
     ///
-    /// [`SealedError`] if a page or a block cannot be read or is damaged.
+    /// [`SealedError`] if a page or a block cannot be read or is damaged; the error of `sink`.
     pub(crate) fn find_ids(
         &self,
         ids: &[(u64, &[u8])],
-        mut sink: impl FnMut(usize, usize, &Arc<Block>, usize),
+        mut sink: impl FnMut(usize, usize, &Arc<Block>, usize) -> Result<(), Damage>,
     ) -> Result<(), SealedError> {
         let Some(stored) = &self.ids else { return Ok(()) };
         let mut page_at = 0;
@@ -134,22 +135,11 @@ impl Sealed {
                 }
                 let (_, id) = ids.get(index).expect("each candidate is for one of these ids");
                 if found == *id {
-                    sink(index, number, &block, row);
+                    sink(index, number, &block, row)?;
                 }
             }
         }
         Ok(())
-    }
-
-    /// Finds the event with this caller's id: the number of its block, the block, and the row.
-    ///
-    /// # Errors
-    ///
-    /// As for [`find_ids`](Self::find_ids).
-    pub(crate) fn find_id(&self, id: &[u8], hash: u64) -> Result<Option<(usize, Arc<Block>, usize)>, SealedError> {
-        let mut found = None;
-        self.find_ids(&[(hash, id)], |_, number, block, row| found = Some((number, Arc::clone(block), row)))?;
-        Ok(found)
     }
 
     /// The blocks that may have an event with a wanted value at each of these paths; `None` if all may.

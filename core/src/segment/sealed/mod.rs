@@ -87,6 +87,8 @@ pub(crate) struct Sealed {
     blob: Arc<dyn Blob>,
     index: Index,
     times: (i64, i64),
+    /// It has no events of erasures up to this number.
+    erased_to: u64,
     /// `None` in [`RecoveredBlocks`].
     sequence_index: Option<SequenceIndex>,
     ids: Option<IdIndex>,
@@ -236,6 +238,7 @@ impl Sealed {
             blob,
             times: index.times(),
             index,
+            erased_to: 0,
             sequence_index: Some(sequence_index),
             ids,
             values,
@@ -285,6 +288,16 @@ impl Sealed {
         let mut sealed = self.clone();
         sealed.ids.as_mut().into_iter().for_each(IdIndex::release_filter);
         sealed
+    }
+
+    /// It has no events of erasures up to this number. 0 for a segment that was just opened: the manifest knows it.
+    pub(crate) fn erased_to(&self) -> u64 {
+        self.erased_to
+    }
+
+    /// The same segment, of which it is known that it has no events of erasures up to this number.
+    pub(crate) fn with_erased_to(self, erased_to: u64) -> Self {
+        Self { erased_to, ..self }
     }
 
     /// The earliest and the latest time of its events, in nanoseconds since the Unix epoch.

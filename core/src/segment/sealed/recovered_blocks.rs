@@ -81,8 +81,18 @@ impl RecoveredBlocks {
         numbers.sort_unstable();
         let times = index.times();
         let name = name.to_string();
-        let sealed =
-            Sealed { name, version, seqs, blob, index, times, sequence_index: None, ids: None, values: None };
+        let sealed = Sealed {
+            name,
+            version,
+            seqs,
+            blob,
+            index,
+            times,
+            erased_to: 0,
+            sequence_index: None,
+            ids: None,
+            values: None,
+        };
         Ok(Self { sealed, seqs: numbers, millis })
     }
 }

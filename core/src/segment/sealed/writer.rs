@@ -113,7 +113,8 @@ impl PartitionPlan {
         summary.text_bytes >= self.block_bytes as u64 / 2 || summary.rows >= ROWS_MAX / 2
     }
 
-    fn name(&self, code: u32) -> &[u8] {
+    /// The name of a type.
+    pub(crate) fn name(&self, code: u32) -> &[u8] {
         self.types.get(code as usize).expect(CODE).name.as_bytes()
     }
 

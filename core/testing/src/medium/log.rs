@@ -17,7 +17,7 @@ type Sector = [u8; SECTOR_BYTES];
 /// The log of a simulated medium: what is on the medium, what can be read, and which of the differences may survive a
 /// crash.
 ///
-/// The discarded front stays in memory, since runs are short.
+/// The discarded front stays in memory, since runs are short, unless it is scrubbed.
 #[derive(Debug, Default)]
 pub(super) struct SimLog {
     start: usize,
@@ -132,6 +132,36 @@ impl SimLog {
             offset
         };
         (self.start_before + 1..offset).contains(&self.start) && random.one_in(2)
+    }
+
+    /// Discards the front, and overwrites some or all of it; returns whether to ask again for the rest.
+    pub(super) fn scrub(&mut self, offset: u64, random: &mut Random<'_>) -> bool {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX).clamp(self.start, self.end);
+        (self.start, self.start_before) = (offset, offset);
+        if offset > 0 && random.one_in(4) {
+            self.overwrite_states(random.index(offset));
+            return true;
+        }
+        self.overwrite_states(offset);
+        false
+    }
+
+    /// Overwrites everything before an offset, and the older parts of the log after its end, in every state.
+    fn overwrite_states(&mut self, to: usize) {
+        let end = self.end;
+        for bytes in [&mut self.medium, &mut self.cache] {
+            bytes.iter_mut().take(to).for_each(|byte| *byte = 0);
+            bytes.iter_mut().skip(end).for_each(|byte| *byte = 0);
+        }
+        for (sector, states) in self.dirty.iter_mut().chain(&mut self.failed_sync) {
+            let covered = to.saturating_sub(sector * SECTOR_BYTES).min(SECTOR_BYTES);
+            states.iter_mut().for_each(|state| state.iter_mut().take(covered).for_each(|byte| *byte = 0));
+        }
+    }
+
+    /// Everything that can be read, also before its start and after its end.
+    pub(super) fn raw(&self) -> &[u8] {
+        &self.cache
     }
 
     /// The power fails. Decides what is on the medium, which is then all that can be read.

@@ -161,6 +161,15 @@ impl SimStorage {
         Contents { log: Bytes::copy_from_slice(log), range, blobs: disk.seen.clone() }
     }
 
+    /// All bytes that a program could find: those of the log, also where it was discarded and beyond its end, and those of
+    /// all blobs.
+    #[must_use]
+    pub fn raw_bytes(&self) -> Vec<Bytes> {
+        let disk = self.disk();
+        let log = Bytes::copy_from_slice(disk.log.raw());
+        disk.seen.values().chain(disk.durable.values()).cloned().chain([log]).collect()
+    }
+
     /// The shared state. One thread uses a medium; if it panicked, the run is over anyway.
     fn disk(&self) -> MutexGuard<'_, Disk> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -287,6 +296,18 @@ impl Storage for SimStorage {
         let mut more = false;
         if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.random.one_in(2) {
             more = disk.log.discard(offset, &mut disk.random, disk.faults);
+        }
+        disk.end(&call, fate)?;
+        Ok(more)
+    }
+
+    fn scrub(&mut self, offset: u64) -> Result<bool, StorageError> {
+        let disk = &mut *self.disk();
+        let call = format!("scrub before {offset}");
+        let fate = disk.begin(&call, Kind::Writes)?;
+        let mut more = false;
+        if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.random.one_in(2) {
+            more = disk.log.scrub(offset, &mut disk.random);
         }
         disk.end(&call, fate)?;
         Ok(more)

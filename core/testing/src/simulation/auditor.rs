@@ -1,17 +1,17 @@
 //! Checks that a subject keeps its promises.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use argus_core::batch::Batch;
 use argus_core::event::Timestamp;
 use argus_core::query::{Filter, Scan};
-use argus_core::repository::{ReadError, Receipt, Repository, Snapshot};
+use argus_core::repository::{Erased, Gap, ReadError, Receipt, Repository, Snapshot};
 
 use super::super::compare::{Difference, check_answer};
 use super::super::model::Model;
-use super::super::run::{Answer, Pace, collect};
+use super::super::run::{Answer, Pace, all_gaps, collect, count_erased};
 use super::super::stored::{StoredEvent, StoredId, get};
 
 /// Knows what was promised, but not how the engine works.
@@ -20,7 +20,8 @@ use super::super::stored::{StoredEvent, StoredId, get};
 /// until the process ends. They survive the end of the process if the machine keeps running, and every crash after the
 /// first flush. If some are lost, everything after them is lost too, and no batch is lost in part. A batch that was not
 /// acknowledged is stored whole or not at all; the next opening decides which, for good. Ids that were handed out do
-/// not change.
+/// not change. An acknowledged erasure is durable, with everything before it; what it has erased never comes back. An
+/// erasure that was not acknowledged holds or not; the next opening decides which.
 #[derive(Default)]
 pub(super) struct Auditor {
     /// The expected contents.
@@ -40,8 +41,14 @@ pub(super) struct Auditor {
     expiry: Expiry,
     /// Events that were acknowledged, but not as durable, and were lost.
     lost: u64,
-    /// Batches that may be stored as well, in this order.
+    /// What may be stored as well.
     doubtful: Option<Doubtful>,
+    /// The number of erasures.
+    erasures: u64,
+    /// The marks of erased events.
+    erased_marks: Vec<String>,
+    /// How many events with each mark were stored: callers send events again.
+    stored_marks: BTreeMap<String, u64>,
     /// Snapshots of the subject and of the model, taken together.
     kept: Vec<[Arc<dyn Snapshot>; 2]>,
 }
@@ -76,9 +83,11 @@ pub(super) struct Occasion {
     pub(super) belief: Belief,
 }
 
-struct Doubtful {
-    now: Timestamp,
-    group: Vec<Batch>,
+enum Doubtful {
+    /// These batches, in this order.
+    Group { now: Timestamp, group: Vec<Batch> },
+    /// An erasure.
+    Erasure(Filter),
 }
 
 /// What an auditor found wrong.
@@ -181,12 +190,49 @@ impl Auditor {
 
     /// A group's outcome is unknown.
     pub(super) fn left_in_doubt(&mut self, now: Timestamp, group: &[Batch]) {
-        self.doubtful = Some(Doubtful { now, group: group.to_vec() });
+        self.doubtful = Some(Doubtful::Group { now, group: group.to_vec() });
+    }
+
+    /// An erasure's outcome is unknown.
+    pub(super) fn erasure_left_in_doubt(&mut self, filter: Filter) {
+        self.doubtful = Some(Doubtful::Erasure(filter));
+    }
+
+    /// An erasure was acknowledged; `number` is how many the store now has. Checks the number of erased events.
+    pub(super) fn erased(&mut self, filter: &Filter, erased: &Erased, number: u64) -> Result<(), Finding> {
+        let found = count_erased(erased, filter, Pace { budget: 7, stop_every: 3 })?;
+        let expected = self.erase(filter);
+        // One that erases nothing need not be recorded.
+        let is_counted = number == self.erasures + 1 || (number == self.erasures && expected == 0);
+        if number > self.erasures {
+            // Everything before it is durable now.
+            self.flushed();
+        }
+        self.erasures = number;
+        if found == expected && is_counted {
+            Ok(())
+        } else {
+            Err(Finding::Broken(format!("{found} events were erased, not {expected}; erasure {number}")))
+        }
+    }
+
+    /// The marks of erased events that no other event has had.
+    pub(super) fn erased_marks(&self) -> impl Iterator<Item = &str> {
+        let marks = self.erased_marks.iter().map(String::as_str);
+        marks.filter(|mark| self.stored_marks.get(*mark).is_some_and(|&stored| stored == 1))
+    }
+
+    fn erase(&mut self, filter: &Filter) -> u64 {
+        let before: Vec<StoredEvent> = self.model.events().to_vec();
+        let count = self.model.erase_now(filter);
+        let gone = before.iter().filter(|event| self.model.event(event.seq).is_none());
+        self.erased_marks.extend(gone.filter_map(mark).map(ToString::to_string));
+        count
     }
 
     /// The store was opened. Finds out which batches in doubt were stored, and compares everything.
     pub(super) fn recovered(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
-        let before = (self.model.clone(), self.learned, self.lost);
+        let before = (self.model.clone(), self.learned, self.lost, self.erasures, self.erased_marks.clone());
         let decided = self.decide(snapshot).and_then(|()| self.audit(snapshot));
         match decided {
             Ok(()) => {
@@ -196,7 +242,7 @@ impl Auditor {
                 self.flushed();
             }
             // A store that cannot be read decides nothing.
-            Err(_) => (self.model, self.learned, self.lost) = before,
+            Err(_) => (self.model, self.learned, self.lost, self.erasures, self.erased_marks) = before,
         }
         decided
     }
@@ -207,8 +253,11 @@ impl Auditor {
         if last_seq < before {
             return self.lose(last_seq);
         }
-        let in_doubt = self.doubtful.as_ref().map_or(0, |doubtful| doubtful.group.len());
-        if let Some(Doubtful { now, group }) = &self.doubtful {
+        let in_doubt = match &self.doubtful {
+            Some(Doubtful::Group { group, .. }) => group.len(),
+            Some(Doubtful::Erasure(_)) | None => 0,
+        };
+        if let Some(Doubtful::Group { now, group }) = &self.doubtful {
             for batch in group {
                 let mut longer = self.model.clone();
                 accept(&mut longer, *now, std::slice::from_ref(batch));
@@ -225,7 +274,16 @@ impl Auditor {
                 self.model.last_seq()
             )));
         }
-        self.learn(snapshot)
+        self.learn(snapshot)?;
+        match &self.doubtful {
+            Some(Doubtful::Erasure(filter)) if snapshot.erasures() == self.erasures + 1 => {
+                let filter = filter.clone();
+                self.erase(&filter);
+                self.erasures += 1;
+            }
+            Some(_) | None => {}
+        }
+        Ok(())
     }
 
     /// Removes acknowledged events that are gone, if they may be.
@@ -251,14 +309,23 @@ impl Auditor {
 
     /// Compares all events, and looks some up by id.
     pub(super) fn audit(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
+        if snapshot.erasures() != self.erasures {
+            let (found, expected) = (snapshot.erasures(), self.erasures);
+            return Err(Finding::Broken(format!("{found} erasures found, and {expected} were acknowledged")));
+        }
         let found = collect(snapshot, &Scan::default(), Pace::UNBROKEN)?;
         self.expire(&found);
+        self.check_gaps(snapshot, &found)?;
         let stats = snapshot.stats()?;
-        if stats.events != found.events.len() as u64 {
+        // Erased events count until they are removed.
+        let fits = |figure: u64, exact: usize| {
+            figure == exact as u64 || (stats.erasures.pending > 0 && figure > exact as u64)
+        };
+        if !fits(stats.events, found.events.len()) {
             return Err(Finding::Broken(format!("stats report {} events, a scan finds another number", stats.events)));
         }
         let types: BTreeSet<&str> = found.events.iter().map(|event| event.event_type.as_str()).collect();
-        if stats.event_types != types.len() as u64 {
+        if !fits(stats.event_types, types.len()) {
             let said = stats.event_types;
             return Err(Finding::Broken(format!("stats report {said} event types, a scan finds {}", types.len())));
         }
@@ -281,6 +348,19 @@ impl Auditor {
             }
         }
         Ok(())
+    }
+
+    /// Checks that exactly the numbers without an event are told as gaps.
+    fn check_gaps(&self, snapshot: &Arc<dyn Snapshot>, found: &Answer) -> Result<(), Finding> {
+        let there: BTreeSet<u64> = found.events.iter().map(|event| event.seq).collect();
+        let last_seq = snapshot.last_seq();
+        let told: Vec<Gap> = all_gaps(snapshot, 0, last_seq, 50)?;
+        let missing = told.iter().flat_map(|gap| gap.first..=gap.last);
+        if missing.eq((1..=last_seq).filter(|seq| !there.contains(seq))) {
+            Ok(())
+        } else {
+            Err(Finding::Broken(format!("wrong gaps: {told:?}, but these events are there: {there:?}")))
+        }
     }
 
     /// Removes from the model what the subject has expired, if it may.
@@ -334,6 +414,9 @@ impl Auditor {
         let expected = collect(&self.model.snapshot(), &news, Pace::UNBROKEN)?;
         check_answer("the new events", &expected, &found)?;
         for event in found.events {
+            if let Some(mark) = mark(&event) {
+                *self.stored_marks.entry(mark.to_string()).or_default() += 1;
+            }
             if let StoredId::Generated(id) = event.id {
                 self.model.take_id(event.seq, id);
             }
@@ -341,6 +424,12 @@ impl Auditor {
         self.learned = self.model.last_seq();
         Ok(())
     }
+}
+
+/// The mark of an event, if it has one.
+fn mark(event: &StoredEvent) -> Option<&str> {
+    let (_, rest) = event.payload.split_once(r#"{"mark":""#)?;
+    Some(rest.split_once('"')?.0)
 }
 
 fn accept(model: &mut Model, now: Timestamp, group: &[Batch]) -> Vec<Receipt> {

@@ -45,11 +45,15 @@ pub enum Canary {
     SilentExpiry,
     /// A segment made of several contains the events of only one of them; its checksums are right.
     LossyRewrite,
+    /// The log is only discarded before an offset where erased bytes have to be overwritten.
+    Unscrubbed,
+    /// Erasures are acknowledged, and never reach the engine.
+    IgnoredErasure,
 }
 
 impl Canary {
     /// All canaries.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::AcknowledgeBeforeSync,
         Self::NoDirectorySync,
         Self::RetryFailedSync,
@@ -64,6 +68,8 @@ impl Canary {
         Self::CredulousClock,
         Self::SilentExpiry,
         Self::LossyRewrite,
+        Self::Unscrubbed,
+        Self::IgnoredErasure,
     ];
 
     /// Its name on the command line.
@@ -84,6 +90,8 @@ impl Canary {
             Self::CredulousClock => "credulous-clock",
             Self::SilentExpiry => "silent-expiry",
             Self::LossyRewrite => "lossy-rewrite",
+            Self::Unscrubbed => "unscrubbed",
+            Self::IgnoredErasure => "ignored-erasure",
         }
     }
 
@@ -192,6 +200,13 @@ impl Storage for Flawed {
 
     fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
         self.inner.discard(offset)
+    }
+
+    fn scrub(&mut self, offset: u64) -> Result<bool, StorageError> {
+        match self.canary {
+            Some(Canary::Unscrubbed) => self.inner.discard(offset),
+            Some(_) | None => self.inner.scrub(offset),
+        }
     }
 
     fn delete(&mut self, name: &str) -> Deletion {

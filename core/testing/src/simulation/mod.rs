@@ -35,6 +35,8 @@ pub struct Summary {
     pub commits: u64,
     /// Groups that were not.
     pub refusals: u64,
+    /// Erasures that were acknowledged.
+    pub erasures: u64,
     /// Explicit flushes.
     pub flushes: u64,
     /// How often the store was closed properly.
@@ -130,6 +132,7 @@ impl AddAssign for Summary {
         self.steps += other.steps;
         self.commits += other.commits;
         self.refusals += other.refusals;
+        self.erasures += other.erasures;
         self.flushes += other.flushes;
         self.closes += other.closes;
         self.lost += other.lost;
@@ -150,6 +153,7 @@ impl fmt::Display for Summary {
             steps,
             commits,
             refusals,
+            erasures,
             flushes,
             closes,
             lost,
@@ -163,8 +167,8 @@ impl fmt::Display for Summary {
         } = self;
         write!(
             f,
-            "{runs} runs of {steps} steps: {commits} commits acknowledged and {refusals} not, {flushes} flushes, \
-             {closes} closes, {events} events and {lost} lost that were not durable, {tasks} tasks, {opens} opens and \
+            "{runs} runs of {steps} steps: {commits} commits acknowledged and {refusals} not, {erasures} erasures, \
+             {flushes} flushes, {closes} closes, {events} events and {lost} lost that were not durable, {tasks} tasks, {opens} opens and \
              {refused_opens} refused for damage, {kept_out} processes kept out, {failures} of {calls} calls of the \
              medium failed"
         )

@@ -2,14 +2,16 @@
 
 mod clocks;
 mod commits;
+mod erasures;
 mod maintenance;
 mod recovery;
 mod second;
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use argus_core::batch::Batch;
-use argus_core::engine::{Engine, Retention, Tuning};
+use argus_core::engine::{Engine, Retention, TYPES_MAX_DEFAULT, Tuning};
 use argus_core::event::Timestamp;
 use argus_core::repository::{CommitError, MaintenanceTask};
 use clocks::Clocks;
@@ -36,6 +38,10 @@ pub(super) struct World {
     retention: Retention,
     /// Whether commits do not wait for the medium.
     is_deferred: bool,
+    /// The time in which the bytes of erased events have to be gone.
+    erase_within: Duration,
+    /// How many events with a mark were drawn.
+    marks: u64,
     medium: SimStorage,
     /// The lock of the running process, if one runs.
     held: Option<LockFile>,
@@ -80,6 +86,7 @@ impl World {
             bytes: random.pick(&[None, None, Some(4_000)]).filter(|_| expires),
         };
         let is_deferred = random.one_in(3);
+        let erase_within = Duration::from_secs(random.pick(&[3_600, 0, 3_600]));
         let medium = SimStorage::new(random.number(), drawn);
         medium.crash_at(options.crash_at);
         Self {
@@ -90,6 +97,8 @@ impl World {
             tuning,
             retention,
             is_deferred,
+            erase_within,
+            marks: 0,
             held: None,
             second: None,
             engine: None,
@@ -141,7 +150,7 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        match self.random.below(22) {
+        match self.random.below(24) {
             0..=6 => self.commit(),
             7..=10 => self.maintain(),
             12 if self.is_deferred => self.flush(),
@@ -166,6 +175,8 @@ impl World {
             17.. if self.has_failed => self.restart(),
             17 => self.on_idle(),
             18 if self.random.one_in(2) => self.restart(),
+            // The types of erased events count until the events are removed, so that a limit of types is reached earlier.
+            22 | 23 if self.tuning.types_max >= TYPES_MAX_DEFAULT => self.erase(),
             20 => self.second_process(),
             21 => {
                 self.change_clocks();
@@ -231,8 +242,19 @@ impl World {
             }
         }
         self.set_clock_right()?;
+        self.clocks.pass(HOUR);
         self.finish_maintenance()?;
         self.audit_all()?;
+        if self.engine().snapshot().stats().is_ok_and(|stats| stats.erasures.pending > 0) {
+            // A full medium may have kept segments that only the next opening deletes.
+            self.stop(Ending::Process);
+            let mut opens = FAULTY_OPENS_MAX;
+            self.open_once(&mut opens)?;
+            self.take_tasks();
+            self.clocks.pass(HOUR);
+            self.finish_maintenance()?;
+        }
+        self.check_erased()?;
         if let Some(age) = self.retention.age {
             let overdue = Timestamp::from_nanos(self.clocks.wall().as_nanos() - age - age / 8);
             self.without_faults(|world| world.auditor.check_expired(overdue))?;

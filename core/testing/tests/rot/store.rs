@@ -108,7 +108,7 @@ impl Store {
     /// Salvages the store; returns the sequence numbers that are lost.
     pub(crate) fn salvaged(&self, medium: &MemoryStorage, place: &str) -> BTreeSet<u64> {
         let mut copy = MemoryStorage::default();
-        let Salvage { source, copy: report, losses, has_other_ids } = salvage(medium, &mut copy, Seed(0)).unwrap();
+        let Salvage { source, copy: report, losses, has_other_ids, .. } = salvage(medium, &mut copy, Seed(0)).unwrap();
         assert!(!has_other_ids && report.is_whole() && source == check(medium), "{place}");
         let engine = Engine::open_with(copy, Seed(0), UNCOMPACTED).unwrap();
         let recovery = engine.recovery();

@@ -96,6 +96,10 @@ impl Repository for PanickingRepository {
         unreachable!("the committer asks for maintenance before, and that panics")
     }
 
+    fn erase(&mut self, _now: Timestamp, _filter: &Filter) -> Result<Erased, CommitError> {
+        unreachable!("the test erases nothing")
+    }
+
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
         assert!(self.in_flush || !self.is_started, "as told");
         self.is_started = true;

@@ -57,6 +57,15 @@ impl Repository for ManualRepository {
         }
     }
 
+    fn erase(&mut self, _now: Timestamp, _filter: &Filter) -> Result<Erased, CommitError> {
+        self.groups.send((0, thread::current().name().map(str::to_owned))).unwrap();
+        match self.commands.recv().unwrap() {
+            Command::Fail(error) => Err(error),
+            Command::Panic => panic!("as told"),
+            Command::Succeed => Ok(Erased::Exactly(self.last_seq)),
+        }
+    }
+
     fn on_idle(&mut self) -> Result<(), CommitError> {
         // At the end of a test the receiver is dropped.
         let _ = self.idles.send(());
@@ -209,7 +218,7 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
 }
 
 /// Submits a batch and waits until the commit thread commits it, which lasts until the test sends a command.
-pub(super) fn occupy(committer: &Committer, control: &Control) -> PendingCommit {
+pub(super) fn occupy(committer: &Committer, control: &Control) -> PendingCommit<Receipt> {
     let mut pending = committer.submit(batch(1)).unwrap();
     // The leader yields once, and then wakes the thread.
     assert!((&mut pending).now_or_never().is_none());

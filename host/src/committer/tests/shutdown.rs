@@ -38,6 +38,10 @@ impl Repository for Closing {
         self.engine.commit(now, group)
     }
 
+    fn erase(&mut self, now: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
+        self.engine.erase(now, filter)
+    }
+
     fn on_idle(&mut self) -> Result<(), CommitError> {
         assert!(!self.is_closed, "it is used after it was closed");
         self.engine.on_idle()

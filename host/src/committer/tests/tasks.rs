@@ -61,6 +61,10 @@ impl Repository for Remote {
         unreachable!("the test commits nothing")
     }
 
+    fn erase(&mut self, _now: Timestamp, _filter: &Filter) -> Result<Erased, CommitError> {
+        unreachable!("the test erases nothing")
+    }
+
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
         Some(self)
     }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::IoSlice;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
@@ -14,6 +15,9 @@ use crate::system::{allocate, drop_cached, write_at, write_zeros};
 
 /// Bytes that [`LogFile::wipe`] reads, and perhaps overwrites, at a time.
 const WIPED_AT_ONCE: usize = 64 * 1024;
+
+/// Bytes that are scrubbed at a time, with a sync: commits wait meanwhile.
+const SCRUBBED_AT_ONCE: u64 = 2 << 20;
 
 /// How far zeros are written ahead of the end. With syncs of a few kilobytes each, one in several dozen waits for them.
 const ZEROED_AHEAD: u64 = 256 * 1024;
@@ -31,6 +35,10 @@ pub(super) struct LogFile {
     /// From here on, blocks may be reserved but never written. The file system records the first write to such a block
     /// as metadata, which a sync must wait for.
     unwritten_from: u64,
+    /// Everything before this offset in the file was overwritten by [`scrub_before`](Self::scrub_before).
+    scrubbed_to: u64,
+    /// From here on, the file may have bytes of an earlier part of the log, because it was recycled.
+    old_from: u64,
 }
 
 impl LogFile {
@@ -42,7 +50,8 @@ impl LogFile {
 
     fn opened(path: PathBuf, start: u64, file: File) -> Result<Self, SystemError> {
         let identity = Identity::of(&file, &path)?;
-        Ok(Self { start, path, file, identity, is_unsynced: false, unwritten_from: 0 })
+        let (is_unsynced, unwritten_from, scrubbed_to, old_from) = (false, 0, 0, u64::MAX);
+        Ok(Self { start, path, file, identity, is_unsynced, unwritten_from, scrubbed_to, old_from })
     }
 
     /// Creates a file of full length. It is durable once the folder is synced; after an error it does not exist.
@@ -73,7 +82,7 @@ impl LogFile {
         let path = folder.join(&file_name(start));
         rename(&spare.path, &path)?;
         // All of its blocks were written before.
-        Ok(Self { path, unwritten_from: u64::MAX, ..spare })
+        Ok(Self { path, unwritten_from: u64::MAX, old_from: 0, ..spare })
     }
 
     pub(super) fn len(&self) -> Result<u64, SystemError> {
@@ -120,15 +129,40 @@ impl LogFile {
     /// Overwrites everything from this offset on with zeros, durably.
     pub(super) fn wipe(&mut self, within: u64) -> Result<(), SystemError> {
         let len = self.len()?;
-        let mut at = within;
+        self.wipe_range(within..len)?;
+        self.old_from = u64::MAX;
+        Ok(())
+    }
+
+    /// Overwrites some of the bytes before this offset with zeros, durably. Returns whether some are left.
+    pub(super) fn scrub_before(&mut self, within: u64) -> Result<bool, SystemError> {
+        let until = within.min(self.scrubbed_to.saturating_add(SCRUBBED_AT_ONCE));
+        self.wipe_range(self.scrubbed_to..until)?;
+        self.scrubbed_to = self.scrubbed_to.max(until);
+        Ok(self.scrubbed_to < within)
+    }
+
+    /// The same for bytes of an earlier part of the log, from this offset on.
+    pub(super) fn scrub_old_after(&mut self, within: u64) -> Result<bool, SystemError> {
+        let (from, len) = (self.old_from.max(within), self.len()?);
+        let until = len.min(from.saturating_add(SCRUBBED_AT_ONCE));
+        self.wipe_range(from..until)?;
+        self.old_from = if until < len { until } else { u64::MAX };
+        Ok(until < len)
+    }
+
+    fn wipe_range(&mut self, range: Range<u64>) -> Result<(), SystemError> {
+        let Range { start: mut at, end } = range;
         let mut piece = vec![0; WIPED_AT_ONCE];
-        while at < len {
-            piece.truncate(usize::try_from(len - at).unwrap_or(usize::MAX));
+        while at < end {
+            piece.truncate(usize::try_from(end - at).unwrap_or(usize::MAX));
             self.read(at, &mut piece)?;
             // Skip zeros, so that blocks that were never written stay unwritten.
             if piece.iter().any(|&byte| byte != 0) {
                 piece.fill(0);
-                self.write(at, &mut [IoSlice::new(&piece)]).map_err(|(_, error)| error)?;
+                self.is_unsynced = true;
+                let pieces = &mut [IoSlice::new(&piece)];
+                write_at(&self.file, at, pieces).map_err(|(_, error)| SystemError::of("write", &self.path)(error))?;
             }
             at += piece.len() as u64;
         }

@@ -159,6 +159,37 @@ impl Log {
         Ok(self.has_whole_file_before(offset))
     }
 
+    /// See [`Storage::scrub`](argus_core::storage::Storage::scrub). Removes whole files and the spare ones, and overwrites
+    /// the rest with zeros, a part in each call.
+    pub(crate) fn scrub(&mut self, offset: u64) -> Result<bool, StorageError> {
+        self.refuse_if_failed()?;
+        if self.has_whole_file_before(offset) {
+            if let Some(first) = self.files.front() {
+                remove(&first.path).map_err(SystemError::without_effect)?;
+                self.files.pop_front();
+                self.folder.sync().map_err(SystemError::failed)?;
+            }
+            return Ok(true);
+        }
+        if let Some(&number) = self.spares.last() {
+            remove(&self.folder.join(&name::spare_name(number))).map_err(SystemError::without_effect)?;
+            self.spares.pop();
+            self.folder.sync().map_err(SystemError::failed)?;
+            return Ok(true);
+        }
+        let (offset, end) = (offset.min(self.end), self.end);
+        let front = self.files.front_mut().map(|first| first.scrub_before(offset.saturating_sub(first.start)));
+        let mut scrubbed = front.unwrap_or(Ok(false));
+        for file in &mut self.files {
+            match scrubbed {
+                Ok(false) => scrubbed = file.scrub_old_after(end.saturating_sub(file.start)),
+                Ok(true) | Err(_) => break,
+            }
+        }
+        // Each scrub syncs the file, and with it what was appended.
+        scrubbed.map_err(|error| self.fail(error))
+    }
+
     fn has_whole_file_before(&self, offset: u64) -> bool {
         let offset = offset.min(self.end);
         self.files.len() > 1 && self.files.front().is_some_and(|first| first.start + self.file_bytes <= offset)

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::*;
 use crate::batch::{BatchBuilder, NewEvent};
 use crate::clock::Moment;
+use crate::engine::erasure::Erasures;
 use crate::engine::{Engine, Seed, Tuning};
 use crate::event::{EventType, Payload, Timestamp};
 use crate::query::{Filter, Order, TypeTest};
@@ -57,7 +58,7 @@ fn seal(engine: &mut Engine<MemoryStorage>) {
 #[test]
 fn only_parts_with_rows_that_can_match_are_held() {
     let fresh = [segment(1, "a", 10), segment(2, "b", 20), segment(3, "a", 30)];
-    let parts = Parts::new(Arc::default(), fresh.into(), IdentityKey::new(Seed(1)));
+    let parts = Parts::new(Arc::default(), fresh.into(), IdentityKey::new(Seed(1)), Erasures::new([].into()));
     let since = |time| Some(Timestamp::from_nanos(time));
     for (filter, held) in [
         (Filter::default(), 3),
@@ -90,7 +91,7 @@ fn many_types_are_found_by_their_prefix() {
     }
     let segment = Arc::new(Segment::new(1, rows.finish_sorted(), [Epoch { ordinal: 0, millis: 0 }].into()));
     let fresh_bytes = segment.memory_bytes();
-    let fresh = Parts::new(Arc::default(), [segment].into(), IdentityKey::new(Seed(1)));
+    let fresh = Parts::new(Arc::default(), [segment].into(), IdentityKey::new(Seed(1)), Erasures::new([].into()));
     let events = (0..).zip(&names).map(|(n, name)| event(name, n, "{}"));
     let mut engine = engine(Tuning { seal_events: TYPES, ..Tuning::default() }, events);
     seal(&mut engine);
@@ -133,7 +134,7 @@ fn a_fresh_segment_counts_in_part_while_others_hold_it_too() {
         let segment = Arc::new(Segment::new(1, rows.finish_sorted(), [Epoch { ordinal: 0, millis: 0 }].into()));
         let bytes = segment.memory_bytes();
         assert!(bytes > 10 * RUN_BYTES_MAX);
-        let parts = Parts::new(Arc::default(), [segment].into(), IdentityKey::new(Seed(1)));
+        let parts = Parts::new(Arc::default(), [segment].into(), IdentityKey::new(Seed(1)), Erasures::new([].into()));
         let scan = Scan { order, ..Scan::default() };
         let [first, second] = [(); 2].map(|()| Run::new(&parts, &scan).unwrap());
         let shared = first.held_bytes() + second.held_bytes();

@@ -1,7 +1,8 @@
 //! Whole requests with any method, target and fields.
 
-use argus_core::api::{Action, Api, RequestHead, ServiceState, Submitted};
-use argus_core::repository::Failure;
+use argus_core::api::{Action, AfterErasure, Api, RequestHead, ServiceState, Submitted};
+use argus_core::query::Filter;
+use argus_core::repository::{Erased, Failure};
 
 use super::super::super::NOW;
 use super::super::Target;
@@ -17,6 +18,7 @@ pub(super) const TARGET: Target = Target {
         "GET ",
         "HEAD ",
         "POST ",
+        "DELETE ",
         "OPTIONS ",
         "CONNECT ",
         "/events",
@@ -36,6 +38,7 @@ pub(super) const TARGET: Target = Target {
         "http://h",
         "*",
         "?",
+        "?all=true",
         "%2F",
         "%",
         "\nhost: a",
@@ -92,6 +95,18 @@ fn head(data: &[u8]) {
             match submission.handle_body(body, NOW) {
                 Submitted::Reply(draft) => drop(checked(&caller, draft)),
                 Submitted::Commit(batch, _) => assert!(!batch.is_empty(), "a batch without events"),
+            }
+        }
+        Action::Erase(erasure) => {
+            assert!(!draining && !failed && method == "DELETE", "{method} {target} erases");
+            assert!(
+                target.contains("all=true") || *erasure.filter() != Filter::default(),
+                "{target} erases everything"
+            );
+            let erased = Erased::Among(store().reader.take().expect("a reader in memory never fails"));
+            match erasure.after(Ok(erased)) {
+                AfterErasure::Reply(draft) => drop(checked(&caller, draft)),
+                AfterErasure::Count(read) => drop(answer(&caller, read, &store().reader, 1_000, None)),
             }
         }
         Action::Read(read) => {

@@ -101,7 +101,7 @@ fn submit(query: &str, media_type: &str, lenient: bool, body: &[u8]) -> Result<V
     let submission = match action {
         Action::Submit(submission) => submission,
         Action::Reply(draft) => return Err(checked(&Caller::default(), draft).status),
-        Action::Read(_) | Action::Stream(_) | Action::Metrics(_) => panic!("{action:?} to POST"),
+        Action::Erase(_) | Action::Read(_) | Action::Stream(_) | Action::Metrics(_) => panic!("{action:?} to POST"),
     };
     match submission.handle_body(body, NOW) {
         Submitted::Commit(batch, _) => Ok(batch.events().map(ingest_check::owned).collect()),

@@ -8,6 +8,11 @@ use super::super::canary::{Canary, without_ids};
 use super::{World, outcome};
 use crate::generate::{self, Draft};
 
+/// A text that only one event has.
+fn mark(number: u64) -> String {
+    format!("mark-{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
 impl World {
     /// Commits a group of batches: a new one, or the one sent last.
     pub(super) fn commit(&mut self) -> Result<(), String> {
@@ -107,6 +112,11 @@ impl World {
     /// An event, sometimes with the id of a stored one, generated ids included.
     fn draw_event(&mut self) -> Draft {
         let mut draft = generate::draft(&mut self.random);
+        if self.random.one_in(3) {
+            // By its mark, the bytes of an event can be found on the medium.
+            self.marks += 1;
+            draft.payload = format!(r#"{{"mark":"{}"}}"#, mark(self.marks));
+        }
         if self.random.one_in(10) {
             let events = self.auditor.model().events();
             let known = events.get(self.random.index(events.len()));

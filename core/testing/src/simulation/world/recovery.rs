@@ -173,6 +173,7 @@ impl World {
         self.clocks.reset_seen();
         let mut engine = opened?;
         engine.retain(self.retention);
+        engine.erase_within(self.erase_within);
         if self.is_deferred {
             engine.defer_syncs();
         }

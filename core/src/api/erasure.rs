@@ -1,0 +1,136 @@
+//! `DELETE /events`.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::sync::Arc;
+use core::fmt;
+use core::task::Poll;
+
+use serde::Serialize;
+
+use super::compress::Negotiated;
+use super::params::read_erasure_filter;
+use super::problem_reply::ProblemReply;
+use super::read::Question;
+use super::target::Target;
+use super::text::to_json;
+use super::{Draft, Limits, ProblemKind, Read, Reply, Route};
+use crate::auth::Access;
+use crate::cause::Cause;
+use crate::query::{Filter, Scan};
+use crate::repository::{CommitError, Erased, Failure, Flow, ReadError, ScanRun, Snapshot};
+
+/// A `DELETE` of `/events` with valid parameters.
+#[derive(Debug)]
+pub struct Erasure {
+    filter: Filter,
+    limits: Limits,
+    negotiated: Negotiated,
+}
+
+/// What a host does once the events are erased, or are not.
+#[derive(Debug)]
+pub enum AfterErasure {
+    /// Count them: read this, and send its answer. If it fails, refuse with
+    /// [`NotCounted`](super::Refusal::NotCounted).
+    Count(Read),
+    /// Send this reply.
+    Reply(Draft),
+}
+
+/// The reply's body.
+#[derive(Serialize)]
+struct Summary {
+    erased: u64,
+}
+
+impl Erasure {
+    /// The erasure erases only what the caller may see.
+    pub(super) fn read(
+        limits: &Limits,
+        target: &Target<'_>,
+        access: &Access,
+        negotiated: Negotiated,
+    ) -> Result<Self, ProblemReply> {
+        Ok(Self { filter: read_erasure_filter(&target.params, access)?, limits: *limits, negotiated })
+    }
+
+    /// The events to erase.
+    #[must_use]
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// What to do next, after this outcome of [`Repository::erase`](crate::repository::Repository::erase).
+    #[must_use]
+    pub fn after(self, outcome: Result<Erased, CommitError>) -> AfterErasure {
+        let Self { filter, limits, negotiated } = self;
+        match outcome {
+            Ok(Erased::Exactly(erased)) => AfterErasure::Reply(reply(erased).into()),
+            Ok(Erased::Among(snapshot)) => {
+                let count = ErasedCount { snapshot, scan: filter.into(), run: None, erased: 0 };
+                AfterErasure::Count(Read::new(Question::Erased(Box::new(count)), &limits, negotiated))
+            }
+            Err(error) => AfterErasure::Reply(not_erased(&error).reply(Route::Events).into()),
+        }
+    }
+}
+
+/// Counts erased events, in the snapshot from before they were erased.
+pub(super) struct ErasedCount {
+    snapshot: Arc<dyn Snapshot>,
+    scan: Scan,
+    run: Option<Box<dyn ScanRun>>,
+    erased: u64,
+}
+
+impl ErasedCount {
+    /// Examines about `budget` events. Ready with the reply.
+    pub(super) fn poll(&mut self, budget: u32) -> Result<Poll<Reply>, ReadError> {
+        let run = match self.run.take() {
+            Some(run) => run,
+            None => {
+                let mut run = Arc::clone(&self.snapshot).scan(&self.scan)?;
+                // At once, because the scan has no limit.
+                while run.poll_head(budget)?.is_pending() {}
+                run
+            }
+        };
+        let run = self.run.insert(run);
+        let mut left = budget;
+        let step = run.poll_events(budget, &mut |_| {
+            self.erased += 1;
+            left = left.saturating_sub(1);
+            if left > 0 { Flow::More } else { Flow::Stop }
+        })?;
+        Ok(step.map(|()| reply(self.erased)))
+    }
+}
+
+/// 503: the repository accepts no erasures.
+pub(super) fn refused(failure: &Failure) -> ProblemReply {
+    not_erased(&failure.clone().into())
+}
+
+/// 503 or 507: the events were not erased, or that is in doubt.
+fn not_erased(error: &CommitError) -> ProblemReply {
+    let problem = |kind, cause: &Cause, in_doubt: bool| {
+        let outcome = if in_doubt { "whether events were erased is unknown" } else { "nothing was erased" };
+        ProblemReply::new(kind, format!("{outcome}: {}", cause.public_text()))
+    };
+    match error {
+        CommitError::Full(cause) => problem(ProblemKind::StorageFull, cause, false),
+        CommitError::Unavailable { cause, in_doubt } => problem(ProblemKind::StorageUnavailable, cause, *in_doubt),
+        CommitError::Failed { cause, in_doubt } => problem(ProblemKind::StorageFailed, cause, *in_doubt),
+    }
+}
+
+fn reply(erased: u64) -> Reply {
+    Reply::new(Route::Events, 200, "application/json", to_json(&Summary { erased }))
+}
+
+impl fmt::Debug for ErasedCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ErasedCount").field("erased", &self.erased).finish_non_exhaustive()
+    }
+}
