@@ -72,8 +72,10 @@ const CORE_LAYERS: &[&str] = &[
     "checksum",
     "json",
     "codec",
+    "sketch",
     // Basic types, used everywhere.
     "event",
+    "calendar",
     "damage",
     "cause",
     "clock",
