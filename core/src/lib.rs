@@ -32,6 +32,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod analysis;
 pub mod api;
 pub mod auth;
 pub mod batch;
@@ -41,6 +42,7 @@ mod checksum;
 pub mod clock;
 mod codec;
 mod column;
+mod csv;
 pub mod damage;
 pub mod engine;
 pub mod event;

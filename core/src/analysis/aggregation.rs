@@ -4,7 +4,7 @@ use core::fmt;
 
 use thiserror::Error;
 
-use crate::query::{PayloadPath, PathError};
+use crate::query::{PathError, PayloadPath};
 
 /// One column of results.
 ///
@@ -59,17 +59,8 @@ pub enum AggregationError {
 }
 
 impl Function {
-    const ALL: [Self; 9] = [
-        Self::Sum,
-        Self::Avg,
-        Self::Min,
-        Self::Max,
-        Self::P50,
-        Self::P90,
-        Self::P95,
-        Self::P99,
-        Self::Unique,
-    ];
+    const ALL: [Self; 9] =
+        [Self::Sum, Self::Avg, Self::Min, Self::Max, Self::P50, Self::P90, Self::P95, Self::P99, Self::Unique];
 
     /// The name in a query string.
     #[must_use]

@@ -36,8 +36,8 @@ const NEGATIVE: u8 = 0;
 const ZERO: u8 = 1;
 const POSITIVE: u8 = 2;
 
-/// Scales up to here, and down to minus this, take one byte.
-const SHORT_SCALE_MAX: i64 = 63;
+/// These scales take one byte.
+const SHORT_SCALES: core::ops::RangeInclusive<i64> = -63..=63;
 /// The byte of scale 0.
 const SCALE_0: i64 = 127;
 const LOW_SCALE: u8 = 0;
@@ -95,14 +95,12 @@ pub(super) fn write_number(number: &Decimal<'_>, out: &mut Vec<u8>) {
     }
     out.push(if number.is_negative() { NEGATIVE } else { POSITIVE });
     let start = out.len();
-    match number.scale() {
-        scale @ -SHORT_SCALE_MAX..=SHORT_SCALE_MAX => {
-            out.push(u8::try_from(scale + SCALE_0).expect("a short scale is from -63 to 63"));
-        }
-        scale => {
-            out.push(if scale < 0 { LOW_SCALE } else { HIGH_SCALE });
-            out.extend(scale.wrapping_add(i64::MIN).to_be_bytes());
-        }
+    let scale = number.scale();
+    if SHORT_SCALES.contains(&scale) {
+        out.push(u8::try_from(scale + SCALE_0).expect("a short scale is from -63 to 63"));
+    } else {
+        out.push(if scale < 0 { LOW_SCALE } else { HIGH_SCALE });
+        out.extend(scale.wrapping_add(i64::MIN).to_be_bytes());
     }
     out.extend(number.digits().bytes().filter(u8::is_ascii_digit));
     out.push(0);

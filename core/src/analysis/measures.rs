@@ -167,14 +167,13 @@ impl Measures {
 impl Source {
     /// Also computes this function.
     fn compute(&mut self, function: Function) {
+        let Self { path: _, sums, least, greatest, quantiles, distinct, key: _, text: _ } = self;
         match function {
-            Function::Sum | Function::Avg => drop(self.sums.get_or_insert_default()),
-            Function::Min => drop(self.least.get_or_insert_default()),
-            Function::Max => drop(self.greatest.get_or_insert_default()),
-            Function::P50 | Function::P90 | Function::P95 | Function::P99 => {
-                drop(self.quantiles.get_or_insert_default());
-            }
-            Function::Unique => drop(self.distinct.get_or_insert_default()),
+            Function::Sum | Function::Avg => *sums = Some(Column::default()),
+            Function::Min => *least = Some(Column::default()),
+            Function::Max => *greatest = Some(Column::default()),
+            Function::P50 | Function::P90 | Function::P95 | Function::P99 => *quantiles = Some(Column::default()),
+            Function::Unique => *distinct = Some(Column::default()),
         }
     }
 
@@ -310,7 +309,7 @@ impl Source {
             Function::Min | Function::Max => Accuracy::Exact,
             Function::P50 | Function::P90 | Function::P95 | Function::P99 => {
                 match self.quantiles.as_ref().and_then(|column| column.get(slot)) {
-                    Some(quantiles) if quantiles.count() > 0 => Accuracy::Within(Quantiles::RELATIVE_ERROR),
+                    Some(quantiles) if quantiles.count() > 0 => Accuracy::Within(Quantiles::RELATIVE_ERROR_MAX),
                     Some(_) | None => Accuracy::Exact,
                 }
             }

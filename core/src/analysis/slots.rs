@@ -81,7 +81,7 @@ impl Interner {
 
 impl BucketIndex {
     pub(super) fn new(periods: &Periods) -> Self {
-        let buckets = Buckets::new(periods.interval, periods.zone.clone());
+        let buckets = Buckets::new(Some(periods.interval), periods.zone.clone());
         Self { buckets, numbers: BTreeMap::new(), list: Vec::new(), last: None }
     }
 

@@ -1,6 +1,6 @@
 //! The answer to an aggregate: columns and rows.
 
-use alloc::string::{String, ToString as _};
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::key;
@@ -72,7 +72,10 @@ impl Table {
         let mut table = Self {
             columns: columns(question),
             group_columns: question.group_by.len(),
-            calendar: question.periods.as_ref().map(|periods| Buckets::new(periods.interval, periods.zone.clone())),
+            calendar: question
+                .periods
+                .as_ref()
+                .map(|periods| Buckets::new(Some(periods.interval), periods.zone.clone())),
             buckets: sorted,
             groups,
             order,
@@ -231,14 +234,7 @@ fn highest(groups: &Interner, slots: &Slots, measures: &Measures, count: usize) 
 }
 
 /// The rows in their order. `all`: each group has one in each bucket.
-fn rows(
-    groups: &Interner,
-    slots: &Slots,
-    order: &[u32],
-    list: &[Bucket],
-    sorted: &[Bucket],
-    all: bool,
-) -> Vec<Row> {
+fn rows(groups: &Interner, slots: &Slots, order: &[u32], list: &[Bucket], sorted: &[Bucket], all: bool) -> Vec<Row> {
     let mut places = alloc::vec![None; groups.len()];
     for (place, group) in (0..).zip(order) {
         if let Some(entry) = places.get_mut(index(*group)) {

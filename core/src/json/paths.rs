@@ -142,10 +142,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Reads the start of a value on a path: visits the value if a path ends here, then enters or skips it.
-    fn enter(
-        &mut self,
-        visit: &mut impl FnMut(usize, Value<'a>, usize) -> ControlFlow<()>,
-    ) -> ControlFlow<(), Next> {
+    fn enter(&mut self, visit: &mut impl FnMut(usize, Value<'a>, usize) -> ControlFlow<()>) -> ControlFlow<(), Next> {
         let Some(node) = self.nodes.get(self.node) else { return ControlFlow::Break(()) };
         let place = self.at;
         let mut visit_end = |value| node.path.map_or(ControlFlow::Continue(()), |path| visit(path, value, place));

@@ -71,6 +71,7 @@ const CORE_LAYERS: &[&str] = &[
     "column",
     "checksum",
     "json",
+    "csv",
     "codec",
     "sketch",
     // Basic types, used everywhere.
@@ -88,6 +89,7 @@ const CORE_LAYERS: &[&str] = &[
     "ingest",
     // Queries, the repository trait, its implementation, and live streams over any.
     "query",
+    "analysis",
     "repository",
     "engine",
     // Who may do what, and how often.
