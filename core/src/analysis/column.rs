@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn quotients_are_the_nearest_floats() {
         for (dividend, divisor, expected) in [
-            ("0", 3, 0.0),
+            ("0", 3, 0.0_f64),
             ("1", 3, 1.0 / 3.0),
             ("-2", 3, -2.0 / 3.0),
             ("0.3", 3, 0.1),

@@ -18,7 +18,7 @@
 //! zero byte; below zero, each byte is inverted. A scale from -63 to 63 is one byte, 127 higher. A lower one is a zero
 //! byte and a higher one the byte 255, each followed by 8 bytes: the scale plus 2^63, big-endian.
 //!
-//! A text ends with a zero byte. A zero byte in it becomes the two bytes 0 and 255.
+//! A text ends with two zero bytes. A zero byte in it becomes the two bytes 0 and 255.
 
 use alloc::vec::Vec;
 
@@ -158,7 +158,7 @@ impl Decoded {
 }
 
 fn write_text(bytes: &[u8], out: &mut Vec<u8>) {
-    out.reserve(bytes.len() + 1);
+    out.reserve(bytes.len() + 2);
     let mut rest = bytes;
     while let Some(zero) = memchr::memchr(0, rest) {
         let (before, after) = rest.split_at(zero + 1);
@@ -167,7 +167,7 @@ fn write_text(bytes: &[u8], out: &mut Vec<u8>) {
         rest = after;
     }
     out.extend_from_slice(rest);
-    out.push(0);
+    out.extend_from_slice(&[0, 0]);
 }
 
 fn decode_text(rest: &mut &[u8]) -> Vec<u8> {
@@ -176,17 +176,12 @@ fn decode_text(rest: &mut &[u8]) -> Vec<u8> {
         let end = memchr::memchr(0, rest).unwrap_or(rest.len());
         let (before, after) = rest.split_at(end);
         text.extend_from_slice(before);
-        let after = after.strip_prefix(&[0]).unwrap_or(after);
-        match after.strip_prefix(&[ESCAPED]) {
-            Some(after) => {
-                text.push(0);
-                *rest = after;
-            }
-            None => {
-                *rest = after;
-                return text;
-            }
+        let (end, after) = after.split_at(after.len().min(2));
+        *rest = after;
+        if end != [0, ESCAPED] {
+            return text;
         }
+        text.push(0);
     }
 }
 
@@ -279,8 +274,8 @@ mod tests {
             r#""ab""#,
             r#""b""#,
             r#""\ud800""#,
-            "{}",
             r#"{"a":1}"#,
+            "{}",
         ];
         for (index, left) in ascending.iter().enumerate() {
             for (other, right) in ascending.iter().enumerate() {

@@ -11,6 +11,11 @@ pub struct AnalysisLimits {
     pub bytes_max: usize,
 }
 
+impl AnalysisLimits {
+    /// 100,000 rows and 64 MiB.
+    pub const DEFAULT: Self = Self { groups_max: 100_000, bytes_max: 64 << 20 };
+}
+
 /// Why a question has no answer: it exceeds a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excess {

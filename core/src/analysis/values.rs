@@ -165,10 +165,9 @@ mod tests {
             (r#"{"a":[2,"x",2.0,[1,null]]}"#, &["null", "1", "2", "\"x\""], &["2", "\"x\"", "2.0", "1", "null"]),
             (r#"{"a":{"b":[1]},"a":true}"#, &["true", r#"{"b":[1]}"#], &[r#"{"b":[1]}"#, "true"]),
         ] {
-            assert_eq!(
-                values(payload),
-                (distinct.iter().map(Into::into).collect(), all.iter().map(Into::into).collect())
-            );
+            let (found_distinct, found_all) = values(payload);
+            assert_eq!(found_distinct, distinct, "{payload}");
+            assert_eq!(found_all, all, "{payload}");
         }
     }
 

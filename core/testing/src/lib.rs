@@ -48,6 +48,7 @@ pub use tuning::{SMALL, UNCOMPACTED};
 
 use core::time::Duration;
 
+use argus_core::analysis::AnalysisLimits;
 use argus_core::api::Limits;
 
 /// Limits that no request of a test reaches.
@@ -61,4 +62,5 @@ pub const LIMITS: Limits = Limits {
     head_fields_max: 100,
     query_time: None,
     scan_bytes_max: None,
+    analysis: AnalysisLimits::DEFAULT,
 };

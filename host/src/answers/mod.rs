@@ -88,7 +88,7 @@ pub(crate) trait Suspend {
 
 impl Suspend for ReadRun {
     fn suspend(&mut self) -> Option<Box<dyn Send>> {
-        self.suspend().map(|scan| -> Box<dyn Send> { Box::new(scan) })
+        self.suspend()
     }
 
     fn held_bytes(&self) -> usize {
