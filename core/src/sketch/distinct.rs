@@ -145,7 +145,7 @@ impl PartialEq for Distinct {
 
 impl Eq for Distinct {}
 
-/// The index at which the search for a hash starts.
+/// The index at which the search for a hash starts, in a table with slots.
 #[inline]
 fn home(slots: &[u64], hash: u64) -> usize {
     // The high bits: as many as the length has.
@@ -154,8 +154,11 @@ fn home(slots: &[u64], hash: u64) -> usize {
 
 #[inline]
 fn contains(slots: &[u64], hash: u64) -> bool {
+    if slots.is_empty() {
+        return false;
+    }
     let mut at = home(slots, hash);
-    // There is an empty slot in every table but the one without slots.
+    // A quarter of the slots is empty, so the search ends.
     while let Some(slot) = slots.get(at) {
         if *slot == hash {
             return true;
@@ -227,3 +230,6 @@ fn sigma(x: f64) -> f64 {
         factor += factor;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ const FEW_BUCKETS_MAX: usize = 16;
 /// The sketch is DDSketch: Masson, Rim, Lee, "DDSketch: A Fast and Fully-Mergeable Quantile Sketch with Relative-Error
 /// Guarantees", VLDB 2019. It counts the values in buckets whose bounds grow by 2 %. Buckets are never
 /// joined, so the guarantee holds for all finite floats: positive and negative, zero, tiny and huge. Memory grows with
-/// the number of buckets that have values: about 230 for values from 1 to 100, and 162,333 at the very most. Least and
+/// the number of buckets that have values: about 230 for values from 1 to 100, and 162,333 (1.2 MB) at the very most. Least and
 /// greatest value are kept as they are, so they are exact, and so is a summary of equal values.
 #[derive(Clone, Debug)]
 pub struct Quantiles {
@@ -79,6 +79,7 @@ impl Quantiles {
     /// if there are no values.
     ///
     /// `q` stands for the decimal that it is closest to: the 0.07 quantile of 100 values is the seventh value.
+    /// That holds for percentages of up to 10^13 values; with more, the rank may be off by one in 10^15.
     ///
     /// ```
     /// use argus_core::sketch::Quantiles;
@@ -204,6 +205,9 @@ fn rank(q: f64, count: u64) -> u64 {
     let whole = exact as u64;
     let above = exact - whole as f64;
     // The product of a decimal that has no exact float may be a little above the whole number that it should be.
-    let whole = if above > exact * 4.0 * f64::EPSILON { whole + 1 } else { whole };
+    let whole = if above > exact * f64::EPSILON { whole + 1 } else { whole };
     whole.clamp(1, count)
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ const WHOLE_DIGITS_MAX: i64 = 20;
 /// The sum of any number of decimal numbers, without an error: `12.99 + 0.01` is `13`, in every order.
 ///
 /// Common numbers (up to 20 digits before the point and 18 after it) are summed in two integers. Numbers with more
-/// digits take more memory, up to 3 KB. Only outside 10^±1008 the sum gives up, see [`is_exact`](Self::is_exact).
+/// digits take more memory, up to 4 KiB. Only outside 10^±1008 the sum gives up, see [`is_exact`](Self::is_exact).
 #[derive(Clone, Debug, Default)]
 pub struct Total {
     whole: i128,
@@ -94,7 +94,14 @@ impl Total {
     }
 
     /// Adds `mantissa` × 10^−`places`.
-    pub fn add_scaled(&mut self, mantissa: i128, places: u32) {
+    pub fn add_scaled(&mut self, mut mantissa: i128, mut places: u32) {
+        while places > PLACES && mantissa % 10 == 0 {
+            if mantissa == 0 {
+                return;
+            }
+            mantissa /= 10;
+            places -= 1;
+        }
         if places > PLACES {
             let text = alloc::format!("{}", mantissa.unsigned_abs());
             let scale = i64::try_from(text.len()).expect("it has 39 digits at most") - i64::from(places);
@@ -119,8 +126,8 @@ impl Total {
     /// The float next to the sum; `f64::MAX` or `f64::MIN` if it is beyond the floats.
     #[must_use]
     pub fn as_f64(&self) -> f64 {
-        if self.wide.is_none() && self.fraction == 0 {
-            return self.whole as f64;
+        if let Some(integer) = self.integer() {
+            return integer as f64;
         }
         let mut text = Vec::new();
         self.write(&mut text);
@@ -129,8 +136,12 @@ impl Total {
         value.clamp(f64::MIN, f64::MAX)
     }
 
-    /// Appends the sum as a JSON number with all its digits, without zeros that say nothing: `13`, `0.5`, `1.5e60`.
+    /// Appends the sum as a JSON number with all its digits, without zeros that say nothing: `13`, `0.5`, `1.5e+60`.
     pub fn write(&self, out: &mut Vec<u8>) {
+        if let Some(integer) = self.integer() {
+            out.extend_from_slice(alloc::format!("{integer}").as_bytes());
+            return;
+        }
         let mut sum = self.wide.as_deref().cloned().unwrap_or_default();
         sum.add_integer(self.whole, 0);
         sum.add_integer(i128::from(self.fraction), -1);
@@ -148,6 +159,11 @@ impl Total {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.wide.as_ref().map_or(0, |wide| wide.memory_bytes())
+    }
+
+    /// The sum, if it is known to be an integer of 128 bits without looking at many digits.
+    const fn integer(&self) -> Option<i128> {
+        if self.wide.is_none() && self.fraction == 0 { Some(self.whole) } else { None }
     }
 
     fn wide(&mut self) -> &mut Wide {
@@ -192,3 +208,6 @@ impl PartialEq for Total {
 }
 
 impl Eq for Total {}
+
+#[cfg(test)]
+mod tests;
