@@ -58,7 +58,7 @@ fn sketches(c: &mut Criterion) {
     let mut total = Total::new();
     group.bench_function("integers of a slice", |b| b.iter(|| total.add_integers(black_box(&integers))));
     group.bench_function("integers one by one", |b| {
-        b.iter(|| integers.iter().for_each(|number| total.add_integer(*number)))
+        b.iter(|| integers.iter().for_each(|number| total.add_integer(*number)));
     });
     group.bench_function("decimals", |b| b.iter(|| decimals.iter().for_each(|number| total.add(number))));
     let mut quantiles = Quantiles::new();

@@ -250,7 +250,7 @@ fn check_transition(zone: &str, transition: i64) {
     // A clock with seconds is read for a shorter time.
     let (step, span) = if whole_minutes { (60, 40 * HOUR) } else { (1, 2 * HOUR) };
     let readings = readings(&rules, transition - 2 * span, step, 4 * span / step);
-    for interval in INTERVALS.into_iter().filter(|interval| whole_minutes && *interval != "1s" || !whole_minutes) {
+    for interval in INTERVALS.into_iter().filter(|interval| !whole_minutes || *interval != "1s") {
         let seen: Vec<i64> = naive_starts(&readings, interval)
             .into_iter()
             .filter(|start| (transition - span..transition + span).contains(start))

@@ -108,7 +108,7 @@ mod tests {
         let long = "x".repeat(1_000);
         for name in ["", " ", "+01:00", "CEST", "Europe", "Europe/", "Europe/Berlin ", "Etc/Unknown", "\0", "é", &long]
         {
-            let error = Zone::parse(name).unwrap_err();
+            let error = Zone::parse(name).expect_err("it is not a zone");
             assert!(name.starts_with(&error.name) && error.to_string().len() < 200, "{error}");
         }
     }

@@ -1,6 +1,6 @@
 //! Numbers the floats by their magnitude, so that floats with the same number differ by less than 2 %.
 //!
-//! DDSketch (see [`Quantiles`](super::Quantiles)) puts a value into the bucket of its logarithm. This file needs no
+//! A `DDSketch` (see [`Quantiles`](super::Quantiles)) puts a value into the bucket of its logarithm. This file needs no
 //! logarithm: the exponent of a float is the whole part of its binary logarithm, and a table with the bounds of 35
 //! buckets to an octave has the rest. An answer is the middle of a bucket, which differs by at most
 //! (r − 1) / (r + 1) = 0.99 % from each value in it, where r = 2^(1/35) is the ratio of the bounds.

@@ -13,7 +13,7 @@ const FEW_BUCKETS_MAX: usize = 16;
 
 /// A summary of numbers that answers quantiles with a relative error of at most 1 %.
 ///
-/// The sketch is DDSketch: Masson, Rim, Lee, "DDSketch: A Fast and Fully-Mergeable Quantile Sketch with Relative-Error
+/// The sketch is a `DDSketch`: Masson, Rim, Lee, "`DDSketch`: A Fast and Fully-Mergeable Quantile Sketch with Relative-Error
 /// Guarantees", VLDB 2019. It counts the values in buckets whose bounds grow by 2 %. Buckets are never
 /// joined, so the guarantee holds for all finite floats: positive and negative, zero, tiny and huge. Memory grows with
 /// the number of buckets that have values: about 230 for values from 1 to 100, and 162,333 (1.2 MB) at the very most. Least and
@@ -21,7 +21,7 @@ const FEW_BUCKETS_MAX: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Quantiles {
     count: u64,
-    /// `f64::MAX` and `f64::MIN` while there is no value.
+    /// Infinite while there is no value.
     least: f64,
     greatest: f64,
     buckets: Buckets,
@@ -43,26 +43,42 @@ impl Quantiles {
     /// The summary of no values.
     #[must_use]
     pub const fn new() -> Self {
-        Self { count: 0, least: f64::MAX, greatest: f64::MIN, buckets: Buckets::Few(Vec::new()) }
+        Self { count: 0, least: f64::INFINITY, greatest: f64::NEG_INFINITY, buckets: Buckets::Few(Vec::new()) }
     }
 
     /// Adds a value. An infinite one counts as the greatest finite float of its sign. NaN is no number and is left out.
+    #[inline]
     pub fn add(&mut self, value: f64) {
-        if value.is_nan() {
-            return;
+        // False for NaN too.
+        if value.abs() <= f64::MAX {
+            self.add_finite(value);
+        } else if !value.is_nan() {
+            self.add_finite(value.clamp(f64::MIN, f64::MAX));
         }
-        // There is no minus zero, because it would depend on the order whether it is the least value.
-        let value = value.clamp(f64::MIN, f64::MAX) + 0.0;
-        self.count = self.count.saturating_add(1);
-        self.least = self.least.min(value);
-        self.greatest = self.greatest.max(value);
-        self.buckets.add(log_scale::key(value), 1);
     }
 
     /// Adds all values, as [`add`](Self::add) does.
     pub fn add_many(&mut self, values: &[f64]) {
         for value in values {
             self.add(*value);
+        }
+    }
+
+    #[inline]
+    fn add_finite(&mut self, value: f64) {
+        // There is no minus zero, because it would depend on the order whether it is the least value.
+        let value = value + 0.0;
+        self.count = self.count.saturating_add(1);
+        if value < self.least {
+            self.least = value;
+        }
+        if value > self.greatest {
+            self.greatest = value;
+        }
+        let key = log_scale::key(value);
+        match &mut self.buckets {
+            Buckets::Many(pages) => pages.add(key, 1),
+            Buckets::Few(_) => self.buckets.add(key, 1),
         }
     }
 
@@ -153,7 +169,6 @@ impl PartialEq for Quantiles {
 }
 
 impl Buckets {
-    #[inline]
     fn add(&mut self, key: i32, count: u64) {
         match self {
             Self::Many(pages) => pages.add(key, count),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::sketch::value_hash;
 
-/// Well-mixed hashes: the generator SplitMix64, which never repeats.
+/// Well-mixed hashes: the generator `SplitMix64`, which never repeats.
 fn hashes(seed: u64) -> impl Iterator<Item = u64> {
     (1_u64..).map(move |step| {
         let mut hash = seed.wrapping_add(step.wrapping_mul(0x9e37_79b9_7f4a_7c15));

@@ -18,7 +18,7 @@ fn nearest_rank(values: &[f64], q: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let rank = (q * values.len() as f64 - 1e-9).ceil().max(1.0) as usize;
-    sorted[rank - 1]
+    *sorted.get(rank - 1).unwrap()
 }
 
 fn assert_close(found: f64, exact: f64) {

@@ -29,8 +29,8 @@ fn naive_sum(tokens: &[String]) -> String {
         let digits = number.digits().bytes().filter(u8::is_ascii_digit);
         for (place, digit) in (1..).zip(digits) {
             let digit = i64::from(digit - b'0');
-            cells[usize::try_from(number.scale() - place + PLACES).unwrap()] +=
-                if number.is_negative() { -digit } else { digit };
+            let cell = cells.get_mut(usize::try_from(number.scale() - place + PLACES).unwrap()).unwrap();
+            *cell += if number.is_negative() { -digit } else { digit };
         }
     }
     let carried = |mut cells: Vec<i64>| {
@@ -56,7 +56,7 @@ fn naive_sum(tokens: &[String]) -> String {
 fn token() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<i64>().prop_map(|number| number.to_string()),
-        (-1_000_000..1_000_000_i64).prop_map(|cents| format!("{}e-2", cents)),
+        (-1_000_000..1_000_000_i64).prop_map(|cents| format!("{cents}e-2")),
         "-?[1-9][0-9]{0,5}\\.[0-9]{1,4}",
         "-?[1-9][0-9]{0,30}\\.[0-9]{1,30}",
         "-?[1-9][0-9]{0,200}",
