@@ -6,10 +6,10 @@ use alloc::vec;
 /// Counts different values by their 64-bit hashes.
 ///
 /// Up to [`EXACT_MAX`](Self::EXACT_MAX) hashes are kept, so the count is exact. (Two of so many values have the same
-/// hash in one of 10^13 cases.) Beyond that, it keeps a `HyperLogLog` of 2^14 registers, with the improved raw estimator
-/// of Otmar Ertl, ["New cardinality estimation algorithms for `HyperLogLog`
-/// sketches"](https://arxiv.org/abs/1702.01284), 2017. It needs no table of corrections, and has no bias worth mentioning
-/// at any size. The error is at most 1.6 % in 95 of 100 cases, and has a standard deviation of 0.81 %.
+/// hash in one of 10^13 cases.) Beyond that, it keeps a `HyperLogLog` of 2^14 registers, with the improved raw
+/// estimator of Otmar Ertl, ["New cardinality estimation algorithms for `HyperLogLog`
+/// sketches"](https://arxiv.org/abs/1702.01284), 2017. It needs no table of corrections, and has no bias worth
+/// mentioning at any size. The error is at most 1.6 % in 95 of 100 cases, and has a standard deviation of 0.81 %.
 ///
 /// Which of the two it keeps depends only on how many different hashes there are.
 #[derive(Clone, Debug, Default)]

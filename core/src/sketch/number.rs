@@ -20,7 +20,8 @@ pub fn write_f64(value: f64, out: &mut Vec<u8>) {
 
 /// Appends 0.digits × 10^`scale` as a JSON number. The digits have no zero at either end, and are empty for zero.
 ///
-/// Up to 40 digits before the point and 6 zeros after it are written out, so that integers of 128 bits have no exponent.
+/// Up to 40 digits before the point and 6 zeros after it are written out, so that integers of 128 bits have no
+/// exponent.
 pub(super) fn write_decimal(negative: bool, digits: &str, scale: i64, out: &mut Vec<u8>) {
     if digits.is_empty() {
         out.push(b'0');

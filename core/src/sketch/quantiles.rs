@@ -13,11 +13,11 @@ const FEW_BUCKETS_MAX: usize = 16;
 
 /// A summary of numbers that answers quantiles with a relative error of at most 1 %.
 ///
-/// The sketch is a `DDSketch`: Masson, Rim, Lee, "`DDSketch`: A Fast and Fully-Mergeable Quantile Sketch with Relative-Error
-/// Guarantees", VLDB 2019. It counts the values in buckets whose bounds grow by 2 %. Buckets are never
+/// The sketch is a `DDSketch`: Masson, Rim, Lee, "`DDSketch`: A Fast and Fully-Mergeable Quantile Sketch with
+/// Relative-Error Guarantees", VLDB 2019. It counts the values in buckets whose bounds grow by 2 %. Buckets are never
 /// joined, so the guarantee holds for all finite floats: positive and negative, zero, tiny and huge. Memory grows with
-/// the number of buckets that have values: about 230 for values from 1 to 100, and 162,333 (1.2 MB) at the very most. Least and
-/// greatest value are kept as they are, so they are exact, and so is a summary of equal values.
+/// the number of buckets that have values: about 230 (1.5 KB) for values from 1 to 100, and 162,333 (1.2 MB) at the
+/// very most. Least and greatest value are kept as they are, so they are exact, and so is a summary of equal values.
 #[derive(Clone, Debug)]
 pub struct Quantiles {
     count: u64,

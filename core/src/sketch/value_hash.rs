@@ -7,8 +7,9 @@ use siphasher::sip::SipHasher13;
 /// Hashes a value for [`Distinct`](super::Distinct).
 ///
 /// `tag` is the value's type, so that the string `1` and the number `1` differ. `bytes` must be the same for equal
-/// values. The hash is SipHash-1-3 of `bytes` with the key `"argus va" ^ tag`, `"lue hash"` (two little-endian numbers).
-/// It is part of the interface and must not change, because summaries of different stores and versions are merged.
+/// values. The hash is SipHash-1-3 of `bytes`. The two numbers of its key are `"argus va"` xor `tag` and `"lue hash"`,
+/// little-endian. It is part of the interface and must not change, because summaries of different stores and versions
+/// are merged.
 ///
 /// The key is fixed and known, so a sender who wants wrong counts can choose values that collide. No hash that several
 /// stores share prevents that.

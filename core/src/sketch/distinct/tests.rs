@@ -1,3 +1,5 @@
+//! Counts against the numbers of hashes that were added.
+
 use alloc::vec::Vec;
 
 use proptest::collection::vec as many;

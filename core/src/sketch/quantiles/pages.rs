@@ -10,8 +10,8 @@ const HINTS: usize = 32;
 /// Counts of buckets, in pages of neighbours. A page without counts takes no memory.
 #[derive(Clone, Debug)]
 pub(super) struct Pages {
-    /// Entries of the directory, found by the low bits of the page's number: a search in the directory takes three times
-    /// as long as all the rest.
+    /// Entries of the directory, found by the low bits of the page's number. To search the directory for each value
+    /// would take as long as all the rest.
     hints: [Entry; HINTS],
     /// Which pages there are, in order of their numbers.
     directory: Vec<Entry>,

@@ -1,3 +1,5 @@
+//! Quantiles against sorted values.
+
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use proptest::collection::vec as many;
