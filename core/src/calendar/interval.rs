@@ -58,9 +58,7 @@ pub enum IntervalError {
         near: Interval,
     },
     /// Several days, weeks, months, quarters or years.
-    #[error(
-        "'{text}' is more or less than one: days, weeks, months, quarters and years cannot be grouped, give 1{unit}"
-    )]
+    #[error("'{text}' is not supported: only seconds, minutes and hours can be grouped, so give 1{unit}")]
     NotOne {
         /// The text.
         text: String,
@@ -109,7 +107,7 @@ impl Interval {
                 if per_day.checked_rem(count) == Some(0) {
                     return Ok(Self { count, unit });
                 }
-                let shorter = (1..=count.min(per_day)).rev().find(|near| per_day % near == 0);
+                let shorter = (1..=count.min(per_day)).rev().find(|near| per_day.is_multiple_of(*near));
                 let near = Self { count: shorter.unwrap_or(1), unit };
                 Err(IntervalError::Uneven { text: shortened(), near })
             }
@@ -169,5 +167,63 @@ impl FromStr for Interval {
 impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.count, self.unit.text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn an_interval_is_written_as_it_was_parsed() {
+        for text in
+            ["1s", "30s", "86400s", "1m", "5m", "90m", "1440m", "1h", "6h", "24h", "1d", "1w", "1mo", "1q", "1y"]
+        {
+            assert_eq!(Interval::parse(text).map(|interval| interval.to_string()), Ok(text.to_string()));
+        }
+    }
+
+    #[test]
+    fn seconds_minutes_and_hours_divide_a_day() {
+        for (text, near) in [
+            ("7h", "6h"),
+            ("25h", "24h"),
+            ("1441m", "1440m"),
+            ("7m", "6m"),
+            ("55s", "54s"),
+            ("99999999999999999999h", "24h"),
+            ("0h", "1h"),
+        ] {
+            let reason = format!("'{text}' does not divide a day into equal parts: give one that does, such as {near}");
+            assert_eq!(Interval::parse(text).map_err(|error| error.to_string()), Err(reason));
+        }
+        let even = (1..=1_440).filter(|count| Interval::parse(&format!("{count}m")).is_ok()).count();
+        assert_eq!(even, 36, "1,440 = 2^5 × 3^2 × 5 has 6 × 3 × 2 divisors");
+    }
+
+    #[test]
+    fn days_and_longer_units_are_not_grouped() {
+        for (text, one) in [("2d", "1d"), ("0w", "1w"), ("3mo", "1mo"), ("2q", "1q"), ("10y", "1y")] {
+            let reason =
+                format!("'{text}' is not supported: only seconds, minutes and hours can be grouped, so give {one}");
+            assert_eq!(Interval::parse(text).map_err(|error| error.to_string()), Err(reason));
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused_with_what_is_expected() {
+        for text in
+            ["", "h", "1", "1 h", " 1h", "1H", "01h", "00s", "+1h", "-1h", "1.5h", "1hour", "1ms", "1mon", "٣h", "1h1m"]
+        {
+            let reason = format!(
+                "'{text}' is not an interval: give a number and a unit, such as 30s, 5m, 1h, 1d, 1w, 1mo, 1q or 1y"
+            );
+            assert_eq!(Interval::parse(text).map_err(|error| error.to_string()), Err(reason));
+        }
+        let long = Interval::parse(&"é".repeat(1_000));
+        assert_eq!(long, Err(IntervalError::Grammar { text: "é".repeat(IntervalError::TEXT_CHARS_MAX) }));
     }
 }

@@ -22,3 +22,6 @@ mod zone;
 pub use buckets::{Bucket, Buckets};
 pub use interval::{Interval, IntervalError};
 pub use zone::{UnknownZone, Zone};
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,7 @@ impl Zone {
         self.0.iana_name().expect("a zone is UTC or comes from the database, where every zone has a name")
     }
 
-    /// Whether this is UTC, under this name or another (`Etc/UTC`, `Zulu`).
+    /// Whether this is UTC, under this name or another (`Etc/UTC`, `Zulu`, `GMT`).
     pub(super) fn is_utc(&self) -> bool {
         matches!(self.0.primary_iana_name(), Some("UTC" | "Etc/UTC"))
     }
@@ -72,5 +72,44 @@ impl fmt::Debug for Zone {
     /// The name alone: the rules fill pages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Zone").field(&self.name()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn every_zone_of_the_database_is_found_by_its_name() {
+        let names: alloc::vec::Vec<_> =
+            TimeZoneDatabase::bundled().available().map(|name| name.as_str().to_string()).collect();
+        assert!(names.len() > 590, "the database is bundled");
+        for name in &names {
+            assert_eq!(Zone::parse(name).map(|zone| zone.name().to_string()), Ok(name.clone()));
+        }
+    }
+
+    #[test]
+    fn utc_has_several_names() {
+        for name in ["UTC", "utc", "Etc/UTC", "Zulu", "Etc/Zulu", "UCT", "Universal", "GMT"] {
+            assert!(Zone::parse(name).is_ok_and(|zone| zone.is_utc()), "{name}");
+        }
+        for name in ["Europe/London", "Africa/Abidjan"] {
+            assert!(Zone::parse(name).is_ok_and(|zone| !zone.is_utc()), "{name}");
+        }
+        assert!(Zone::utc().is_utc());
+        assert_eq!(Zone::parse("utc"), Ok(Zone::utc()));
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        let long = "x".repeat(1_000);
+        for name in ["", " ", "+01:00", "CEST", "Europe", "Europe/", "Europe/Berlin ", "Etc/Unknown", "\0", "é", &long]
+        {
+            let error = Zone::parse(name).expect_err("it is not a zone");
+            assert!(name.starts_with(&error.name) && error.to_string().len() < 200, "{error}");
+        }
     }
 }

@@ -6,10 +6,10 @@ use alloc::vec;
 /// Counts different values by their 64-bit hashes.
 ///
 /// Up to [`EXACT_MAX`](Self::EXACT_MAX) hashes are kept, so the count is exact. (Two of so many values have the same
-/// hash in one of 10^13 cases.) Beyond that, it keeps a HyperLogLog of 2^14 registers, with the estimator of Otmar Ertl,
-/// "New cardinality estimation algorithms for HyperLogLog sketches", 2017 (<https://arxiv.org/abs/1702.01284>), section
-/// 2.4. The estimator needs no table of corrections and is unbiased at every size. Its error is at most 1.6 % in 95 of
-/// 100 cases, and has a standard deviation of 0.81 %.
+/// hash in one of 10^13 cases.) Beyond that, it keeps a `HyperLogLog` of 2^14 registers, with the improved raw
+/// estimator of Otmar Ertl, ["New cardinality estimation algorithms for `HyperLogLog`
+/// sketches"](https://arxiv.org/abs/1702.01284), 2017. It needs no table of corrections, and has no bias worth
+/// mentioning at any size. The error is at most 1.6 % in 95 of 100 cases, and has a standard deviation of 0.81 %.
 ///
 /// Which of the two it keeps depends only on how many different hashes there are.
 #[derive(Clone, Debug, Default)]
@@ -145,7 +145,7 @@ impl PartialEq for Distinct {
 
 impl Eq for Distinct {}
 
-/// The index at which the search for a hash starts.
+/// The index at which the search for a hash starts, in a table with slots.
 #[inline]
 fn home(slots: &[u64], hash: u64) -> usize {
     // The high bits: as many as the length has.
@@ -154,8 +154,11 @@ fn home(slots: &[u64], hash: u64) -> usize {
 
 #[inline]
 fn contains(slots: &[u64], hash: u64) -> bool {
+    if slots.is_empty() {
+        return false;
+    }
     let mut at = home(slots, hash);
-    // There is an empty slot in every table but the one without slots.
+    // A quarter of the slots is empty, so the search ends.
     while let Some(slot) = slots.get(at) {
         if *slot == hash {
             return true;
@@ -196,12 +199,17 @@ fn raise(registers: &mut [u8], hash: u64) {
 /// Ertl's improved estimator. Leaves out τ, which corrects for registers that have the greatest value: there are none
 /// before about 10^15 different values.
 fn estimate(registers: &[u8]) -> u64 {
-    let mut counts = [0_u32; REGISTER_MAX + 1];
-    for register in registers {
-        if let Some(count) = counts.get_mut(usize::from(*register)) {
-            *count += 1;
+    // Four tables, because neighbours are often equal, and counting one value twice at once takes longer.
+    let mut tables = [[0_u32; REGISTER_MAX + 1]; 4];
+    for registers in registers.chunks_exact(tables.len()) {
+        for (table, register) in tables.iter_mut().zip(registers) {
+            if let Some(count) = table.get_mut(usize::from(*register)) {
+                *count += 1;
+            }
         }
     }
+    let counts: [u32; REGISTER_MAX + 1] =
+        core::array::from_fn(|value| tables.iter().filter_map(|table| table.get(value)).sum());
     let [zeros, counts @ ..] = counts;
     // Σ counts[k] × 2^−k, from the smallest terms on.
     let sum = counts.iter().rev().fold(0.0, |sum, count| (sum + f64::from(*count)) * 0.5);
@@ -227,3 +235,6 @@ fn sigma(x: f64) -> f64 {
         factor += factor;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Numbers the floats by their magnitude, so that floats with the same number differ by less than 2 %.
 //!
-//! DDSketch (see [`Quantiles`](super::Quantiles)) puts a value into the bucket of its logarithm. This file needs no
+//! A `DDSketch` (see [`Quantiles`](super::Quantiles)) puts a value into the bucket of its logarithm. This file needs no
 //! logarithm: the exponent of a float is the whole part of its binary logarithm, and a table with the bounds of 35
 //! buckets to an octave has the rest. An answer is the middle of a bucket, which differs by at most
 //! (r − 1) / (r + 1) = 0.99 % from each value in it, where r = 2^(1/35) is the ratio of the bounds.
@@ -138,4 +138,51 @@ const fn power(base: f64) -> f64 {
         factors += 1;
     }
     power
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The least positive float, in bits, whose key is at least this.
+    fn first_with(least: i32) -> u64 {
+        let (mut low, mut high) = (0, f64::MAX.to_bits() + 1);
+        while low < high {
+            let half = low + (high - low) / 2;
+            if key(f64::from_bits(half)) >= least { high = half } else { low = half + 1 }
+        }
+        low
+    }
+
+    #[test]
+    fn the_middle_of_every_bucket_is_within_one_percent_of_both_ends() {
+        let mut first = 1;
+        for number in 1..=KEY_MAX {
+            let next = first_with(number + 1);
+            for end in [f64::from_bits(first), f64::from_bits(next - 1)] {
+                assert_eq!(key(end), number);
+                assert_eq!(key(-end), -number);
+                assert!((middle(number) - end).abs() * 100.0 <= end, "{end:e} {:e}", middle(number));
+            }
+            assert_eq!(key(middle(number)), number, "it is in the bucket");
+            assert_eq!(middle(-number), -middle(number));
+            first = next;
+        }
+        assert_eq!(f64::from_bits(first - 1), f64::MAX, "all floats have a bucket");
+        assert_eq!((key(0.0), key(-0.0), middle(0)), (0, 0, 0.0));
+    }
+
+    #[test]
+    fn the_scale_is_that_of_the_documentation() {
+        // Other stores number their buckets in the same way. The bounds of an octave are powers of 2^(1/35).
+        for bucket in 0..35 {
+            let bound = 2.0_f64.powf(f64::from(bucket) / 35.0);
+            let [below, above] = [bound * (1.0 - 1e-12), bound * (1.0 + 1e-12)].map(key);
+            assert_eq!(above, key(1.0) + bucket);
+            assert_eq!(below, above - 1);
+        }
+        assert_eq!(key(1.0), 8_192 + 1_061 * 35);
+        assert_eq!(key(f64::MAX), KEY_MAX);
+        assert_eq!(KEY_MAX, 81_166);
+    }
 }

@@ -13,15 +13,15 @@ const FEW_BUCKETS_MAX: usize = 16;
 
 /// A summary of numbers that answers quantiles with a relative error of at most 1 %.
 ///
-/// The sketch is DDSketch: Masson, Rim, Lee, "DDSketch: A Fast and Fully-Mergeable Quantile Sketch with Relative-Error
-/// Guarantees", VLDB 2019. It counts the values in buckets whose bounds grow by 2 %. Buckets are never
+/// The sketch is a `DDSketch`: Masson, Rim, Lee, "`DDSketch`: A Fast and Fully-Mergeable Quantile Sketch with
+/// Relative-Error Guarantees", VLDB 2019. It counts the values in buckets whose bounds grow by 2 %. Buckets are never
 /// joined, so the guarantee holds for all finite floats: positive and negative, zero, tiny and huge. Memory grows with
-/// the number of buckets that have values: about 230 for values from 1 to 100, and 162,333 at the very most. Least and
-/// greatest value are kept as they are, so they are exact, and so is a summary of equal values.
+/// the number of buckets that have values: about 230 (1.5 KB) for values from 1 to 100, and 162,333 (1.2 MB) at the
+/// very most. Least and greatest value are kept as they are, so they are exact, and so is a summary of equal values.
 #[derive(Clone, Debug)]
 pub struct Quantiles {
     count: u64,
-    /// `f64::MAX` and `f64::MIN` while there is no value.
+    /// Infinite while there is no value.
     least: f64,
     greatest: f64,
     buckets: Buckets,
@@ -43,26 +43,42 @@ impl Quantiles {
     /// The summary of no values.
     #[must_use]
     pub const fn new() -> Self {
-        Self { count: 0, least: f64::MAX, greatest: f64::MIN, buckets: Buckets::Few(Vec::new()) }
+        Self { count: 0, least: f64::INFINITY, greatest: f64::NEG_INFINITY, buckets: Buckets::Few(Vec::new()) }
     }
 
     /// Adds a value. An infinite one counts as the greatest finite float of its sign. NaN is no number and is left out.
+    #[inline]
     pub fn add(&mut self, value: f64) {
-        if value.is_nan() {
-            return;
+        // False for NaN too.
+        if value.abs() <= f64::MAX {
+            self.add_finite(value);
+        } else if !value.is_nan() {
+            self.add_finite(value.clamp(f64::MIN, f64::MAX));
         }
-        // There is no minus zero, because it would depend on the order whether it is the least value.
-        let value = value.clamp(f64::MIN, f64::MAX) + 0.0;
-        self.count = self.count.saturating_add(1);
-        self.least = self.least.min(value);
-        self.greatest = self.greatest.max(value);
-        self.buckets.add(log_scale::key(value), 1);
     }
 
     /// Adds all values, as [`add`](Self::add) does.
     pub fn add_many(&mut self, values: &[f64]) {
         for value in values {
             self.add(*value);
+        }
+    }
+
+    #[inline]
+    fn add_finite(&mut self, value: f64) {
+        // There is no minus zero, because it would depend on the order whether it is the least value.
+        let value = value + 0.0;
+        self.count = self.count.saturating_add(1);
+        if value < self.least {
+            self.least = value;
+        }
+        if value > self.greatest {
+            self.greatest = value;
+        }
+        let key = log_scale::key(value);
+        match &mut self.buckets {
+            Buckets::Many(pages) => pages.add(key, 1),
+            Buckets::Few(_) => self.buckets.add(key, 1),
         }
     }
 
@@ -79,6 +95,7 @@ impl Quantiles {
     /// if there are no values.
     ///
     /// `q` stands for the decimal that it is closest to: the 0.07 quantile of 100 values is the seventh value.
+    /// That holds for percentages of up to 10^13 values; with more, the rank may be off by one in 10^15.
     ///
     /// ```
     /// use argus_core::sketch::Quantiles;
@@ -152,7 +169,6 @@ impl PartialEq for Quantiles {
 }
 
 impl Buckets {
-    #[inline]
     fn add(&mut self, key: i32, count: u64) {
         match self {
             Self::Many(pages) => pages.add(key, count),
@@ -204,6 +220,9 @@ fn rank(q: f64, count: u64) -> u64 {
     let whole = exact as u64;
     let above = exact - whole as f64;
     // The product of a decimal that has no exact float may be a little above the whole number that it should be.
-    let whole = if above > exact * 4.0 * f64::EPSILON { whole + 1 } else { whole };
+    let whole = if above > exact * f64::EPSILON { whole + 1 } else { whole };
     whole.clamp(1, count)
 }
+
+#[cfg(test)]
+mod tests;

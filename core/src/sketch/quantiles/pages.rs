@@ -4,10 +4,15 @@ use alloc::vec::Vec;
 
 /// Buckets of a page. A page is a cache line.
 const PAGE_BUCKETS: usize = 16;
+/// Enough for the pages of values that differ by a factor of 20,000.
+const HINTS: usize = 32;
 
 /// Counts of buckets, in pages of neighbours. A page without counts takes no memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Pages {
+    /// Entries of the directory, found by the low bits of the page's number. To search the directory for each value
+    /// would take as long as all the rest.
+    hints: [Entry; HINTS],
     /// Which pages there are, in order of their numbers.
     directory: Vec<Entry>,
     /// The low 32 bits of the counts.
@@ -21,6 +26,17 @@ pub(super) struct Pages {
 struct Entry {
     number: i16,
     index: u16,
+}
+
+impl Entry {
+    /// The entry of no page.
+    const NONE: Self = Self { number: i16::MAX, index: 0 };
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self { hints: [Entry::NONE; HINTS], directory: Vec::new(), pages: Vec::new(), carries: Vec::new() }
+    }
 }
 
 impl Pages {
@@ -41,30 +57,23 @@ impl Pages {
     #[inline]
     fn page(&mut self, key: i32) -> usize {
         let number = key.div_euclid(PAGE_BUCKETS as i32) as i16;
-        // Most values are in one run of pages at the upper end: there, the distance tells the place.
-        if let Some(last) = self.directory.last()
-            && let Ok(distance) = usize::try_from(i32::from(last.number) - i32::from(number))
-            && let Some(place) = (self.directory.len() - 1).checked_sub(distance)
-            && let Some(entry) = self.directory.get(place)
-            && entry.number == number
-        {
-            return usize::from(entry.index);
-        }
-        self.search(number)
+        let hint = self.hints.get(number as usize % HINTS).expect("a remainder is below the divisor");
+        if hint.number == number { usize::from(hint.index) } else { self.search(number) }
     }
 
     fn search(&mut self, number: i16) -> usize {
-        match self.directory.binary_search_by_key(&number, |entry| entry.number) {
-            Ok(found) => self.directory.get(found).map_or(0, |entry| usize::from(entry.index)),
+        let entry = match self.directory.binary_search_by_key(&number, |entry| entry.number) {
+            Ok(found) => *self.directory.get(found).expect("the search found it"),
             Err(place) => {
-                let index = self.pages.len();
+                let index = u16::try_from(self.pages.len()).expect("there are about 10,200 pages at most");
                 self.pages.push([0; PAGE_BUCKETS]);
-                let entry =
-                    Entry { number, index: u16::try_from(index).expect("there are about 10,200 pages at most") };
+                let entry = Entry { number, index };
                 self.directory.insert(place, entry);
-                index
+                entry
             }
-        }
+        };
+        *self.hints.get_mut(number as usize % HINTS).expect("a remainder is below the divisor") = entry;
+        usize::from(entry.index)
     }
 
     #[cold]

@@ -26,12 +26,12 @@ pub(super) struct Wide {
 impl Wide {
     /// Adds 0.digits × 10^`scale`, or subtracts it. Returns whether that was exact.
     pub(super) fn add(&mut self, negative: bool, digits: impl Iterator<Item = u8>, scale: i64) -> bool {
+        self.make_room();
         if scale > SCALE_MAX {
             self.reach(LIMBS.1 + 1, LIMBS.1 + 1);
             self.add_to_limb(LIMBS.1 + 1, if negative { -1 } else { 1 });
             return false;
         }
-        self.make_room();
         let mut exact = true;
         // From the first digit on: the limb that it is in, and what it is worth there.
         let mut power = scale;
@@ -119,11 +119,10 @@ impl Wide {
             self.limbs.push(carry.rem_euclid(LIMB));
             carry = carry.div_euclid(LIMB);
         }
-        if carry == -1 {
-            match self.limbs.last_mut() {
-                Some(last) => *last -= LIMB,
-                None => self.limbs.push(carry),
-            }
+        if carry == -1
+            && let Some(last) = self.limbs.last_mut()
+        {
+            *last -= LIMB;
         }
         while self.limbs.last() == Some(&0) {
             self.limbs.pop();
