@@ -103,8 +103,13 @@ fn aggregation(random: &mut Random<'_>) -> Aggregation {
     if random.one_in(4) { Aggregation::Count } else { Aggregation::Of(random.pick(&functions), path(random)) }
 }
 
+/// Mostly a name that many payloads have.
 fn path(random: &mut Random<'_>) -> PayloadPath {
-    payload_filter(random).path
+    if random.one_in(3) {
+        payload_filter(random).path
+    } else {
+        PayloadPath::parse(random.pick(&["a", "b", "ä"])).expect("a name")
+    }
 }
 
 fn different<T: PartialEq>(items: Vec<T>) -> Vec<T> {

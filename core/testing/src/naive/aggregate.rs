@@ -1,6 +1,6 @@
 //! Aggregates.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use argus_core::analysis::{Aggregate, Aggregation, Field, Function};
 use argus_core::query::PayloadPath;
@@ -20,11 +20,14 @@ pub(super) fn answer(question: &Aggregate, events: &[&StoredEvent]) -> Expected 
         Some(interval) => calendar::start_of(interval, event.timestamp),
         None => 0,
     };
-    let keys_of = |event: &StoredEvent| -> Vec<Key> {
-        groups_of(question, event).into_iter().map(|group| (bucket(event), group)).collect()
-    };
+    let mut keyed: BTreeMap<Key, Vec<&StoredEvent>> = BTreeMap::new();
+    for event in events {
+        for group in groups_of(question, event) {
+            keyed.entry((bucket(event), group)).or_default().push(event);
+        }
+    }
     let mut buckets: BTreeSet<i128> = events.iter().map(|event| bucket(event)).collect();
-    let mut groups: Vec<Vec<Value>> = events.iter().flat_map(|event| groups_of(question, event)).collect();
+    let mut groups: Vec<Vec<Value>> = keyed.keys().map(|(_, group)| group.clone()).collect();
     if question.group_by.is_empty() {
         groups.push(Vec::new());
     }
@@ -46,18 +49,18 @@ pub(super) fn answer(question: &Aggregate, events: &[&StoredEvent]) -> Expected 
     }
     if let (Some(top), Some(first)) = (question.top, question.aggregations.first()) {
         let result = |group: &Vec<Value>| {
-            let own = events.iter().copied().filter(|event| groups_of(question, event).contains(group));
-            rank(first, &own.collect::<Vec<_>>())
+            let own = keyed.iter().filter(|((_, other), _)| other == group).flat_map(|(_, events)| events);
+            rank(first, &own.copied().collect::<Vec<_>>())
         };
         // Stable: equal ones stay in their order.
-        groups.sort_by_key(|group| std::cmp::Reverse(result(group)));
+        groups.sort_by_cached_key(|group| std::cmp::Reverse(result(group)));
         groups.truncate(usize::try_from(top.get()).expect("a number of groups"));
     }
     let mut rows = Vec::new();
     for &bucket in &buckets {
         for group in &groups {
             let key = (bucket, group.clone());
-            let own: Vec<&StoredEvent> = events.iter().copied().filter(|event| keys_of(event).contains(&key)).collect();
+            let own = keyed.remove(&key).unwrap_or_default();
             if own.is_empty() && interval.is_some() && !question.fill {
                 continue;
             }

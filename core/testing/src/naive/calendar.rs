@@ -36,18 +36,18 @@ pub(super) fn start_of(interval: &str, time: Timestamp) -> i128 {
 
 /// The start of the next bucket.
 pub(super) fn after(interval: &str, start: i128) -> i128 {
-    // No bucket is longer than 366 days, and each is longer than a step.
-    let step = if interval.ends_with('s') { 1 } else { 60 };
+    let step = match interval.trim_start_matches(|character: char| character.is_ascii_digit()) {
+        "s" => 1,
+        "m" | "h" => 60,
+        _ => DAY,
+    };
     let mut next = start;
     loop {
-        next += if interval.starts_with("1q") || interval.starts_with("1y") || interval.ends_with("mo") {
-            DAY
-        } else {
-            step
-        };
-        let time = Timestamp::from_nanos(i64::try_from(next * SECOND).unwrap_or(i64::MAX));
-        if start_of(interval, time) != start || next - start > 400 * DAY {
-            return start_of(interval, time);
+        next += step;
+        let Ok(nanos) = i64::try_from(next * SECOND) else { return next };
+        let bucket = start_of(interval, Timestamp::from_nanos(nanos));
+        if bucket > start {
+            return bucket;
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Funnels and retention.
 
+use std::collections::BTreeMap;
+
 use argus_core::analysis::{Funnel, Retention};
 use argus_core::query::PayloadPath;
 
@@ -11,16 +13,14 @@ use super::value::{self, Value};
 
 /// The events of each value of `by`. `events` are in the order of time.
 fn by_value<'e>(by: &PayloadPath, events: &[&'e StoredEvent]) -> Vec<(Value, Vec<&'e StoredEvent>)> {
-    let mut values: Vec<Value> = events.iter().flat_map(|event| value::different(by, &event.payload)).collect();
-    values.sort();
-    values.dedup();
-    values.retain(|value| *value != Value::Null);
-    let events_of = |value: Value| {
-        let own = events.iter().copied().filter(|event| value::different(by, &event.payload).contains(&value));
-        let own = own.collect();
-        (value, own)
-    };
-    values.into_iter().map(events_of).collect()
+    let mut values: BTreeMap<Value, Vec<&StoredEvent>> = BTreeMap::new();
+    for event in events {
+        for value in value::different(by, &event.payload) {
+            values.entry(value).or_default().push(event);
+        }
+    }
+    values.remove(&Value::Null);
+    values.into_iter().collect()
 }
 
 pub(super) fn funnel(question: &Funnel, events: &[&StoredEvent]) -> Expected {
