@@ -32,14 +32,17 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod analysis;
 pub mod api;
 pub mod auth;
 pub mod batch;
+pub mod calendar;
 pub mod cause;
 mod checksum;
 pub mod clock;
 mod codec;
 mod column;
+mod csv;
 pub mod damage;
 pub mod engine;
 pub mod event;
@@ -54,5 +57,6 @@ pub mod query;
 pub mod repository;
 pub mod room;
 mod segment;
+pub mod sketch;
 pub mod storage;
 pub mod subscribe;

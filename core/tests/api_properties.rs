@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use argus_core::analysis::AnalysisLimits;
 use argus_core::api::{
     Action, Api, Caller, Limits, ProblemKind, Reply, RequestHead, ServiceState, Submission, Submitted,
 };
@@ -38,6 +39,7 @@ fn api() -> Api {
         head_fields_max: 100,
         query_time: None,
         scan_bytes_max: None,
+        analysis: AnalysisLimits::DEFAULT,
     })
 }
 

@@ -134,6 +134,7 @@ fn shortened(text: &str) -> Cow<'_, str> {
 mod tests {
     #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+    use argus_core::analysis::AnalysisLimits;
     use argus_core::api::{Api, Caller, Limits, Refusal, Route};
     use serde_json::json;
 
@@ -153,6 +154,7 @@ mod tests {
             head_fields_max: 100,
             query_time: None,
             scan_bytes_max: None,
+            analysis: AnalysisLimits::DEFAULT,
         })
         .refuse(Route::Events, &Refusal::Overloaded);
         let reply = Caller::default().finish(refused);

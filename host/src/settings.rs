@@ -9,6 +9,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use argus_core::analysis::AnalysisLimits;
 use argus_core::api::{AllowedHost, AllowedHosts, Api, Cors, CorsOrigin, Limits};
 use argus_core::subscribe::StreamLimits;
 use clap::error::ErrorKind;
@@ -318,6 +319,7 @@ impl Settings {
             head_fields_max: self.shell.max_head_fields.get(),
             query_time: self.shell.query_timeout,
             scan_bytes_max: self.shell.query_scan_bytes.map(NonZeroU64::get),
+            analysis: AnalysisLimits { groups_max: self.shell.query_groups.get(), bytes_max: self.shell.query_memory },
         }
     }
 

@@ -22,6 +22,10 @@ const HEAD_BYTES: RangeInclusive<usize> = 1024..=1024 * 1024;
 const URI_BYTES: RangeInclusive<usize> = 256..=65_534;
 /// Possible numbers of header fields. Each takes memory before it is known whether there are too many.
 const HEAD_FIELDS: RangeInclusive<usize> = 8..=10_000;
+/// Possible numbers of rows. Before they are sent, the rows are sorted in one step, in about a second for this many.
+const QUERY_GROUPS: RangeInclusive<usize> = 1..=10_000_000;
+/// Possible sizes of the memory for one answer, in bytes.
+const QUERY_MEMORY: RangeInclusive<usize> = 64 * 1024..=64 * 1024 * 1024 * 1024;
 
 /// Options of the shell.
 #[derive(Args, Clone, Debug)]
@@ -47,6 +51,17 @@ pub struct ShellOptions {
     #[arg(long, env = "ARGUS_MAX_URI_BYTES", value_name = "SIZE", default_value = "32KiB", help_heading = "Limits")]
     #[arg(value_parser = |text: &str| size_in(text, URI_BYTES))]
     pub max_uri_bytes: usize,
+
+    /// Most rows of the answer to a question about many events, such as an aggregate: groups, times the intervals that
+    /// they appear in; beyond it, 422. Also most cohorts, event types and paths
+    #[arg(long, env = "ARGUS_QUERY_GROUPS", value_name = "COUNT", default_value = "100000", help_heading = "Limits")]
+    #[arg(value_parser = parse_groups)]
+    pub query_groups: NonZeroUsize,
+
+    /// Most memory for the answer to one such question; beyond it, 422. It counts towards `--max-answer-bytes`
+    #[arg(long, env = "ARGUS_QUERY_MEMORY", value_name = "SIZE", default_value = "64MiB", help_heading = "Limits")]
+    #[arg(value_parser = |text: &str| size_in(text, QUERY_MEMORY))]
+    pub query_memory: usize,
 
     /// Most bytes of stored events, as they are in memory, that one query may read; then 422, or a reset, which may
     /// come before the head. A page ends after half of it, with a link to the next one. Live streams are not limited
@@ -149,6 +164,13 @@ fn parse_fields(text: &str) -> Result<NonZeroUsize, String> {
     match parse_count(text)? {
         count if HEAD_FIELDS.contains(&count.get()) => Ok(count),
         _ => Err(format!("must be from {} to {}", HEAD_FIELDS.start(), HEAD_FIELDS.end())),
+    }
+}
+
+fn parse_groups(text: &str) -> Result<NonZeroUsize, String> {
+    match parse_count(text)? {
+        count if QUERY_GROUPS.contains(&count.get()) => Ok(count),
+        _ => Err(format!("must be from {} to {}", QUERY_GROUPS.start(), QUERY_GROUPS.end())),
     }
 }
 

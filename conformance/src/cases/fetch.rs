@@ -3,15 +3,15 @@
 use serde_json::json;
 
 use crate::case::{Case, cases};
-use crate::check_eq;
 use crate::client::Request;
 use crate::context::Context;
 use crate::failure::Outcome;
+use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["fetch";
     "Routes": [
         event_by_own_id, event_by_generated_id, unknown_id, encoded_id, generated_id_in_capitals, head_of_an_event,
-        planned_routes_are_not_found, deeper_paths, bad_percent_encoding, ids_are_compared_by_bytes,
+        names_of_routes_are_no_ids, deeper_paths, bad_percent_encoding, ids_are_compared_by_bytes,
     ],
 ];
 
@@ -92,10 +92,14 @@ fn head_of_an_event(ctx: &Context<'_>) -> Outcome {
     connection.request(&Request::get("/events/h"))?.expect(200)
 }
 
-fn planned_routes_are_not_found(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.server()?;
-    for target in ["/events/aggregate", "/events/aggregate?interval=1h"] {
-        server.get(target)?.problem(404).map_err(|failure| failure.within(&target))?;
+fn names_of_routes_are_no_ids(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for name in ["aggregate", "types"] {
+        server.store(&json!({"id": name, "event_type": "t", "timestamp": 0, "payload": name}))?;
+        let response = server.get(&format!("/events/{name}"))?;
+        response.expect(200)?;
+        check!(response.json()?.get("payload").is_none(), "the answer of the route /events/{name}, not an event");
+        check_eq!(server.payloads(&format!("id={name}"))?, [json!(name)], "the event with the id {name}");
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod browser;
 mod capacity;
 mod compression;
 mod cors;
+mod csv;
 mod cursor;
 mod durability;
 mod encoding;
@@ -33,11 +34,14 @@ mod log;
 mod metrics;
 mod nginx;
 mod openapi;
+mod product_questions;
 mod query;
 mod query_budget;
+mod questions;
 mod rate_limit;
 mod readme;
 mod real_data;
+mod real_questions;
 mod request_log;
 mod sequence;
 mod settings;
@@ -82,6 +86,9 @@ const GROUPS: &[&[Case]] = &[
     timestamp::CASES,
     query::CASES,
     query_budget::CASES,
+    questions::CASES,
+    product_questions::CASES,
+    csv::CASES,
     filter::CASES,
     cursor::CASES,
     sequence::CASES,
@@ -123,5 +130,6 @@ const GROUPS: &[&[Case]] = &[
     request_log::CASES,
     trace::CASES,
     real_data::CASES,
+    real_questions::CASES,
     readme::CASES,
 ];

@@ -74,11 +74,7 @@ fn wikipedia_edits(ctx: &Context<'_>) -> Outcome {
 }
 
 fn check_stream(ctx: &Context<'_>, stream: &Stream) -> Outcome {
-    let folder = folder().ok_or_else(|| {
-        Failure::skipped(format!("the event streams are missing; {FOLDER_VARIABLE} names their folder"))
-    })?;
-    let compressed =
-        std::fs::read(folder.join(stream.file)).map_err(|e| Failure::unmet(format!("{}: {e}", stream.file)))?;
+    let compressed = read(stream.file)?;
     let mut text = String::new();
     GzDecoder::new(compressed.as_slice())
         .read_to_string(&mut text)
@@ -101,6 +97,24 @@ fn check_stream(ctx: &Context<'_>, stream: &Stream) -> Outcome {
     check_hour(&server, &records)?;
     check_page_walk(&server, &records)?;
     check_filters(&server, stream, &records)
+}
+
+/// The compressed content of a file.
+fn read(file: &str) -> Result<Vec<u8>, Failure> {
+    let folder = folder().ok_or_else(|| {
+        Failure::skipped(format!("the event streams are missing; {FOLDER_VARIABLE} names their folder"))
+    })?;
+    std::fs::read(folder.join(file)).map_err(|error| Failure::unmet(format!("{file}: {error}")))
+}
+
+/// A server with the events of a file, whose records have their type and time in these members.
+pub(super) fn imported(ctx: &Context<'_>, file: &str, type_at: &str, time_at: &str) -> Result<Server, Failure> {
+    let compressed = read(file)?;
+    let server = ctx.empty()?;
+    let target = format!("/events?type_from=/{type_at}&time_from=/{time_at}");
+    let request = Request::post(&target, "application/x-ndjson", compressed).header("content-encoding", "gzip");
+    server.send(&request)?.expect(201)?;
+    Ok(server)
 }
 
 fn parse(stream: &Stream, text: &str) -> Result<Vec<Record>, Failure> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use argus_core::analysis::AnalysisLimits;
 use argus_core::api::{AllowedHost, CorsOrigin, Limits};
 use argus_core::auth::NewKey;
 use argus_core::engine::TYPES_MAX_DEFAULT;
@@ -39,6 +40,8 @@ Usage: argus-minimal [OPTIONS]
       --max-head-bytes BYTES         Longest request line and header fields together
       --max-head-fields COUNT        Header fields of a request
       --max-uri-bytes BYTES          Longest request target
+      --query-groups COUNT           Rows of the answer to one question about many events
+      --query-memory BYTES           Memory for the answer to one such question
       --query-scan-bytes BYTES       Stored bytes that one query may read
       --query-timeout DURATION       Time that one query may compute
       --request-log PATH             Log each request to a file, or to standard output with `-`
@@ -131,6 +134,7 @@ impl Default for Settings {
                 head_fields_max: 100,
                 query_time: None,
                 scan_bytes_max: None,
+                analysis: AnalysisLimits::DEFAULT,
             },
             inflight_bytes_max: 256 << 20,
             answer_bytes_max: 256 << 20,
@@ -198,6 +202,8 @@ impl Settings {
                 "max-head-bytes" => parse_count(&value()?).map(|read| settings.head_bytes_max = read),
                 "max-head-fields" => parse_count(&value()?).map(|read| settings.limits.head_fields_max = read),
                 "max-uri-bytes" => parse_count(&value()?).map(|read| settings.limits.uri_bytes_max = read),
+                "query-groups" => parse_count(&value()?).map(|read| settings.limits.analysis.groups_max = read),
+                "query-memory" => parse_count(&value()?).map(|read| settings.limits.analysis.bytes_max = read),
                 "query-scan-bytes" => {
                     parse_count(&value()?).map(|read| settings.limits.scan_bytes_max = Some(read as u64))
                 }

@@ -77,6 +77,18 @@ pub(super) fn quality(head: &RequestHead<'_>, offered: &str) -> u16 {
     if any { best.1 } else { QUALITY_FULL }
 }
 
+/// The index of the media type that the client prefers; among several, of the first. `None` if it accepts none of them.
+pub(super) fn preferred<'o>(head: &RequestHead<'_>, offered: impl IntoIterator<Item = &'o str>) -> Option<usize> {
+    let (mut best, mut best_quality) = (None, 0);
+    for (index, media_type) in offered.into_iter().enumerate() {
+        let quality = quality(head, media_type);
+        if quality > best_quality {
+            (best, best_quality) = (Some(index), quality);
+        }
+    }
+    best
+}
+
 /// Parses a media range, in lower case, and its quality value.
 fn parse_range(member: &str) -> Option<(String, u16)> {
     let (range, quality) = parse_member(member)?;

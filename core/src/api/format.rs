@@ -1,11 +1,6 @@
 //! The format of a list of events, in requests and answers.
 
-use alloc::format;
 use alloc::string::String;
-
-use super::fields::quality;
-use super::problem_reply::ProblemReply;
-use super::{ProblemKind, RequestHead};
 
 /// The format of a list of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +13,7 @@ pub(super) enum Format {
 
 impl Format {
     /// In the order of the server's preference.
-    const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Json,
         Self::Lines("application/x-ndjson"),
         Self::Lines("application/ndjson"),
@@ -35,21 +30,6 @@ impl Format {
     /// The media types of all formats, as a list in a header field.
     pub(super) fn media_types() -> String {
         Self::ALL.map(Self::media_type).join(", ")
-    }
-
-    /// The format that the client prefers (RFC 9110, section 12.5.1); among several, the first of [`ALL`](Self::ALL).
-    pub(super) fn negotiate(head: &RequestHead<'_>) -> Result<Self, ProblemReply> {
-        let (mut best, mut best_quality) = (None, 0);
-        for format in Self::ALL {
-            let quality = quality(head, format.media_type());
-            if quality > best_quality {
-                (best, best_quality) = (Some(format), quality);
-            }
-        }
-        best.ok_or_else(|| {
-            let detail = format!("events come as {}", Self::media_types());
-            ProblemReply::new(ProblemKind::NotAcceptable, detail).with_header("vary", "accept")
-        })
     }
 
     pub(super) fn media_type(self) -> &'static str {

@@ -198,11 +198,41 @@ impl Need {
             (Route::Health | Route::Live | Route::Ready | Route::OpenApi | Route::Root, _) => Self::Nothing,
             (Route::Events, Method::Post) => Self::Scope(Scope::Write),
             (Route::Events, Method::Delete) => Self::Scope(Scope::Erase),
-            (Route::Events | Route::Event, Method::Get | Method::Head) => Self::Scope(Scope::Read),
+            (
+                Route::Events
+                | Route::Event
+                | Route::Aggregate
+                | Route::Funnel
+                | Route::Retention
+                | Route::Types
+                | Route::Fields,
+                Method::Get | Method::Head,
+            ) => Self::Scope(Scope::Read),
             (Route::Stream, Method::Get | Method::Head) => Self::Scope(Scope::Stream),
             (Route::Metrics, Method::Get | Method::Head) => Self::Scope(Scope::Metrics),
-            (Route::Event | Route::Stream | Route::Metrics, Method::Post | Method::Delete)
-            | (Route::Events | Route::Event | Route::Stream | Route::Metrics, Method::Other)
+            (
+                Route::Event
+                | Route::Aggregate
+                | Route::Funnel
+                | Route::Retention
+                | Route::Types
+                | Route::Fields
+                | Route::Stream
+                | Route::Metrics,
+                Method::Post | Method::Delete,
+            )
+            | (
+                Route::Events
+                | Route::Event
+                | Route::Aggregate
+                | Route::Funnel
+                | Route::Retention
+                | Route::Types
+                | Route::Fields
+                | Route::Stream
+                | Route::Metrics,
+                Method::Other,
+            )
             | (Route::Other, _) => Self::AnyKey,
         }
     }
@@ -214,6 +244,11 @@ fn takes_key_in_query(method: Method, route: Route) -> bool {
         Route::Events => method == Method::Post,
         Route::Stream => true,
         Route::Event
+        | Route::Aggregate
+        | Route::Funnel
+        | Route::Retention
+        | Route::Types
+        | Route::Fields
         | Route::Health
         | Route::Live
         | Route::Ready

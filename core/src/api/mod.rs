@@ -12,6 +12,7 @@ mod charset;
 mod compress;
 mod content;
 mod cors;
+mod csv_columns;
 mod erasure;
 mod fields;
 mod finish;
@@ -21,12 +22,16 @@ mod gate;
 mod guard;
 mod head_size;
 mod health;
+mod held_snapshot;
+mod inquiry;
+mod inquiry_run;
 mod lookup;
 mod mapping;
 mod openapi;
 mod params;
 mod problem;
 mod problem_reply;
+mod question_params;
 mod rate_limit_fields;
 mod read;
 mod read_step;
@@ -36,6 +41,7 @@ mod reply;
 mod request_entry;
 mod route;
 mod search;
+mod search_format;
 mod search_run;
 mod sse;
 mod stream;
@@ -79,6 +85,7 @@ use core::time::Duration;
 use compress::Negotiated;
 use fields::values;
 use guard::{CheckedHead, Method};
+use inquiry::{Inquiry, InquiryKind};
 use lookup::Lookup;
 use problem_reply::ProblemReply;
 use read::Question;
@@ -86,6 +93,7 @@ use route::Resource;
 use search::Search;
 use text::Excerpt;
 
+use crate::analysis::AnalysisLimits;
 use crate::auth::Access;
 use crate::hex;
 use crate::repository::Failure;
@@ -124,6 +132,8 @@ pub struct Limits {
     /// Most bytes of stored events that one query may read; `None` for any number. A page that is not full after half
     /// of them ends early.
     pub scan_bytes_max: Option<u64>,
+    /// What one question about many events may take.
+    pub analysis: AnalysisLimits,
 }
 
 /// The head of a request, as received.
@@ -291,12 +301,24 @@ impl Api {
             }
         };
         let target = &checked.target;
+        let inquire = |kind| {
+            let inquiry = Inquiry::read(kind, head, target, &access, self.limits.analysis, head_only)?;
+            Ok(self.read(Question::Inquiry(Box::new(inquiry)), negotiated))
+        };
         match resource {
-            Resource::Event(id) => Ok(self.read(Question::Lookup(Lookup::read(id, target, access)?), negotiated)),
+            Resource::Event(id) => {
+                let lookup = Lookup::read(id, target, access.clone())?;
+                Ok(self.read(Question::Lookup(lookup), negotiated))
+            }
             Resource::Fixed(Route::Events) => {
                 let search = Search::read(head, target, &access, head_only)?;
                 Ok(self.read(Question::Search(Box::new(search)), negotiated))
             }
+            Resource::Fixed(Route::Aggregate) => inquire(InquiryKind::Aggregate),
+            Resource::Fixed(Route::Funnel) => inquire(InquiryKind::Funnel),
+            Resource::Fixed(Route::Retention) => inquire(InquiryKind::Retention),
+            Resource::Fixed(Route::Types) => inquire(InquiryKind::Types),
+            Resource::Fixed(Route::Fields) => inquire(InquiryKind::Fields),
             Resource::Fixed(Route::Stream) => {
                 Stream::read(head, target, &access, &self.cors, head_only).map(Action::Stream)
             }

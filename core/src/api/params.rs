@@ -18,28 +18,29 @@ use crate::query::{
     PayloadFilter, PayloadPath, Scan, TYPES_MAX, Test, TypeTest, decode_cursor,
 };
 
-/// The parameters of `GET /events`, for the error about an unknown one. Names of members are common mistakes.
-const PARAMETERS: &str = "type and type[prefix] (the event_type), start and end (the timestamp), id, payload.<path>, \
-    after_seq, limit, order, cursor";
-
-/// The same for `GET /events/stream`.
-const STREAM_PARAMETERS: &str =
+/// The parameters of a filter, for the error about an unknown one. Names of members are common mistakes.
+const FILTER_PARAMETERS: &str =
     "type and type[prefix] (the event_type), start and end (the timestamp), id, payload.<path>, after_seq";
 
+/// The further parameters of `GET /events`, after those of a filter.
+const PARAMETERS: &str = ", limit, order, cursor, fields";
+
 /// The same for `DELETE /events`.
-const ERASURE_PARAMETERS: &str =
-    "type and type[prefix] (the event_type), start and end (the timestamp), id, payload.<path>, after_seq, all";
+const ERASURE_PARAMETERS: &str = ", all";
 
 /// Parses the parameters of `GET /events`. An unknown or invalid one is an error, never ignored.
 /// The filter matches only what the caller may see. So a cursor belongs to a caller with the same access.
-pub(super) fn read_scan(params: &[Param<'_>], access: &Access) -> Result<Scan, ProblemReply> {
+///
+/// Returns the parameter `fields` as well.
+pub(super) fn read_scan<'p>(params: &'p [Param<'_>], access: &Access) -> Result<(Scan, Option<&'p str>), ProblemReply> {
     let mut scan = Scan::default();
-    let (mut order, mut cursor) = (None, None);
+    let (mut order, mut cursor, mut fields) = (None, None, None);
     for Param { name, value } in params {
         match name.as_ref() {
             "limit" => once(&mut scan.limit, name, parse_limit(name, value)?)?,
             "order" => once(&mut order, name, parse_order(name, value)?)?,
             "cursor" => once(&mut cursor, name, value.as_ref())?,
+            "fields" => once(&mut fields, name, value.as_ref())?,
             _ => read_filter_param(&mut scan.filter, name, value, PARAMETERS)?,
         }
     }
@@ -50,7 +51,7 @@ pub(super) fn read_scan(params: &[Param<'_>], access: &Access) -> Result<Scan, P
         let position = decode_cursor(cursor, &scan).map_err(|error| invalid(format!("cursor: {error}")))?;
         scan.from = Some(position);
     }
-    Ok(scan)
+    Ok((scan, fields))
 }
 
 /// Parses the parameters of `GET /events/stream`: the filter, and nothing else.
@@ -59,7 +60,7 @@ pub(super) fn read_stream_filter(params: &[Param<'_>]) -> Result<Filter, Problem
     for Param { name, value } in params {
         // The key was checked before.
         if name != KEY_PARAMETER {
-            read_filter_param(&mut filter, name, value, STREAM_PARAMETERS)?;
+            read_filter_param(&mut filter, name, value, "")?;
         }
     }
     check_filter(&filter)?;
@@ -88,8 +89,13 @@ pub(super) fn read_erasure_filter(params: &[Param<'_>], access: &Access) -> Resu
     Ok(filter)
 }
 
-/// Parses one parameter of the filter. `known` lists all parameters of the route.
-fn read_filter_param(filter: &mut Filter, name: &str, value: &str, known: &str) -> Result<(), ProblemReply> {
+/// Parses one parameter of the filter. `further` lists the further parameters of the route, each after a comma.
+pub(super) fn read_filter_param(
+    filter: &mut Filter,
+    name: &str,
+    value: &str,
+    further: &str,
+) -> Result<(), ProblemReply> {
     match name {
         "type" => filter.types.get_or_insert_with(Vec::new).push(TypeTest::Eq(value.into())),
         "type[prefix]" => filter.types.get_or_insert_with(Vec::new).push(TypeTest::Prefix(value.into())),
@@ -103,14 +109,14 @@ fn read_filter_param(filter: &mut Filter, name: &str, value: &str, known: &str) 
                 return Err(invalid(format!("{}: {detail}", Excerpt(name))));
             }
             Some(rest) => filter.payload.push(parse_payload_filter(name, rest, value)?),
-            None => return Err(unknown(name, known)),
+            None => return Err(unknown(name, &format!("{FILTER_PARAMETERS}{further}"))),
         },
     }
     Ok(())
 }
 
 /// Checks rules that concern the filter as a whole.
-fn check_filter(filter: &Filter) -> Result<(), ProblemReply> {
+pub(super) fn check_filter(filter: &Filter) -> Result<(), ProblemReply> {
     if let (Some(start), Some(end)) = (filter.start, filter.end)
         && start > end
     {
@@ -165,7 +171,7 @@ fn has_lost_plus(value: &str) -> bool {
 }
 
 /// Accepts digits only; `str::parse` would also accept a sign.
-fn parse_digits<T: core::str::FromStr>(value: &str) -> Option<T> {
+pub(super) fn parse_digits<T: core::str::FromStr>(value: &str) -> Option<T> {
     if value.bytes().all(|byte| byte.is_ascii_digit()) { value.parse().ok() } else { None }
 }
 
@@ -190,15 +196,10 @@ fn parse_order(name: &str, value: &str) -> Result<Order, ProblemReply> {
 
 /// Parses a condition on the payload. `rest` follows `payload.` in the name: a path and an optional operator in
 /// brackets.
-fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFilter, ProblemReply> {
+pub(super) fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFilter, ProblemReply> {
     let (path, operator) = split_operator(rest);
-    for (what, text, bytes_max) in [("path", path, PAYLOAD_PATH_BYTES_MAX), ("value", value, OPERAND_BYTES_MAX)] {
-        if text.len() > bytes_max {
-            let length = text.len();
-            return Err(invalid(format!("{}: a {what} of {length} bytes, at most {bytes_max}", Excerpt(name))));
-        }
-    }
-    let path = PayloadPath::parse(path).map_err(|error| invalid(format!("{}: {error}", Excerpt(name))))?;
+    check_length(name, "value", value, OPERAND_BYTES_MAX)?;
+    let path = parse_path(name, path)?;
     let operand = || Operand::new(value);
     let test = match operator {
         None | Some("eq") => Test::Eq(operand()),
@@ -207,11 +208,7 @@ fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFi
         Some("gte") => Test::Gte(operand()),
         Some("lt") => Test::Lt(operand()),
         Some("lte") => Test::Lte(operand()),
-        Some("exists") => match value {
-            "true" => Test::Exists(true),
-            "false" => Test::Exists(false),
-            _ => return Err(invalid(format!("{}: must be true or false, not {}", Excerpt(name), Excerpt(value)))),
-        },
+        Some("exists") => Test::Exists(parse_bool(name, value)?),
         Some("prefix") => Test::Prefix(Box::from(value)),
         Some("contains") => Test::Contains(Box::from(value)),
         Some(other) => {
@@ -224,6 +221,28 @@ fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFi
         }
     };
     Ok(PayloadFilter { path, test })
+}
+
+/// Parses a path without an operator.
+pub(super) fn parse_path(name: &str, path: &str) -> Result<PayloadPath, ProblemReply> {
+    check_length(name, "path", path, PAYLOAD_PATH_BYTES_MAX)?;
+    PayloadPath::parse(path).map_err(|error| invalid(format!("{}: {error}", Excerpt(name))))
+}
+
+pub(super) fn parse_bool(name: &str, value: &str) -> Result<bool, ProblemReply> {
+    match value {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(invalid(format!("{}: must be true or false, not {}", Excerpt(name), Excerpt(value)))),
+    }
+}
+
+pub(super) fn check_length(name: &str, what: &str, text: &str, bytes_max: usize) -> Result<(), ProblemReply> {
+    if text.len() > bytes_max {
+        let length = text.len();
+        return Err(invalid(format!("{}: a {what} of {length} bytes, at most {bytes_max}", Excerpt(name))));
+    }
+    Ok(())
 }
 
 /// Splits an operator in brackets off the end of a condition's name. Neither bracket has a backslash before it.

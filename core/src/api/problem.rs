@@ -58,7 +58,7 @@ crate::listed::listed! {
         InvalidEvents,
         /// 426: the request needs another protocol, or another version of it.
         UpgradeRequired,
-        /// 422: the query reads more stored events than the server allows.
+        /// 422: the query reads more stored events than the server allows, or its answer is too large.
         QueryTooLarge,
         /// 429: more than the rate limit allows.
         TooManyRequests,
@@ -126,7 +126,7 @@ impl ProblemKind {
             Self::MisdirectedRequest => ("misdirected-request", 421, "Misdirected request"),
             Self::InvalidEvents => ("invalid-events", 422, "Invalid events"),
             Self::UpgradeRequired => ("upgrade-required", 426, "Upgrade required"),
-            Self::QueryTooLarge => ("query-too-large", 422, "The query reads too many events"),
+            Self::QueryTooLarge => ("query-too-large", 422, "The query is too large"),
             Self::TooManyRequests => ("too-many-requests", 429, "Too many requests"),
             Self::HeadTooLarge => ("head-too-large", 431, "Request header fields too large"),
             Self::Internal => ("internal", 500, "Internal error"),

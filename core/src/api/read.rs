@@ -7,13 +7,15 @@ use core::time::Duration;
 
 use super::compress::{Encoder, Negotiated};
 use super::erasure::ErasedCount;
+use super::inquiry::Inquiry;
+use super::inquiry_run::InquiryRun;
 use super::lookup::Lookup;
 use super::read_step::ReadStep;
 use super::search::Search;
 use super::search_run::SearchRun;
 use super::{Draft, Limits, Refusal, Route};
 use crate::clock::Moment;
-use crate::repository::{ReadError, Reader, ScanRun};
+use crate::repository::{ReadError, Reader};
 
 /// A good budget for [`ReadRun::poll`]: some 100 microseconds of work where events lie in memory.
 pub const READ_BUDGET: u32 = 4096;
@@ -41,6 +43,7 @@ pub(super) enum Question {
     Lookup(Lookup),
     /// How many events were erased.
     Erased(Box<ErasedCount>),
+    Inquiry(Box<Inquiry>),
 }
 
 /// A running read. May be dropped at any time.
@@ -67,6 +70,7 @@ enum State {
     /// No snapshot was taken yet, or the events of an earlier one are counted.
     Asked(Question),
     Searching(Box<SearchRun>),
+    Inquiring(Box<InquiryRun>),
     Over,
 }
 
@@ -82,6 +86,7 @@ impl Read {
         match &self.question {
             Question::Search(_) | Question::Erased(_) => Route::Events,
             Question::Lookup(_) => Route::Event,
+            Question::Inquiry(inquiry) => inquiry.route,
         }
     }
 
@@ -89,7 +94,7 @@ impl Read {
     #[must_use]
     pub fn may_stream(&self) -> bool {
         match &self.question {
-            Question::Search(_) => true,
+            Question::Search(_) | Question::Inquiry(_) => true,
             Question::Lookup(_) | Question::Erased(_) => false,
         }
     }
@@ -163,6 +168,16 @@ impl ReadRun {
                 let run = SearchRun::begin(*search, reader.take()?, page_due, now.uptime)?;
                 self.search(Box::new(run), reader, now.uptime, budget)
             }
+            State::Asked(Question::Inquiry(inquiry)) => {
+                let run = InquiryRun::begin(*inquiry, reader, now.uptime, seed(now))?;
+                self.inquire(Box::new(run), reader, now.uptime, budget)
+            }
+            State::Inquiring(run) => {
+                if let Some(refusal) = self.exceeded_by(run.scanned_bytes()).filter(|_| run.is_computing()) {
+                    return Ok(Poll::Ready(ReadStep::Stopped(refusal)));
+                }
+                self.inquire(run, reader, now.uptime, budget)
+            }
             State::Searching(mut run) => {
                 if let Some(refusal) = self.exceeded(&run) {
                     return Ok(Poll::Ready(ReadStep::Stopped(refusal)));
@@ -185,13 +200,16 @@ impl ReadRun {
     /// The limit that the run exceeds, if it does. A page ends early instead, if it can. Sending a page is not limited:
     /// it is as long as the events that were asked for, and those are read once.
     fn exceeded(&self, run: &SearchRun) -> Option<Refusal> {
+        if run.is_page_chosen() || run.may_end_early() { None } else { self.exceeded_by(run.scanned_bytes()) }
+    }
+
+    /// The limit that a run exceeds that has read this number of bytes.
+    fn exceeded_by(&self, scanned_bytes: u64) -> Option<Refusal> {
         let Allowance { query_time, scan_bytes, .. } = self.allowance;
-        if run.is_page_chosen() || run.may_end_early() {
-            None
-        } else if query_time.is_some_and(|most| self.computed > most) {
+        if query_time.is_some_and(|most| self.computed > most) {
             Some(Refusal::QueryTime)
         } else {
-            scan_bytes.is_some_and(|most| run.scanned_bytes() > most).then_some(Refusal::QueryBytes)
+            scan_bytes.is_some_and(|most| scanned_bytes > most).then_some(Refusal::QueryBytes)
         }
     }
 
@@ -205,9 +223,10 @@ impl ReadRun {
     /// Releases the snapshot and everything read from it; the next [`poll`](Self::poll) continues in a new snapshot.
     /// For a run whose client does not read, or when memory is short. Returns what it releases, so that the caller can
     /// drop it where that may take time; `None` if there is nothing, or if no event was examined yet for a page.
-    pub fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
+    pub fn suspend(&mut self) -> Option<Box<dyn Send>> {
         match &mut self.state {
             State::Searching(run) => run.suspend(),
+            State::Inquiring(run) => run.suspend(),
             State::Asked(_) | State::Over => None,
         }
     }
@@ -218,6 +237,7 @@ impl ReadRun {
     pub fn is_starting(&self) -> bool {
         match &self.state {
             State::Searching(run) => run.is_starting(),
+            State::Inquiring(run) => run.is_starting(),
             State::Asked(_) | State::Over => false,
         }
     }
@@ -227,8 +247,34 @@ impl ReadRun {
     pub fn held_bytes(&self) -> usize {
         match &self.state {
             State::Searching(run) => run.held_bytes(),
+            State::Inquiring(run) => run.held_bytes(),
             State::Asked(_) | State::Over => 0,
         }
+    }
+
+    /// Whether the run is answering a question about many events. What it knows so far takes memory that
+    /// [`suspend`](Self::suspend) does not release.
+    #[must_use]
+    pub fn is_inquiring(&self) -> bool {
+        match &self.state {
+            State::Inquiring(run) => run.is_computing(),
+            State::Asked(_) | State::Searching(_) | State::Over => false,
+        }
+    }
+
+    fn inquire(
+        &mut self,
+        mut run: Box<InquiryRun>,
+        reader: &Reader,
+        uptime: Duration,
+        budget: u32,
+    ) -> Result<Poll<ReadStep>, ReadError> {
+        let step = run.poll(reader, uptime, budget)?;
+        self.state = match step {
+            Poll::Ready(ReadStep::Whole(_) | ReadStep::Done | ReadStep::Stopped(_)) => State::Over,
+            Poll::Ready(ReadStep::Start(_) | ReadStep::Chunk(_)) | Poll::Pending => State::Inquiring(run),
+        };
+        Ok(step)
     }
 
     fn search(
@@ -245,4 +291,10 @@ impl ReadRun {
         };
         Ok(step)
     }
+}
+
+/// A seed that nobody knows who stores events: the exact time of the first poll.
+fn seed(now: Moment) -> u64 {
+    let uptime = now.uptime.as_nanos() as u64;
+    (now.wall.as_nanos().cast_unsigned() ^ uptime.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

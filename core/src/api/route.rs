@@ -14,6 +14,16 @@ crate::listed::listed! {
         Events,
         /// `/events/{id}`
         Event,
+        /// `/events/aggregate`
+        Aggregate,
+        /// `/events/funnel`
+        Funnel,
+        /// `/events/retention`
+        Retention,
+        /// `/events/types`
+        Types,
+        /// `/events/fields`
+        Fields,
         /// `/events/stream`
         Stream,
         /// `/health`
@@ -40,6 +50,11 @@ impl Route {
         match self {
             Self::Events => "/events",
             Self::Event => "/events/{id}",
+            Self::Aggregate => "/events/aggregate",
+            Self::Funnel => "/events/funnel",
+            Self::Retention => "/events/retention",
+            Self::Types => "/events/types",
+            Self::Fields => "/events/fields",
             Self::Stream => "/events/stream",
             Self::Health => "/health",
             Self::Live => "/health/live",
@@ -55,7 +70,17 @@ impl Route {
     pub(super) fn is_served_while_draining(self) -> bool {
         match self {
             Self::Health | Self::Live | Self::Ready | Self::Metrics => true,
-            Self::Events | Self::Event | Self::Stream | Self::OpenApi | Self::Root | Self::Other => false,
+            Self::Events
+            | Self::Event
+            | Self::Aggregate
+            | Self::Funnel
+            | Self::Retention
+            | Self::Types
+            | Self::Fields
+            | Self::Stream
+            | Self::OpenApi
+            | Self::Root
+            | Self::Other => false,
         }
     }
 
@@ -64,9 +89,18 @@ impl Route {
     pub(super) fn is_health(self) -> bool {
         match self {
             Self::Health | Self::Live | Self::Ready => true,
-            Self::Events | Self::Event | Self::Stream | Self::Metrics | Self::OpenApi | Self::Root | Self::Other => {
-                false
-            }
+            Self::Events
+            | Self::Event
+            | Self::Aggregate
+            | Self::Funnel
+            | Self::Retention
+            | Self::Types
+            | Self::Fields
+            | Self::Stream
+            | Self::Metrics
+            | Self::OpenApi
+            | Self::Root
+            | Self::Other => false,
         }
     }
 
@@ -75,6 +109,11 @@ impl Route {
         match self {
             Self::Events => "GET, HEAD, POST, DELETE",
             Self::Event
+            | Self::Aggregate
+            | Self::Funnel
+            | Self::Retention
+            | Self::Types
+            | Self::Fields
             | Self::Stream
             | Self::Health
             | Self::Live
@@ -115,8 +154,12 @@ impl Resource {
         let route = match (segments.next(), segments.next(), segments.next()) {
             (Some(""), None, _) => Route::Root,
             (Some("events"), None, _) => Route::Events,
-            // Reserved for routes of later versions, so that these paths never change their meaning.
-            (Some("events"), Some("aggregate" | ""), None) => Route::Other,
+            (Some("events"), Some(""), None) => Route::Other,
+            (Some("events"), Some("aggregate"), None) => Route::Aggregate,
+            (Some("events"), Some("funnel"), None) => Route::Funnel,
+            (Some("events"), Some("retention"), None) => Route::Retention,
+            (Some("events"), Some("types"), None) => Route::Types,
+            (Some("events"), Some("fields"), None) => Route::Fields,
             (Some("events"), Some("stream"), None) => Route::Stream,
             (Some("events"), Some(id), None) => return Self::Event(id.into()),
             (Some("health"), None, _) => Route::Health,
@@ -152,6 +195,11 @@ mod tests {
         for route in Route::ALL {
             match route {
                 Route::Events
+                | Route::Aggregate
+                | Route::Funnel
+                | Route::Retention
+                | Route::Types
+                | Route::Fields
                 | Route::Stream
                 | Route::Health
                 | Route::Live
@@ -178,8 +226,9 @@ mod tests {
     fn the_list_has_every_route() {
         assert_eq!(
             Route::list(),
-            "GET/POST/DELETE /events, GET /events/{id}, GET /events/stream, GET /health, GET /health/live, GET /health/ready, \
-             GET /metrics, GET /openapi.json, GET /"
+            "GET/POST/DELETE /events, GET /events/{id}, GET /events/aggregate, GET /events/funnel, \
+             GET /events/retention, GET /events/types, GET /events/fields, GET /events/stream, GET /health, \
+             GET /health/live, GET /health/ready, GET /metrics, GET /openapi.json, GET /"
         );
     }
 
@@ -187,7 +236,7 @@ mod tests {
     fn ids_are_decoded_and_reserved_paths_are_not_ids() {
         assert_eq!(of("/events/a%2Fb%20c+d"), Resource::Event("a/b c+d".into()));
         assert_eq!(of("/events/streams"), Resource::Event("streams".into()));
-        assert_eq!(of("/events/aggregate"), Resource::Fixed(Route::Other));
+        assert_eq!(of("/events/aggregates"), Resource::Event("aggregates".into()));
         assert_eq!(of("/events/%73tream"), Resource::Fixed(Route::Stream));
     }
 }

@@ -6,9 +6,9 @@ use alloc::string::{String, ToString as _};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::RequestHead;
-use super::format::Format;
 use super::params::read_scan;
 use super::problem_reply::ProblemReply;
+use super::search_format::SearchFormat;
 use super::target::Target;
 use crate::auth::Access;
 use crate::query::{Order, Position, Scan, encode_cursor};
@@ -36,7 +36,7 @@ const ENCODED_IN_LINK: &AsciiSet = &CONTROLS
 #[derive(Debug)]
 pub(super) struct Search {
     pub(super) scan: Scan,
-    pub(super) format: Format,
+    pub(super) format: SearchFormat,
     /// The query string as sent, without a cursor. The link to the next page begins with it.
     link_query: String,
     pub(super) head_only: bool,
@@ -49,8 +49,8 @@ impl Search {
         access: &Access,
         head_only: bool,
     ) -> Result<Self, ProblemReply> {
-        let scan = read_scan(&target.params, access)?;
-        let format = Format::negotiate(head)?;
+        let (scan, fields) = read_scan(&target.params, access)?;
+        let format = SearchFormat::negotiate(head, fields)?;
         Ok(Self { scan, format, link_query: target.raw_query_without("cursor"), head_only })
     }
 

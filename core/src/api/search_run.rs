@@ -2,17 +2,17 @@
 
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
 use core::num::NonZeroU32;
-use core::ptr;
 use core::task::Poll;
 use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::held_snapshot::HeldSnapshot;
 use super::read_step::ReadStep;
 use super::search::{ORDER_WARNING, Search};
 use super::{Reply, Route};
@@ -23,8 +23,6 @@ use crate::repository::{Flow, ReadError, Reader, ScanHead, ScanRun, Snapshot};
 const CHUNK_BYTES: usize = 64 * 1024;
 /// If nothing was sent for this long, the available part of a streamed answer is sent.
 const SEND_AFTER: Duration = Duration::from_millis(20);
-/// How long a run may hold a snapshot that has been replaced.
-const REPLACED_HELD_MAX: Duration = Duration::from_secs(1);
 
 /// A running search.
 pub(super) struct SearchRun {
@@ -72,10 +70,7 @@ struct Chosen {
 struct Running {
     run: Box<dyn ScanRun>,
     has_head: bool,
-    /// To detect that the snapshot was replaced. Only `run` keeps the snapshot alive.
-    snapshot: Weak<dyn Snapshot>,
-    /// The uptime at which the snapshot was taken.
-    since: Duration,
+    snapshot: HeldSnapshot,
     /// The position of the run when the scan began.
     from: Option<Position>,
 }
@@ -102,7 +97,8 @@ impl SearchRun {
     ) -> Result<Self, ReadError> {
         let last_seq = snapshot.last_seq();
         let scan = Running::begin(snapshot, &search.scan, None, uptime)?;
-        let buffer = search.format.opening().to_vec();
+        let mut buffer = Vec::new();
+        search.format.open(&mut buffer);
         Ok(Self {
             search,
             scan: Some(scan),
@@ -142,7 +138,7 @@ impl SearchRun {
     }
 
     /// As [`ReadRun::suspend`](super::ReadRun::suspend).
-    pub(super) fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
+    pub(super) fn suspend(&mut self) -> Option<Box<dyn Send>> {
         let running = self.scan.as_ref()?;
         match &self.phase {
             Phase::Head => {
@@ -159,7 +155,7 @@ impl SearchRun {
         }
         self.is_continued = true;
         self.scanned_before = self.scanned_bytes();
-        self.scan.take().map(|running| running.run)
+        self.scan.take().map(|running| -> Box<dyn Send> { Box::new(running.run) })
     }
 
     /// Bytes of stored events that the run has read.
@@ -210,10 +206,7 @@ impl SearchRun {
     /// Whether the snapshot was replaced and has been held for too long. A scan that is starting keeps it: the next one
     /// would start over, perhaps without end.
     fn is_outdated(&self, reader: &Reader, uptime: Duration) -> bool {
-        !self.is_starting()
-            && self.scan.as_ref().is_some_and(|running| {
-                uptime.saturating_sub(running.since) >= REPLACED_HELD_MAX && !running.is_current(reader)
-            })
+        !self.is_starting() && self.scan.as_ref().is_some_and(|running| running.snapshot.is_outdated(reader, uptime))
     }
 
     /// The part of the scan that a suspended run has not sent.
@@ -325,17 +318,15 @@ impl SearchRun {
     /// body.
     fn fill(&mut self, run: &mut dyn ScanRun, budget: u32) -> Result<Poll<()>, ReadError> {
         let Self { search, buffer, any, position, .. } = self;
-        let format = search.format;
+        let format = &mut search.format;
         let step = run.poll_events(budget, &mut |event| {
-            buffer.extend_from_slice(format.before(*any));
-            event.write_json(buffer);
-            buffer.extend_from_slice(format.after());
+            format.write(&event, *any, buffer);
             *any = true;
             *position = Some(Position { timestamp: event.timestamp, seq: event.seq });
             if buffer.len() < CHUNK_BYTES { Flow::More } else { Flow::Stop }
         })?;
         if step.is_ready() {
-            buffer.extend_from_slice(format.closing());
+            format.close(buffer);
         }
         Ok(step)
     }
@@ -360,16 +351,8 @@ impl Running {
         from: Option<Position>,
         since: Duration,
     ) -> Result<Self, ReadError> {
-        let weak = Arc::downgrade(&snapshot);
-        Ok(Self { run: snapshot.scan(scan)?, has_head: false, snapshot: weak, since, from })
-    }
-
-    /// Whether the snapshot is the current one.
-    fn is_current(&self, reader: &Reader) -> bool {
-        match reader {
-            Reader::Current(current) => ptr::addr_eq(self.snapshot.as_ptr(), Arc::as_ptr(current)),
-            Reader::Shared(_) => false,
-        }
+        let held = HeldSnapshot::new(&snapshot, since);
+        Ok(Self { run: snapshot.scan(scan)?, has_head: false, snapshot: held, from })
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod compact;
 mod containers;
+mod members;
 mod number;
 mod paths;
 mod scanner;
@@ -19,11 +20,13 @@ mod value;
 mod wanted;
 
 pub use compact::compact;
+pub(crate) use members::{MemberVisitor, visit_members};
 pub use number::Decimal;
 pub use paths::Paths;
+pub(crate) use paths::value_at;
 pub use scanner::{Scanner, SyntaxError};
 pub use span::{LONG_NUMBER_DIGITS, Span};
 pub(crate) use string::ordinary_len;
-pub use string::{LoneSurrogate, RawString, write_string, write_u64};
+pub use string::{LoneSurrogate, RawString, write_bytes, write_string, write_u64};
 pub use value::Value;
 pub(crate) use wanted::{Wanted, WantedStrings, number_bounds};

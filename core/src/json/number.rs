@@ -1,12 +1,17 @@
 //! Exact comparison of JSON numbers of any size and precision.
 
+use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::Scanner;
+use super::{Scanner, write_u64};
 
 /// Largest absolute value of a scale. Programs do not use larger exponents, and the sum of two scales does not
 /// overflow.
 const SCALE_MAX: i64 = i64::MAX / 4;
+
+/// Numbers up to this scale, and those down to the other one, are written without an exponent, as in JavaScript.
+const PLAIN_SCALE_MAX: i64 = 21;
+const PLAIN_SCALE_MIN: i64 = -5;
 
 /// The exact value of a number token of any length, borrowed from the token. Ordered by value: `1`, `1.0` and `10e-1`
 /// are equal, and so are `0` and `-0`.
@@ -130,6 +135,40 @@ impl<'a> Decimal<'a> {
         Some(if self.negative { -value } else { value })
     }
 
+    /// Appends the shortest exact spelling as a JSON number: `1` for `1.00`, and `1e400` for `10e399`. Numbers below
+    /// 10^21 that need no more than five zeros after the point have no exponent, and neither have integers without
+    /// zeros at their end.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut digits = self.digits.bytes().filter(u8::is_ascii_digit);
+        let count = to_i64(digits.clone().count());
+        if self.negative {
+            out.push(b'-');
+        }
+        match self.scale {
+            _ if count == 0 => out.push(b'0'),
+            places @ 1.. if places <= PLAIN_SCALE_MAX || places == count => {
+                let places = usize::try_from(places).unwrap_or_default();
+                out.extend((0..places).map(|_| digits.next().unwrap_or(b'0')));
+                write_fraction(digits, out);
+            }
+            zeros @ PLAIN_SCALE_MIN..=0 => {
+                out.extend_from_slice(b"0.");
+                out.extend((zeros..0).map(|_| b'0'));
+                out.extend(digits);
+            }
+            scale => {
+                out.extend(digits.next());
+                write_fraction(digits, out);
+                out.push(b'e');
+                let exponent = scale - 1;
+                if exponent < 0 {
+                    out.push(b'-');
+                }
+                write_u64(exponent.unsigned_abs(), out);
+            }
+        }
+    }
+
     /// Compares the absolute values.
     fn cmp_magnitude(&self, other: &Self) -> Ordering {
         if self.digits.is_empty() || other.digits.is_empty() {
@@ -164,6 +203,16 @@ impl PartialEq for Decimal<'_> {
 }
 
 impl Eq for Decimal<'_> {}
+
+/// Appends the point and the digits after it, if there are any.
+fn write_fraction(digits: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.push(b'.');
+    out.extend(digits);
+    if out.len() == start + 1 {
+        out.pop();
+    }
+}
 
 /// The value of an exponent, saturating at the ends of `i64`.
 fn read_exponent(text: &str) -> i64 {
@@ -317,6 +366,33 @@ mod tests {
             assert!(Decimal::parse_text(text.as_bytes()).is_none(), "{text}");
         }
         assert!(Decimal::parse_text(b"1\xed\xa0\x80").is_none());
+    }
+
+    #[test]
+    fn numbers_are_written_in_their_shortest_exact_spelling() {
+        for (token, expected) in [
+            ("0e5", "0"),
+            ("-0", "0"),
+            ("1.00", "1"),
+            ("-12.340", "-12.34"),
+            ("12e2", "1200"),
+            ("1e20", "100000000000000000000"),
+            ("1e21", "1e21"),
+            ("1.5e21", "1.5e21"),
+            ("123456789012345678901234567891", "123456789012345678901234567891"),
+            ("123456789012345678901234567891.5", "1.234567890123456789012345678915e29"),
+            ("0.10", "0.1"),
+            ("0.000001", "0.000001"),
+            ("0.0000001", "1e-7"),
+            ("-0.00000015", "-1.5e-7"),
+            ("10e399", "1e400"),
+            ("1e-99999", "1e-99999"),
+        ] {
+            let mut out = Vec::new();
+            Decimal::parse(token).unwrap().write(&mut out);
+            assert_eq!(std::str::from_utf8(&out).unwrap(), expected, "{token}");
+            assert_eq!(Decimal::parse(expected), Decimal::parse(token));
+        }
     }
 
     #[test]

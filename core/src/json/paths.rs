@@ -89,6 +89,15 @@ impl Paths {
     /// The text must be valid JSON without insignificant white space. For any other text the values are unspecified,
     /// but the walk ends and does not panic.
     pub fn walk<'a>(&self, compact_json: &'a str, mut visit: impl FnMut(usize, Value<'a>) -> ControlFlow<()>) -> usize {
+        self.walk_places(compact_json, |path, value, _| visit(path, value))
+    }
+
+    /// Like [`walk`](Self::walk), also with the offset of each value in the text.
+    pub fn walk_places<'a>(
+        &self,
+        compact_json: &'a str,
+        mut visit: impl FnMut(usize, Value<'a>, usize) -> ControlFlow<()>,
+    ) -> usize {
         let mut walk = Walk {
             nodes: &self.nodes,
             text: compact_json,
@@ -105,6 +114,14 @@ impl Paths {
     }
 }
 
+/// The text of the value at an offset that [`Paths::walk_places`] found.
+pub(crate) fn value_at(compact_json: &str, at: usize) -> &str {
+    let mut walk =
+        Walk { nodes: &[], text: compact_json, at, open: OpenContainers::default(), node: 0, name: Vec::new() };
+    walk.skip_value();
+    compact_json.get(at..walk.at).unwrap_or_default()
+}
+
 /// Orders names by length first, so that most comparisons compare only the lengths.
 fn by_length(left: &[u8], right: &[u8]) -> Ordering {
     left.len().cmp(&right.len()).then_with(|| left.cmp(right))
@@ -115,7 +132,7 @@ impl<'a> Walk<'a, '_> {
     fn step(
         &mut self,
         next: &Next,
-        visit: &mut impl FnMut(usize, Value<'a>) -> ControlFlow<()>,
+        visit: &mut impl FnMut(usize, Value<'a>, usize) -> ControlFlow<()>,
     ) -> ControlFlow<(), Next> {
         match next {
             Next::Value => self.enter(visit),
@@ -125,9 +142,10 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Reads the start of a value on a path: visits the value if a path ends here, then enters or skips it.
-    fn enter(&mut self, visit: &mut impl FnMut(usize, Value<'a>) -> ControlFlow<()>) -> ControlFlow<(), Next> {
+    fn enter(&mut self, visit: &mut impl FnMut(usize, Value<'a>, usize) -> ControlFlow<()>) -> ControlFlow<(), Next> {
         let Some(node) = self.nodes.get(self.node) else { return ControlFlow::Break(()) };
-        let mut visit_end = |value| node.path.map_or(ControlFlow::Continue(()), |path| visit(path, value));
+        let place = self.at;
+        let mut visit_end = |value| node.path.map_or(ControlFlow::Continue(()), |path| visit(path, value, place));
         match self.byte() {
             Some(b'[') => {
                 visit_end(Value::Array)?;
@@ -351,6 +369,20 @@ mod tests {
         let walked =
             paths.walk(text, |path, _| if path == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
         assert_eq!(text.get(..walked), Some(r#"{"x":{"a":0},"a":{"bb":4"#));
+    }
+
+    #[test]
+    fn the_text_of_a_value_is_found_at_its_place() {
+        let text = r#"{"a":[{"b":"]}\""},-1.5,[],"x",null]}"#;
+        let mut paths = Paths::default();
+        paths.add(["a"]);
+        let mut texts = Vec::new();
+        paths.walk_places(text, |_, _, at| {
+            texts.push(value_at(text, at));
+            ControlFlow::Continue(())
+        });
+        let array = r#"[{"b":"]}\""},-1.5,[],"x",null]"#;
+        assert_eq!(texts, [array, r#"{"b":"]}\""}"#, "-1.5", "[]", r#""x""#, "null"]);
     }
 
     #[test]

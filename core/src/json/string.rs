@@ -31,6 +31,12 @@ impl<'a> RawString<'a> {
         Self { raw: between_quotes, escaped }
     }
 
+    /// The length of the text between the quotes, in bytes.
+    #[must_use]
+    pub(crate) const fn raw_len(&self) -> usize {
+        self.raw.len()
+    }
+
     /// The unescaped string. Borrowed from the token if there are no escapes; otherwise built in `scratch`, whose
     /// content is overwritten.
     ///
@@ -97,23 +103,31 @@ impl<'a> RawString<'a> {
 /// ```
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    let mut rest = text.as_bytes();
-    while let Some(plain) = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
-        let (before, tail) = rest.split_at(plain);
-        out.extend_from_slice(before);
-        let Some((&byte, tail)) = tail.split_first() else { break };
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            8 => out.extend_from_slice(b"\\b"),
-            12 => out.extend_from_slice(b"\\f"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            _ => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex::digit(byte >> 4), hex::digit(byte)]),
-        }
-        rest = tail;
+    write_content(text.as_bytes(), out);
+    out.push(b'"');
+}
+
+/// Appends a string of [unescaped bytes](RawString::bytes), like [`write_string`]. A lone surrogate is written as its
+/// escape.
+///
+/// ```
+/// let mut out = Vec::new();
+/// argus_core::json::write_bytes(b"a\xed\xa0\x80b", &mut out);
+/// assert_eq!(out, br#""a\ud800b""#);
+/// ```
+pub fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut rest = bytes;
+    while let Err(error) = core::str::from_utf8(rest) {
+        let (valid, surrogate) = rest.split_at(error.valid_up_to());
+        write_content(valid, out);
+        let (surrogate, after) = surrogate.split_at(surrogate.len().min(3));
+        out.extend_from_slice(b"\\u");
+        let unit = surrogate.iter().fold(0, |unit, byte| unit << 6 | u32::from(byte & 0x3f)) | 0xd000;
+        out.extend([12, 8, 4, 0].map(|shift| hex::digit((unit >> shift & 15) as u8)));
+        rest = after;
     }
-    out.extend_from_slice(rest);
+    write_content(rest, out);
     out.push(b'"');
 }
 
@@ -136,6 +150,27 @@ pub fn write_u64(mut number: u64, out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(digits.get(start..).expect("a 64-bit number has at most 20 digits"));
+}
+
+/// Appends what stands between the quotes of a string of these bytes.
+fn write_content(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(plain) = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        let (before, tail) = rest.split_at(plain);
+        out.extend_from_slice(before);
+        let Some((&byte, tail)) = tail.split_first() else { break };
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            8 => out.extend_from_slice(b"\\b"),
+            12 => out.extend_from_slice(b"\\f"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            _ => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex::digit(byte >> 4), hex::digit(byte)]),
+        }
+        rest = tail;
+    }
+    out.extend_from_slice(rest);
 }
 
 fn unescape(raw: &str, out: &mut Vec<u8>) {

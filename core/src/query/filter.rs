@@ -111,6 +111,11 @@ impl PayloadPath {
         Ok(Self(names))
     }
 
+    /// The path of these names.
+    pub(crate) fn of<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        Self(names.into_iter().map(Box::from).collect())
+    }
+
     /// The names from the root downward: at least one.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|name| &**name)

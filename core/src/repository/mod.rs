@@ -3,21 +3,25 @@
 //! [`Engine`](crate::engine::Engine) implements them over any [`Storage`](crate::storage::Storage). A database with its
 //! own indexes implements them directly. Once a repository is open, hosts use nothing else.
 
+mod analysis;
 mod erased;
 mod error;
 mod gaps;
 mod maintenance;
 mod receipt;
+mod scan;
 mod snapshot;
 
 use alloc::vec::Vec;
 
+pub use analysis::{AnalysisRun, Progress};
 pub use erased::{Erased, ErasureStats};
 pub use error::{CommitError, Failure, ReadError};
 pub use gaps::{Gap, GapRun};
 pub use maintenance::{Maintenance, MaintenanceQueue, MaintenanceTask};
 pub use receipt::{Duplicate, Expired, ExpiryCause, Receipt, Surplus};
-pub use snapshot::{Flow, Reader, ScanHead, ScanRun, Snapshot, Stats, TakeSnapshot};
+pub use scan::{Flow, ScanHead, ScanRun};
+pub use snapshot::{Reader, Snapshot, Stats, TakeSnapshot};
 
 use crate::batch::Batch;
 use crate::event::Timestamp;

@@ -1,13 +1,16 @@
-//! The read side of a repository: snapshots and scans.
+//! The read side of a repository: snapshots.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
-use core::task::Poll;
 
-use super::{ErasureStats, GapRun, ReadError};
+use super::ErasureStats;
+use super::analysis::{AnalysisRun, FoldRun, Progress};
+use super::error::ReadError;
+use super::gaps::GapRun;
+use super::scan::ScanRun;
 use crate::event::Event;
-use crate::query::{Position, Scan};
+use crate::query::Scan;
 
 /// The source of snapshots. Cheap to clone.
 #[derive(Clone)]
@@ -30,9 +33,6 @@ pub trait TakeSnapshot: Send + Sync {
 }
 
 /// A view of all events that were stored when the snapshot was taken, and of no later ones.
-///
-/// Aggregates will be a method here, `aggregate`. Its default will fold over a [`scan`](Self::scan); a database can
-/// override it.
 pub trait Snapshot: Send + Sync {
     /// Statistics of the snapshot. May wait.
     ///
@@ -68,77 +68,20 @@ pub trait Snapshot: Send + Sync {
     ///
     /// [`ReadError`] if the storage cannot be read.
     fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError>;
-}
 
-/// A running scan: a state machine that does a bounded amount of work per call. [`Poll::Pending`] means "call again";
-/// no waker is registered. Calls may wait for the storage.
-///
-/// Call [`poll_head`](Self::poll_head) until it returns the head, then [`poll_events`](Self::poll_events) until it is
-/// ready.
-pub trait ScanRun: Send {
-    /// Determines the head of the scan, which must be known before the first event is sent. Examines about `budget`
-    /// events at most.
+    /// Starts to answer a question, or goes on. The run keeps the snapshot alive and may be dropped at any time. May
+    /// wait.
+    ///
+    /// By default, this is a [`scan`](Self::scan) whose events the fold takes. A repository that knows a faster way
+    /// overrides it.
     ///
     /// # Errors
     ///
-    /// [`ReadError`]; the scan cannot be continued.
-    fn poll_head(&mut self, budget: u32) -> Result<Poll<ScanHead>, ReadError>;
-
-    /// Ends a page before it is full, so that it has the events found so far. Returns the position after which the next
-    /// page begins; [`ScanHead::next`] has it too. Returns `None` and changes nothing if no event was examined yet, or
-    /// if the scan does not support this. Call this while [`poll_head`](Self::poll_head) is pending.
-    fn end_page(&mut self) -> Option<Position> {
-        None
+    /// [`ReadError`] if the storage cannot be read.
+    fn analyze(self: Arc<Self>, progress: Progress) -> Result<Box<dyn AnalysisRun>, ReadError> {
+        let scan = self.scan(&progress.remaining_scan())?;
+        Ok(Box::new(FoldRun::new(scan, progress)))
     }
-
-    /// The number of events of the page that [`poll_head`](Self::poll_head) has chosen, and the position of the last
-    /// one; `None` if unknown. A scan that begins where this one has [`reached`](Self::reached) chooses the others.
-    fn chosen(&self) -> Option<(u32, Option<Position>)> {
-        None
-    }
-
-    /// All events up to this position were examined, and passed on if they match, or chosen while
-    /// [`poll_head`](Self::poll_head) is pending; `None` if unknown. A scan from this position yields the remaining
-    /// events.
-    fn reached(&self) -> Option<Position> {
-        None
-    }
-
-    /// Bytes of memory that the run holds. Memory that it shares with other runs counts by its share. Cheap.
-    fn held_bytes(&self) -> usize {
-        0
-    }
-
-    /// Bytes of stored events that the run has read so far, as they are in memory; 0 if unknown. Some may have been
-    /// read twice. Cheap.
-    fn scanned_bytes(&self) -> u64 {
-        0
-    }
-
-    /// Passes matching events to `sink` in the order of the scan. Returns when `sink` returns [`Flow::Stop`] (the next
-    /// call continues after that event), when about `budget` events were examined, or when none is left. Ready once all
-    /// events were passed on.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`]; the scan cannot be continued.
-    fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<Poll<()>, ReadError>;
-}
-
-/// What is known about a scan before its first event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ScanHead {
-    /// The next page begins after this position. `None` if the scan has no limit or there are no more events.
-    pub next: Option<Position>,
-}
-
-/// Whether [`ScanRun::poll_events`] continues in this call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
-    /// Continue.
-    More,
-    /// Return after this event.
-    Stop,
 }
 
 /// Statistics of a [`Snapshot`].

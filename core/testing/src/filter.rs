@@ -32,12 +32,12 @@ pub(super) fn matches(filter: &PayloadFilter, payload: &str) -> bool {
 }
 
 /// All values at a path. A path follows every member of a name and every element of an array on the way.
-fn values_at<'t>(value: &'t Tree, names: &[Text]) -> Vec<&'t Tree> {
+pub(super) fn values_at<'t>(value: &'t Tree, names: &[Text]) -> Vec<&'t Tree> {
     let Some((first, others)) = names.split_first() else {
         return vec![value];
     };
     match value {
-        Tree::Object(members) => {
+        Tree::Object(members, _) => {
             members.iter().filter(|(name, _)| name == first).flat_map(|(_, member)| values_at(member, others)).collect()
         }
         Tree::Array(elements) => elements.iter().flat_map(|element| values_at(element, names)).collect(),
@@ -46,10 +46,10 @@ fn values_at<'t>(value: &'t Tree, names: &[Text]) -> Vec<&'t Tree> {
 }
 
 /// The value itself and, if it is an array, everything in it at any depth.
-fn with_elements(value: &Tree) -> Box<dyn Iterator<Item = &Tree> + '_> {
+pub(super) fn with_elements(value: &Tree) -> Box<dyn Iterator<Item = &Tree> + '_> {
     match value {
         Tree::Array(elements) => Box::new(std::iter::once(value).chain(elements.iter().flat_map(with_elements))),
-        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::Object(_) => {
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::Object(..) => {
             Box::new(std::iter::once(value))
         }
     }
@@ -62,7 +62,7 @@ fn equal(value: &Tree, operand: &str) -> bool {
         (None, Tree::Bool(value)) => operand == if *value { "true" } else { "false" },
         (None, Tree::Number(number)) => decimal::is_number(operand) && decimal::compare(number, operand).is_eq(),
         (None, Tree::Text(text)) => *text == Text::from(operand),
-        (None, Tree::Array(_) | Tree::Object(_)) => false,
+        (None, Tree::Array(_) | Tree::Object(..)) => false,
     }
 }
 
@@ -75,7 +75,7 @@ fn order(value: &Tree, operand: &str) -> Option<Ordering> {
         let number = match value {
             Tree::Number(number) => number.clone(),
             Tree::Text(text) => text.unicode().filter(|text| decimal::is_number(text))?,
-            Tree::Null | Tree::Bool(_) | Tree::Array(_) | Tree::Object(_) => return None,
+            Tree::Null | Tree::Bool(_) | Tree::Array(_) | Tree::Object(..) => return None,
         };
         return Some(decimal::compare(&number, operand));
     }
@@ -87,14 +87,14 @@ fn order(value: &Tree, operand: &str) -> Option<Ordering> {
 fn quoted(operand: &str) -> Option<Text> {
     match tree::parse(operand)? {
         Tree::Text(string) => Some(string),
-        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Array(_) | Tree::Object(_) => None,
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Array(_) | Tree::Object(..) => None,
     }
 }
 
 fn text_of(value: &Tree) -> Option<&Text> {
     match value {
         Tree::Text(text) => Some(text),
-        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Array(_) | Tree::Object(_) => None,
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Array(_) | Tree::Object(..) => None,
     }
 }
 

@@ -2,6 +2,7 @@
 //! what is allowed.
 
 mod json;
+mod question;
 
 use std::num::NonZeroU32;
 
@@ -10,6 +11,7 @@ use argus_core::event::{CLIENT_ID_BYTES_MAX, ClientId, EVENT_TYPE_BYTES_MAX, Eve
 use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Position, Scan, Test, TypeTest};
 
 pub use self::json::payload;
+pub use self::question::question;
 use super::moment::NOW;
 use super::random::Random;
 

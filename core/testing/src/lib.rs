@@ -22,6 +22,7 @@ mod maintain;
 mod medium;
 mod model;
 mod moment;
+mod naive;
 mod pair;
 mod random;
 mod run;
@@ -38,6 +39,7 @@ pub use maintain::maintain;
 pub use medium::{Ending, FaultClass, Faults, InjectedFault, Phase, SimStorage};
 pub use model::Model;
 pub use moment::{NOW, steady};
+pub use naive::{analyze, check_merged, check_question};
 pub use pair::Pair;
 pub use random::Random;
 pub use run::{Answer, Pace, Run, all_events, all_gaps, collect, count_erased};
@@ -48,6 +50,7 @@ pub use tuning::{SMALL, UNCOMPACTED};
 
 use core::time::Duration;
 
+use argus_core::analysis::AnalysisLimits;
 use argus_core::api::Limits;
 
 /// Limits that no request of a test reaches.
@@ -61,4 +64,5 @@ pub const LIMITS: Limits = Limits {
     head_fields_max: 100,
     query_time: None,
     scan_bytes_max: None,
+    analysis: AnalysisLimits::DEFAULT,
 };

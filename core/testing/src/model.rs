@@ -283,7 +283,7 @@ impl ScanRun for ModelRun {
 }
 
 /// Whether all conditions hold.
-fn matches(filter: &Filter, event: &StoredEvent) -> bool {
+pub(super) fn matches(filter: &Filter, event: &StoredEvent) -> bool {
     let Filter { types, ids, start, end, payload, after_seq } = filter;
     let has_type = |test: &TypeTest| match test {
         TypeTest::Eq(name) => **name == *event.event_type,

@@ -11,7 +11,8 @@ pub(super) enum Tree {
     Number(String),
     Text(Text),
     Array(Vec<Self>),
-    Object(Vec<(Text, Self)>),
+    /// The members, and the text of the whole.
+    Object(Vec<(Text, Self)>, String),
 }
 
 /// A JSON string without escapes, as code points. Unpaired surrogates are kept. The order is that of the bytes of
@@ -75,17 +76,19 @@ fn array(rest: &mut Rest<'_>) -> Option<Tree> {
 
 fn object(rest: &mut Rest<'_>) -> Option<Tree> {
     let mut members = Vec::new();
+    let whole: Vec<char> = rest.clone().collect();
+    let text = |rest: &Rest<'_>| whole.iter().take(whole.len() - rest.clone().count()).collect();
     word(rest, "{")?;
     if rest.next_if_eq(&'}').is_some() {
-        return Some(Tree::Object(members));
+        return Some(Tree::Object(members, text(rest)));
     }
     loop {
-        let name = text(rest)?;
+        let name = self::text(rest)?;
         word(rest, ":")?;
         members.push((name, value(rest)?));
         match rest.next()? {
             ',' => {}
-            '}' => return Some(Tree::Object(members)),
+            '}' => return Some(Tree::Object(members, text(rest))),
             _ => return None,
         }
     }
@@ -176,10 +179,10 @@ mod tests {
         let first = vec![Tree::Null, Tree::Bool(true), Tree::Bool(false), Tree::Number("-1.50e+07".into()), text("x")];
         let members = vec![
             ("a".into(), Tree::Array(first)),
-            ("a".into(), Tree::Object(vec![])),
+            ("a".into(), Tree::Object(vec![], "{}".into())),
             ("b".into(), Tree::Array(vec![])),
         ];
-        assert_eq!(parse(json), Some(Tree::Object(members)));
+        assert_eq!(parse(json), Some(Tree::Object(members, json.into())));
     }
 
     #[test]

@@ -86,9 +86,18 @@ pub(crate) trait Suspend {
     fn is_starting(&self) -> bool;
 }
 
+/// What is left of a read's memory while the budget is exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// There is room, or the read holds no more than any other that waits.
+    Fine,
+    /// The budget is exceeded, also because of this read, which could not release its memory.
+    Excessive,
+}
+
 impl Suspend for ReadRun {
     fn suspend(&mut self) -> Option<Box<dyn Send>> {
-        self.suspend().map(|scan| -> Box<dyn Send> { Box::new(scan) })
+        self.suspend()
     }
 
     fn held_bytes(&self) -> usize {
@@ -219,8 +228,8 @@ impl Answers {
 
 impl Admitted {
     /// Accounts for a read that has computed for a while, and for the chunk that it made, if it did. Suspends the read
-    /// if the budget is exceeded. For the thread that computed it, because dropping a scan may take time.
-    pub(crate) fn account(&self, run: &mut dyn Suspend, chunk_bytes: usize) {
+    /// if the budget is exceeded, and says whether that was enough. For the thread that computed it, because dropping a scan may take time.
+    pub(crate) fn account(&self, run: &mut dyn Suspend, chunk_bytes: usize) -> Standing {
         let mut state = self.answers.lock();
         state.change(self.number, |entry| {
             entry.run_bytes = run.held_bytes();
@@ -233,8 +242,10 @@ impl Admitted {
         if scan.is_some() {
             state.change(self.number, |entry| entry.run_bytes = run.held_bytes());
         }
+        let is_excessive = state.bytes >= self.answers.bytes_max && run.held_bytes() > FIRST_BYTES;
         self.answers.unlock(state);
         drop(scan);
+        if is_excessive { Standing::Excessive } else { Standing::Fine }
     }
 
     /// Parks the read until the client has read the chunk.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use argus_core::api::{Metrics as MetricsAction, READ_BUDGET, Read, ReadRun, ReadStep, Refusal};
 
 use super::{Answer, Elapsed, Session, Streamed};
-use crate::answers::Admitted;
+use crate::answers::{Admitted, Standing};
 use crate::clock;
 use crate::metrics::Gauges;
 use crate::node::Node;
@@ -153,7 +153,11 @@ fn advance_slice(mut run: ReadRun, slice: Duration, admitted: Option<&Admitted>,
             )
             | Err(_) => 0,
         };
-        admitted.account(&mut run, chunk_bytes);
+        let standing = admitted.account(&mut run, chunk_bytes);
+        // Other reads go on when there is room again. An answer that is computed as a whole only grows until it is sent.
+        if standing == Standing::Excessive && run.is_inquiring() && matches!(step, Ok(Poll::Pending)) {
+            return (run, Ok(Poll::Ready(ReadStep::Stopped(Refusal::AnswersFull))));
+        }
     }
     (run, step)
 }

@@ -71,9 +71,12 @@ const CORE_LAYERS: &[&str] = &[
     "column",
     "checksum",
     "json",
+    "csv",
     "codec",
+    "sketch",
     // Basic types, used everywhere.
     "event",
+    "calendar",
     "damage",
     "cause",
     "clock",
@@ -86,6 +89,7 @@ const CORE_LAYERS: &[&str] = &[
     "ingest",
     // Queries, the repository trait, its implementation, and live streams over any.
     "query",
+    "analysis",
     "repository",
     "engine",
     // Who may do what, and how often.

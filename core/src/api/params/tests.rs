@@ -10,7 +10,7 @@ use crate::query::{Position, encode_cursor};
 
 fn read(query: &str) -> Result<Scan, String> {
     let target = format!("/events?{query}");
-    read_scan(&Target::parse(&target).unwrap().params, &Access::default()).map_err(|error| {
+    read_scan(&Target::parse(&target).unwrap().params, &Access::default()).map(|(scan, _)| scan).map_err(|error| {
         assert_eq!(error.problem.kind, ProblemKind::InvalidParameter);
         error.problem.detail
     })

@@ -30,6 +30,7 @@ const LIMITS: Limits = Limits {
     head_fields_max: 100,
     query_time: None,
     scan_bytes_max: None,
+    analysis: AnalysisLimits::DEFAULT,
 };
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -81,7 +82,9 @@ fn unknown_paths_give_404_and_unsupported_methods_405() {
         ("POST", "/", 405, Some("GET, HEAD")),
         ("GET", "/event", 404, None),
         ("BREW", "/nothing", 404, None),
-        ("GET", "/events/aggregate", 404, None),
+        ("POST", "/events/aggregate", 405, Some("GET, HEAD")),
+        ("DELETE", "/events/types", 405, Some("GET, HEAD")),
+        ("GET", "/events/types/", 404, None),
         ("POST", "/events/stream", 405, Some("GET, HEAD")),
         ("PUT", "/events", 405, Some("GET, HEAD, POST, DELETE")),
         ("OPTIONS", "/events", 405, Some("GET, HEAD, POST, DELETE")),

@@ -3,6 +3,7 @@
 use std::task::Poll;
 use std::time::Duration;
 
+use argus_core::analysis::AnalysisLimits;
 use argus_core::api::{Action, Api, Caller, Draft, Limits, Read, ReadStep, Reply, RequestHead, ServiceState};
 use argus_core::repository::Reader;
 use bytes::Bytes;
@@ -27,6 +28,7 @@ fn api() -> Api {
         head_fields_max: 100,
         query_time: None,
         scan_bytes_max: None,
+        analysis: AnalysisLimits::DEFAULT,
     })
 }
 

@@ -1,0 +1,172 @@
+//! The state of a question while it takes events.
+
+use super::aggregate::AggregateFold;
+use super::answer::{Answer, Content};
+use super::fields::FieldsFold;
+use super::funnel::FunnelFold;
+use super::limits::{AnalysisLimits, Excess};
+use super::question::{Fields, Question, Types};
+use super::retention::RetentionFold;
+use super::types::TypesFold;
+use crate::event::Event;
+use crate::query::{Filter, Order, Scan};
+
+use alloc::boxed::Box;
+
+/// The state of a question while it takes the events of its [`scan`](Self::scan).
+///
+/// Every event is taken once. Its memory is bounded: when the question exceeds a limit, the fold drops what it knows and
+/// takes no more events, and [`finish`](Self::finish) says which limit.
+#[derive(Debug)]
+pub struct Fold(State);
+
+#[derive(Debug)]
+enum State {
+    Aggregate(Box<AggregateFold>),
+    Funnel(Box<FunnelFold>),
+    Retention(Box<RetentionFold>),
+    Types(Box<(Types, TypesFold)>),
+    Fields(Box<(Fields, FieldsFold)>),
+    Exceeded(Box<(Scan, Excess)>),
+}
+
+impl Fold {
+    /// The fold of a question before its first event. Answers do not depend on `seed`. Callers of the service must not
+    /// know it, since with it they could choose values that slow the fold down.
+    #[must_use]
+    pub fn new(question: Question, limits: AnalysisLimits, seed: u64) -> Self {
+        Self(match question {
+            Question::Aggregate(aggregate) => {
+                let scan = in_time(&aggregate.filter);
+                match AggregateFold::new(aggregate, limits, seed) {
+                    Ok(fold) => State::Aggregate(Box::new(fold)),
+                    Err(excess) => State::Exceeded(Box::new((scan, excess))),
+                }
+            }
+            Question::Funnel(funnel) => State::Funnel(Box::new(FunnelFold::new(funnel, limits, seed))),
+            Question::Retention(retention) => State::Retention(Box::new(RetentionFold::new(retention, limits, seed))),
+            Question::Types(types) => State::Types(Box::new((*types, TypesFold::new(limits)))),
+            Question::Fields(fields) => State::Fields(Box::new((*fields, FieldsFold::new(limits, seed)))),
+        })
+    }
+
+    /// The events that the fold takes, and their order. Only a fold whose [order is free](Self::takes_any_order) takes
+    /// them in any other order.
+    #[must_use]
+    pub fn scan(&self) -> Scan {
+        match &self.0 {
+            State::Aggregate(fold) => in_time(&fold.question().filter),
+            State::Funnel(fold) => in_time(&fold.question().filter),
+            State::Retention(fold) => in_time(&fold.question().filter),
+            State::Types(types) => in_time(&types.0.filter),
+            State::Fields(fields) => Scan { order: Order::TimeDescending, ..in_time(&fields.0.filter) },
+            State::Exceeded(exceeded) => exceeded.0.clone(),
+        }
+    }
+
+    /// Whether the events may come in any order. Parts of them may then go to several folds, which are
+    /// [merged](Self::merge).
+    #[must_use]
+    pub fn takes_any_order(&self) -> bool {
+        match &self.0 {
+            State::Aggregate(_) | State::Types(_) | State::Exceeded(_) => true,
+            State::Funnel(_) | State::Retention(_) | State::Fields(_) => false,
+        }
+    }
+
+    /// Whether further events can change the answer.
+    #[must_use]
+    pub fn wants_more(&self) -> bool {
+        match &self.0 {
+            State::Aggregate(_) | State::Funnel(_) | State::Retention(_) | State::Types(_) => true,
+            State::Fields(fields) => !fields.1.is_complete(),
+            State::Exceeded(_) => false,
+        }
+    }
+
+    /// Takes an event. Returns how much longer that took than to find the event, in units of a
+    /// [budget](crate::repository::ScanRun::poll_events).
+    pub fn add(&mut self, event: &Event<'_>) -> u32 {
+        let added = match &mut self.0 {
+            State::Aggregate(fold) => fold.add(event),
+            State::Funnel(fold) => fold.add(event),
+            State::Retention(fold) => fold.add(event),
+            State::Types(types) => types.1.add(event),
+            State::Fields(fields) => fields.1.add(event),
+            State::Exceeded(_) => Ok(0),
+        };
+        match added {
+            Ok(cost) => u32::try_from(cost).unwrap_or(u32::MAX),
+            Err(excess) => {
+                self.exceed(excess);
+                0
+            }
+        }
+    }
+
+    /// Takes all that another fold of the same question has taken. Its events must be others. For a funnel or retention,
+    /// also its values of `by` must be others. The sample of fields becomes that of both.
+    pub fn merge(&mut self, other: &Self) {
+        let merged = match (&mut self.0, &other.0) {
+            (State::Aggregate(fold), State::Aggregate(other)) => fold.merge(other),
+            (State::Funnel(fold), State::Funnel(other)) => {
+                fold.merge(other);
+                Ok(())
+            }
+            (State::Retention(fold), State::Retention(other)) => fold.merge(other),
+            (State::Types(types), State::Types(other)) => types.1.merge(&other.1),
+            (State::Fields(fields), State::Fields(other)) => fields.1.merge(&other.1),
+            (State::Exceeded(_), _) => Ok(()),
+            (_, State::Exceeded(exceeded)) => Err(exceeded.1),
+            (
+                State::Aggregate(_) | State::Funnel(_) | State::Retention(_) | State::Types(_) | State::Fields(_),
+                State::Aggregate(_) | State::Funnel(_) | State::Retention(_) | State::Types(_) | State::Fields(_),
+            ) => {
+                debug_assert!(false, "folds of different questions");
+                Ok(())
+            }
+        };
+        if let Err(excess) = merged {
+            self.exceed(excess);
+        }
+    }
+
+    /// Memory in bytes. Cheap.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        match &self.0 {
+            State::Aggregate(fold) => fold.held_bytes(),
+            State::Funnel(fold) => fold.held_bytes(),
+            State::Retention(fold) => fold.held_bytes(),
+            State::Types(types) => types.1.held_bytes(),
+            State::Fields(fields) => fields.1.held_bytes(),
+            State::Exceeded(_) => 0,
+        }
+    }
+
+    /// The answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Excess`] if the question exceeds a limit.
+    pub fn finish(self) -> Result<Answer, Excess> {
+        let content = match self.0 {
+            State::Aggregate(fold) => Content::Table(fold.finish()?),
+            State::Funnel(fold) => Content::Funnel(fold.finish()),
+            State::Retention(fold) => Content::Cohorts(fold.finish()),
+            State::Types(types) => Content::Types(types.1.finish()),
+            State::Fields(fields) => Content::Fields(fields.1.finish()),
+            State::Exceeded(exceeded) => return Err(exceeded.1),
+        };
+        Ok(Answer::new(content))
+    }
+
+    /// Gives up because of a limit.
+    fn exceed(&mut self, excess: Excess) {
+        self.0 = State::Exceeded(Box::new((self.scan(), excess)));
+    }
+}
+
+fn in_time(filter: &Filter) -> Scan {
+    Scan::from(filter.clone())
+}
