@@ -241,7 +241,8 @@ mod tests {
     /// What a reader takes while this is the repository, with the sequence numbers.
     fn take(hub: &StreamHub, subscription: &mut Subscription, newest: &Engine<MemoryStorage>) -> (Live, Vec<u64>) {
         let mut batch = Vec::new();
-        let live = hub.take(subscription, || newest.reader(), &mut Context::from_waker(Waker::noop()), 1000, &mut batch);
+        let live =
+            hub.take(subscription, || newest.reader(), &mut Context::from_waker(Waker::noop()), 1000, &mut batch);
         (live, batch.iter().map(|message| message.seq).collect())
     }
 

@@ -143,7 +143,12 @@ impl Documents {
 
     /// Each column with its path and the number of its leaves.
     pub(crate) fn columns(&self) -> impl Iterator<Item = (&Path, &Texts, usize)> {
-        self.layout.columns().iter().zip(&self.columns).zip(&self.leaves).map(|((path, texts), &leaves)| (path, texts, leaves))
+        self.layout
+            .columns()
+            .iter()
+            .zip(&self.columns)
+            .zip(&self.leaves)
+            .map(|((path, texts), &leaves)| (path, texts, leaves))
     }
 
     /// Whether some rows have no shape, so that their values are in no column.

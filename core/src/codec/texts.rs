@@ -428,7 +428,9 @@ mod tests {
         assert_eq!(form, FormCode::Template);
         assert!(len < 300 * 28 / 2 + 100, "{len}");
 
-        let sentences = column(|index| format!("the words {} of a sentence {} that has others", index % 10, random(index) % 10_000));
+        let sentences = column(|index| {
+            format!("the words {} of a sentence {} that has others", index % 10, random(index) % 10_000)
+        });
         let (form, len) = assert_round_trip(&sentences);
         assert_eq!(form, FormCode::Strings);
         assert!(len < 300 * 15, "{len}");

@@ -30,7 +30,9 @@ impl ValueSummary {
         let Ok(token) = core::str::from_utf8(token) else { return };
         match Value::of(token) {
             Value::String(string) => self.hashes.push(hash(string.bytes_in(&mut self.text))),
-            Value::Number(number) => number_bounds(number).into_iter().for_each(|(low, high)| self.add_range(low, high)),
+            Value::Number(number) => {
+                number_bounds(number).into_iter().for_each(|(low, high)| self.add_range(low, high))
+            }
             Value::Bool(_) | Value::Null => self.literals = true,
             Value::Object | Value::Array => {}
         }

@@ -33,7 +33,9 @@ impl LeafTest {
         }
         let (predicate, _) = Predicate::of(test);
         let only = match (test, test.wanted()?) {
-            (Test::Eq(_), Wanted { strings: WantedStrings::One(string), numbers: None, literals: false }) => Some(string),
+            (Test::Eq(_), Wanted { strings: WantedStrings::One(string), numbers: None, literals: false }) => {
+                Some(string)
+            }
             (_, _) => None,
         };
         Some(Self { predicate, only, text: Vec::new() })

@@ -8,7 +8,7 @@ use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
 use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Scan, Test};
 use argus_core::repository::{Repository as _, Snapshot};
-use argus_core::storage::{MemoryStorage, Storage as _, StorageReader as _, StorageWriter as _};
+use argus_core::storage::{MemoryStorage, Storage as _, StorageWriter as _};
 use argus_testing::{Draft, NOW, Pace, UNCOMPACTED, blob, collect, maintain, segments, steady};
 
 /// The log and the blobs of the repository: for each a line with its name, a line with its length, and its bytes. It has
@@ -71,9 +71,10 @@ fn assert_complete(snapshot: Arc<dyn Snapshot>) {
         let Draft { event_type, timestamp, payload, id } = draft(number);
         assert_eq!((event.seq, event.timestamp), (number as u64 + 1, timestamp));
         assert_eq!((&event.event_type, &event.payload), (&event_type, &payload));
-        assert!(id.is_none_or(|id| event.is(&id)));
+        assert!(id.is_none_or(|id| event.id.is(&id)));
     }
-    let payload = [PayloadFilter { path: PayloadPath::parse("user").unwrap(), test: Test::Eq(Operand::new("u-00259")) }];
+    let payload =
+        [PayloadFilter { path: PayloadPath::parse("user").unwrap(), test: Test::Eq(Operand::new("u-00259")) }];
     let filter = Filter { payload: payload.into(), ..Filter::default() };
     let matching = collect(&snapshot, &Scan::from(filter), Pace::UNBROKEN).unwrap().events;
     assert_eq!(matching.len(), found.iter().filter(|event| event.payload.contains(r#""user":"u-00259""#)).count());

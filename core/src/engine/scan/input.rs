@@ -197,7 +197,8 @@ impl Partition {
             let index = self.sealed.index();
             if self.candidates.as_ref().is_none_or(|candidates| candidates.has(number))
                 && self.bounds.has_any_seq(index.seqs(number))
-                && self.requested.has_any(&self.sealed, number) {
+                && self.requested.has_any(&self.sealed, number)
+            {
                 return Some(Next::Block(if backwards { index.last(number) } else { index.first(number) }));
             }
             take(&mut self.blocks, backwards);

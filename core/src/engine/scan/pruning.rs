@@ -42,9 +42,10 @@ impl Pruning {
     ///
     /// [`SealedError`] if the index of values cannot be read or is damaged.
     pub(super) fn blocks(&self, sealed: &Sealed) -> Result<Option<BlockSet>, SealedError> {
-        let conditions = self.0.iter().map(|ColumnCondition { names, wanted, .. }| {
-            (names.iter().map(AsRef::as_ref).collect(), wanted.clone())
-        });
+        let conditions = self
+            .0
+            .iter()
+            .map(|ColumnCondition { names, wanted, .. }| (names.iter().map(AsRef::as_ref).collect(), wanted.clone()));
         sealed.blocks_with(&conditions.collect::<Vec<(Vec<&[u8]>, Wanted)>>())
     }
 

@@ -136,7 +136,9 @@ impl IndexBuilder {
         }
         let codes = codes_among_used(types);
         put_varint(self.offsets.len() as u64, out);
-        let Self { offsets, lengths, heads, rows, text_bytes, first, last, seqs, has_ids, code_ends, partitions, .. } = self;
+        let Self {
+            offsets, lengths, heads, rows, text_bytes, first, last, seqs, has_ids, code_ends, partitions, ..
+        } = self;
         let [first_times, first_seqs] = first;
         let [last_times, last_seqs] = last;
         let [lowest, highest] = seqs;
@@ -146,18 +148,9 @@ impl IndexBuilder {
             Version::Two => {}
             Version::Three => pack(heads, out),
         }
-        for column in [
-            rows,
-            text_bytes,
-            first_times,
-            first_seqs,
-            last_times,
-            last_seqs,
-            lowest,
-            highest,
-            has_ids,
-            code_ends,
-        ] {
+        for column in
+            [rows, text_bytes, first_times, first_seqs, last_times, last_seqs, lowest, highest, has_ids, code_ends]
+        {
             pack(column, out);
         }
         put_varint(self.codes.len() as u64, out);
@@ -251,8 +244,7 @@ impl Index {
         let in_partitions: usize = self.partitions.iter().map(Packed::len).sum();
         let numbers = || self.partitions.iter().flat_map(Packed::iter);
         let ends = || self.code_ends.iter();
-        let has_head =
-            |number| self.head_len(number).is_none_or(|len| (1..=self.lengths.get(number)).contains(&len));
+        let has_head = |number| self.head_len(number).is_none_or(|len| (1..=self.lengths.get(number)).contains(&len));
         if !(0..blocks).all(|number| is_inside(number) && has_head(number)) {
             return Err(Corrupt("a block is out of bounds"));
         }

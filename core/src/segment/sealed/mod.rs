@@ -212,16 +212,17 @@ impl Sealed {
             return Err(damaged(index_at, "the checksum of the index is wrong"));
         }
         let mut cursor = Cursor::new(bytes);
-        let decoded = Index::decode(&mut cursor, known, index_at, intern).map_err(PartError::Corrupt).and_then(|index| {
-            let sequence_index = SequenceIndex::decode(&mut cursor, known)?;
-            let ids_max = (0..index.blocks()).map(|number| index.rows(number)).sum();
-            let ids = IdIndex::decode(&mut cursor, known, ids_max, |range| read(&*blob, range), filter_bytes_max)?;
-            let values = match known {
-                Version::Two => None,
-                Version::Three => Some(ValueIndex::decode(&mut cursor, index.blocks())?),
-            };
-            Ok((index, sequence_index, ids, values))
-        });
+        let decoded =
+            Index::decode(&mut cursor, known, index_at, intern).map_err(PartError::Corrupt).and_then(|index| {
+                let sequence_index = SequenceIndex::decode(&mut cursor, known)?;
+                let ids_max = (0..index.blocks()).map(|number| index.rows(number)).sum();
+                let ids = IdIndex::decode(&mut cursor, known, ids_max, |range| read(&*blob, range), filter_bytes_max)?;
+                let values = match known {
+                    Version::Two => None,
+                    Version::Three => Some(ValueIndex::decode(&mut cursor, index.blocks())?),
+                };
+                Ok((index, sequence_index, ids, values))
+            });
         let (index, sequence_index, ids, values) = match decoded {
             Ok(decoded) if cursor.is_empty() => decoded,
             Ok(_) => return Err(damaged(index_at, "the index has unused bytes")),

@@ -192,12 +192,7 @@ impl Collector {
 }
 
 /// The valid block of this version at an offset, if there is one, and its place.
-fn block_at(
-    bytes: &Bytes,
-    at: usize,
-    version: Version,
-    (first, last): (u64, u64),
-) -> Option<(Block, BlockPlace)> {
+fn block_at(bytes: &Bytes, at: usize, version: Version, (first, last): (u64, u64)) -> Option<(Block, BlockPlace)> {
     let rest = bytes.slice(at..);
     let (block, length) = Block::decode_front(&rest, version).ok()?;
     let summary = block.summarize(|_| Some(0), |_, _| {}).ok()?;

@@ -184,8 +184,11 @@ impl BlockValues {
             self.bounds = [least.min(other_least), greatest.max(other_greatest)];
         }
         self.kinds |= other.kinds;
-        let (large, small) =
-            if self.filter.len() < other.filter.len() { (&other.filter, &self.filter) } else { (&self.filter, &other.filter) };
+        let (large, small) = if self.filter.len() < other.filter.len() {
+            (&other.filter, &self.filter)
+        } else {
+            (&self.filter, &other.filter)
+        };
         // A shorter filter is repeated.
         let words = large.iter().zip(small.iter().cycle().copied().chain(core::iter::repeat(0)));
         self.filter = words.map(|(large, small)| large | small).collect();

@@ -187,9 +187,7 @@ impl Sealed {
             let range = table.page(number);
             let at = range.start;
             let read = self.blob.read(range).map_err(|error| error.to_string());
-            let page = read.and_then(|page| {
-                table.entries(number, &page).map_err(|Corrupt(reason)| reason.to_string())
-            });
+            let page = read.and_then(|page| table.entries(number, &page).map_err(|Corrupt(reason)| reason.to_string()));
             let page = match page {
                 Ok(page) => page,
                 Err(reason) => {

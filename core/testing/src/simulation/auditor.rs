@@ -318,9 +318,8 @@ impl Auditor {
         self.check_gaps(snapshot, &found)?;
         let stats = snapshot.stats()?;
         // Erased events count until they are removed.
-        let fits = |figure: u64, exact: usize| {
-            figure == exact as u64 || (stats.erasures.pending > 0 && figure > exact as u64)
-        };
+        let fits =
+            |figure: u64, exact: usize| figure == exact as u64 || (stats.erasures.pending > 0 && figure > exact as u64);
         if !fits(stats.events, found.events.len()) {
             return Err(Finding::Broken(format!("stats report {} events, a scan finds another number", stats.events)));
         }

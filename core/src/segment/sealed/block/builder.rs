@@ -159,4 +159,3 @@ impl BlockBuilder {
         [ids, payloads].into_iter().for_each(Vec::clear);
     }
 }
-

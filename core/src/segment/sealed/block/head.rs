@@ -137,7 +137,8 @@ impl Head {
         let layout = Layout::decode(&mut cursor)?;
         let (mut pages, mut end) = (Vec::new(), 0usize);
         while !cursor.is_empty() {
-            end = end.checked_add(cursor.length(u32::MAX as usize)?).ok_or(Corrupt("the length of a page is invalid"))?;
+            end =
+                end.checked_add(cursor.length(u32::MAX as usize)?).ok_or(Corrupt("the length of a page is invalid"))?;
             pages.push((end, take_crc(&mut cursor)?));
         }
         let head = Self { rows, names, flags, layout, len, pages };
@@ -166,7 +167,8 @@ impl Head {
     /// A cursor over a page of these bytes, which are those of the whole block, if there is such a page.
     pub(super) fn page(&self, block: &Bytes, page: Page) -> Result<Option<Cursor>, Corrupt> {
         let Some(range) = self.range(page) else { return Ok(None) };
-        let bytes = if range.end <= block.len() { block.slice(range) } else { return Err(Corrupt("it ends too early")) };
+        let bytes =
+            if range.end <= block.len() { block.slice(range) } else { return Err(Corrupt("it ends too early")) };
         self.check(page, &bytes)?;
         Ok(Some(Cursor::new(bytes)))
     }

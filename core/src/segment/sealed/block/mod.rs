@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-pub(super) use builder::{BlockBuilder, Encoders};
 pub(crate) use builder::Row;
+pub(super) use builder::{BlockBuilder, Encoders};
 pub(super) use head::{Head, Page};
 
 use super::Version;
@@ -131,9 +131,11 @@ impl Block {
         if whole_texts.is_none() && places.whole() > 0 {
             return Err(Corrupt("it lacks the payloads without a shape"));
         }
-        let columns = places.leaves().iter().enumerate().map(|(column, &count)| {
-            texts(Page::Column(column), count)?.ok_or(Corrupt("it lacks a column"))
-        });
+        let columns = places
+            .leaves()
+            .iter()
+            .enumerate()
+            .map(|(column, &count)| texts(Page::Column(column), count)?.ok_or(Corrupt("it lacks a column")));
         let columns = columns.collect::<Result<_, _>>()?;
         let mut block = Self {
             times: whole(page(Page::Times)?, |cursor| decode_series(cursor, rows))?,
