@@ -238,8 +238,8 @@ impl Texts {
         }
     }
 
-    /// Calls `found` with the index of each of `count` JSON tokens for which `holds` is true. If `only` is a string, without
-    /// escapes, `holds` is true for it alone.
+    /// Calls `found` with the index of each of `count` JSON tokens for which `holds` is true. If `only` is a string,
+    /// without escapes, `holds` is true for it alone.
     pub(crate) fn find(
         &self,
         count: usize,

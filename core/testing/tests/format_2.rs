@@ -11,8 +11,8 @@ use argus_core::repository::{Repository as _, Snapshot};
 use argus_core::storage::{MemoryStorage, Storage as _, StorageWriter as _};
 use argus_testing::{Draft, NOW, Pace, UNCOMPACTED, blob, collect, maintain, segments, steady};
 
-/// The log and the blobs of the repository: for each a line with its name, a line with its length, and its bytes. It has
-/// three segments and a log with 50 more events.
+/// The log and the blobs of the repository: for each a line with its name, a line with its length, and its bytes. It
+/// has three segments and a log with 50 more events.
 const REPOSITORY: &[u8] = include_bytes!("data/format-2.bin");
 
 const EVENTS: i64 = 650;

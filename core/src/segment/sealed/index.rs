@@ -26,9 +26,10 @@ use crate::segment::{SortKey, TypeName};
 /// | varint | number of partitions l |
 /// | varint, packed | l times: number of blocks, at least 1, and the blocks, ascending |
 ///
-/// The block columns are: offset, length, length of the head (not in version 2), number of rows, bytes of ids and payloads, timestamp and sequence number of
-/// the first row, timestamp and sequence number of the last row, lowest and highest sequence number, whether any row
-/// has a caller's id, and the end of the block's types in the column of types. Timestamps have the sign bit flipped.
+/// The block columns are: offset, length, length of the head (not in version 2), number of rows, bytes of ids and
+/// payloads, timestamp and sequence number of the first row, timestamp and sequence number of the last row, lowest and
+/// highest sequence number, whether any row has a caller's id, and the end of the block's types in the column of types.
+/// Timestamps have the sign bit flipped.
 ///
 /// The blocks of a type partition ascend by time and do not overlap, and no type is in two partitions.
 ///

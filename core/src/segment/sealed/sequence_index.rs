@@ -20,8 +20,8 @@ use super::{Version, put_crc};
 /// | varint | offset of the first page |
 /// | packed | for each page, its end relative to that offset |
 ///
-/// A page covers 1024 sequence numbers, the last one the rest. Each has an *entry*: the number of its block plus 1, or 0
-/// if there is no such event. The page:
+/// A page covers 1024 sequence numbers, the last one the rest. Each has an *entry*: the number of its block plus 1, or
+/// 0 if there is no such event. The page:
 ///
 /// | bytes | what |
 /// |---|---|

@@ -12,7 +12,8 @@ use crate::checksum::Crc32c;
 use crate::codec::{Corrupt, Cursor, Packed, Path, pack, pack_all, put_varint};
 use crate::json::{Wanted, WantedStrings};
 
-/// Says which blocks may have certain values at a path, so that a scan need not read the others. In the segment's index:
+/// Says which blocks may have certain values at a path, so that a scan need not read the others. In the segment's
+/// index:
 ///
 /// | bytes | what |
 /// |---|---|
@@ -29,13 +30,14 @@ use crate::json::{Wanted, WantedStrings};
 ///
 /// A page of ranges has for each block the kinds of values at the path, packed (1 for strings, 2 for numbers, 4 for
 /// `true`, `false` and `null`), and then bounds of its least and of its greatest number, packed: the bits of the number
-/// as `f64`, all inverted if it is negative, else with the sign bit set, so that they are in the order of the numbers; 0
-/// if the block has none. The bounds are absent if no block has a number.
+/// as `f64`, all inverted if it is negative, else with the sign bit set, so that they are in the order of the numbers;
+/// 0 if the block has none. The bounds are absent if no block has a number.
 ///
 /// The filter is a Bloom filter for the strings of each block, with m bits, stored line by line: a line has one bit of
-/// each block, lowest first, filled up to whole bytes. So a look-up reads four lines, however many blocks there are. This
-/// is the bit-sliced signature file of Faloutsos ("Access Methods for Text", 1985) with the hashing of Kirsch and
-/// Mitzenmacher ("Less Hashing, Same Performance", 2006). A page has as many lines as fit into 4,096 bytes, at least one.
+/// each block, lowest first, filled up to whole bytes. So a look-up reads four lines, however many blocks there are.
+/// This is the bit-sliced signature file of Faloutsos ("Access Methods for Text", 1985) with the hashing of Kirsch and
+/// Mitzenmacher ("Less Hashing, Same Performance", 2006). A page has as many lines as fit into 4,096 bytes, at least
+/// one.
 #[derive(Clone, Debug)]
 pub(super) struct ValueIndex {
     paths: Vec<IndexedPath>,
@@ -86,8 +88,8 @@ pub(super) struct PathColumns<'a> {
     pub(super) filters: Vec<&'a [u64]>,
 }
 
-/// Appends the pages to `out`, whose end is at offset `at` of the blob, and the directory to `index`. `has_whole` says of
-/// each block whether some of its payloads are stored whole.
+/// Appends the pages to `out`, whose end is at offset `at` of the blob, and the directory to `index`. `has_whole` says
+/// of each block whether some of its payloads are stored whole.
 pub(super) fn write_index(
     paths: &[PathColumns<'_>],
     is_complete: bool,
@@ -170,7 +172,8 @@ fn sixty_four_lines(filters: &[&[u64]], word: usize) -> Vec<u8> {
     bytes
 }
 
-/// Transposes a square of bits: bit `b` of row `r` becomes bit `r` of row `b` (Warren, "Hacker's Delight", section 7-3).
+/// Transposes a square of bits: bit `b` of row `r` becomes bit `r` of row `b` (Warren, "Hacker's Delight", section
+/// 7-3).
 fn transpose(square: &mut [u64; 64]) {
     let (mut width, mut mask) = (32, u64::MAX >> 32);
     while width > 0 {

@@ -205,9 +205,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Copies a block of another segment of the current version, whose types must all be in one partition. `head` is the
-    /// length of its head. `codes` has the plan's codes of the block's types, in the order of the block; `summary` has
-    /// the same codes, ascending.
+    /// Copies a block of another segment of the current version, whose types must all be in one partition. `head` is
+    /// the length of its head. `codes` has the plan's codes of the block's types, in the order of the block; `summary`
+    /// has the same codes, ascending.
     pub(crate) fn copy(
         &mut self,
         summary: &Summary,
