@@ -198,8 +198,8 @@ impl Salvaged<'_> {
         if *may_miss_erasures {
             writeln!(
                 f,
-                "WARNING: EVENTS THAT WERE ERASED MAY HAVE COME BACK. Erasures may have been lost with a damaged part of \
-                 the log, or with the manifest. Send the DELETE requests of the last hours again"
+                "WARNING: EVENTS THAT WERE ERASED MAY HAVE COME BACK. Erasures may have been lost with a damaged part \
+                 of the log, or with the manifest. Send the DELETE requests of the last hours again"
             )?;
         }
         if *erased > 0 {
@@ -236,7 +236,16 @@ mod tests {
             affected: Affected::Nothing,
         };
         let findings = if losses.as_ref().is_some_and(Vec::is_empty) { Vec::new() } else { vec![finding] };
-        let report = Report { findings, segments: 2, blocks: 5, records: 1, events: 40, log_end: 0..56, last_seq: 44, erasures: 0 };
+        let report = Report {
+            findings,
+            segments: 2,
+            blocks: 5,
+            records: 1,
+            events: 40,
+            log_end: 0..56,
+            last_seq: 44,
+            erasures: 0,
+        };
         let salvaged = losses.map(|losses| Salvaged {
             to: Path::new("b"),
             events: 40,

@@ -88,8 +88,8 @@ impl StreamHub {
         drop((waker, discarded));
     }
 
-    /// Takes messages for a live reader. If there are none, the next one wakes the task. `reader` gives the reader of the
-    /// repository that was published last: if events were erased, no message from before is handed out.
+    /// Takes messages for a live reader. If there are none, the next one wakes the task. `reader` gives the reader of
+    /// the repository that was published last: if events were erased, no message from before is handed out.
     pub(crate) fn take(
         &self,
         subscription: &mut Subscription,
@@ -241,7 +241,8 @@ mod tests {
     /// What a reader takes while this is the repository, with the sequence numbers.
     fn take(hub: &StreamHub, subscription: &mut Subscription, newest: &Engine<MemoryStorage>) -> (Live, Vec<u64>) {
         let mut batch = Vec::new();
-        let live = hub.take(subscription, || newest.reader(), &mut Context::from_waker(Waker::noop()), 1000, &mut batch);
+        let live =
+            hub.take(subscription, || newest.reader(), &mut Context::from_waker(Waker::noop()), 1000, &mut batch);
         (live, batch.iter().map(|message| message.seq).collect())
     }
 

@@ -38,7 +38,9 @@ fn unknown_paths_name_the_routes(ctx: &Context<'_>) -> Outcome {
     for target in targets {
         for method in ["GET", "POST", "DELETE"] {
             let response = server.send(&Request::new(method, target))?;
-            for route in ["GET/POST/DELETE /events", "GET /events/{id}", "GET /health", "GET /metrics", "GET /openapi.json"] {
+            for route in
+                ["GET/POST/DELETE /events", "GET /events/{id}", "GET /health", "GET /metrics", "GET /openapi.json"]
+            {
                 response.problem_naming(404, route).map_err(|failure| failure.within(&format!("{method} {target}")))?;
             }
         }

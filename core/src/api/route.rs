@@ -86,7 +86,8 @@ impl Route {
         }
     }
 
-    /// The routes with their methods, for people: `GET/POST/DELETE /events, …`. Without `HEAD`, which goes with every `GET`.
+    /// The routes with their methods, for people: `GET/POST/DELETE /events, …`. Without `HEAD`, which goes with every
+    /// `GET`.
     pub(super) fn list() -> String {
         let methods = |route: Self| {
             let methods: Vec<_> = route.allow().split(", ").filter(|method| *method != "HEAD").collect();
@@ -178,7 +179,8 @@ mod tests {
     fn the_list_has_every_route() {
         assert_eq!(
             Route::list(),
-            "GET/POST/DELETE /events, GET /events/{id}, GET /events/stream, GET /health, GET /health/live, GET /health/ready, \
+            "GET/POST/DELETE /events, GET /events/{id}, GET /events/stream, GET /health, GET /health/live, \
+             GET /health/ready, \
              GET /metrics, GET /openapi.json, GET /"
         );
     }

@@ -19,8 +19,9 @@ fn run(base: u64, seeds: u64, options: Options) -> Summary {
 fn promises_are_kept() {
     let summary = run(0, 250, Options::default());
     // A simulation without events proves nothing.
-    let Summary { commits, refusals, erasures, flushes, closes, lost, tasks, refused_opens, kept_out, failures, .. } =
-        summary;
+    let Summary {
+        commits, refusals, erasures, flushes, closes, lost, tasks, refused_opens, kept_out, failures, ..
+    } = summary;
     assert!(erasures > 200, "{summary}");
     assert!(commits > 1_000 && refusals > 100 && tasks > 100 && refused_opens > 5 && failures > 100, "{summary}");
     assert!(flushes > 100 && closes > 50 && lost > 100 && kept_out > 100, "{summary}");

@@ -40,7 +40,7 @@ fn read(query: &str) -> Read {
         let head = RequestHead { method: "GET", target, headers: &headers, http_10: false, peer: None };
         match api.handle_request(&head, &ServiceState::default()).0 {
             Action::Read(read) => Some(read),
-            Action::Reply(_) | Action::Submit(_) | Action::Stream(_) | Action::Metrics(_) => None,
+            Action::Reply(_) | Action::Submit(_) | Action::Erase(_) | Action::Stream(_) | Action::Metrics(_) => None,
         }
     };
     begin(&format!("/events?{}", query.trim_end_matches('&'))).or_else(|| begin("/events")).unwrap()

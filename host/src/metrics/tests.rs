@@ -5,6 +5,8 @@
 use argus_core::api::Transport;
 use bytes::Bytes;
 
+use argus_core::repository::ErasureStats;
+
 use super::*;
 
 fn reply(route: Route, status: u16) -> Reply {
@@ -51,8 +53,15 @@ fn every_metric_is_in_the_text() {
         durable: false,
     };
     metrics.group_committed(&[receipt.clone(), receipt], 10, Duration::from_micros(10));
-    let stored =
-        Some(Stats { events: 10, bytes: 1000, segments: 1, last_seq: 10, event_types: 3, event_types_max: 100, erasures: ErasureStats::default() });
+    let stored = Some(Stats {
+        events: 10,
+        bytes: 1000,
+        segments: 1,
+        last_seq: 10,
+        event_types: 3,
+        event_types_max: 100,
+        erasures: ErasureStats::default(),
+    });
     let text = metrics
         .render(&Gauges {
             stored,
