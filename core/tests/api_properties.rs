@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use argus_core::analysis::AnalysisLimits;
 use argus_core::api::{
-    Action, Api, Caller, Limits, ProblemKind, Reply, RequestHead, ServiceState, Submission, Submitted,
+    Action, AfterErasure, Api, Caller, Limits, ProblemKind, Reply, RequestHead, ServiceState, Submission, Submitted,
 };
 use argus_core::event::Timestamp;
 use argus_core::query::{
     CursorError, Filter, Operand, Order, PayloadFilter, PayloadPath, Position, Scan, Test, TypeTest, decode_cursor,
     encode_cursor,
 };
-use argus_core::repository::Failure;
+use argus_core::repository::{Erased, Failure};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -255,6 +255,12 @@ proptest! {
                 Action::Stream(stream) => {
                     prop_assert!(!draining && (method == "GET" || method == "HEAD"));
                     check_reply(&caller.finish(stream.head(7)));
+                }
+                Action::Erase(erasure) => {
+                    prop_assert!(!draining && !failed && method == "DELETE");
+                    if let AfterErasure::Reply(draft) = erasure.after(Ok(Erased::Exactly(3))) {
+                        check_reply(&caller.finish(draft));
+                    }
                 }
                 Action::Metrics(metrics) => check_reply(&caller.finish(metrics.reply(String::new()))),
             }

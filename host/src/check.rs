@@ -198,8 +198,8 @@ impl Salvaged<'_> {
         if *may_miss_erasures {
             writeln!(
                 f,
-                "WARNING: EVENTS THAT WERE ERASED MAY HAVE COME BACK. Erasures may have been lost with a damaged part of \
-                 the log, or with the manifest. Send the DELETE requests of the last hours again"
+                "WARNING: EVENTS THAT WERE ERASED MAY HAVE COME BACK. Erasures may have been lost with a damaged part \
+                 of the log, or with the manifest. Send the DELETE requests of the last hours again"
             )?;
         }
         if *erased > 0 {

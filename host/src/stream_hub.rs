@@ -88,8 +88,8 @@ impl StreamHub {
         drop((waker, discarded));
     }
 
-    /// Takes messages for a live reader. If there are none, the next one wakes the task. `reader` gives the reader of the
-    /// repository that was published last: if events were erased, no message from before is handed out.
+    /// Takes messages for a live reader. If there are none, the next one wakes the task. `reader` gives the reader of
+    /// the repository that was published last: if events were erased, no message from before is handed out.
     pub(crate) fn take(
         &self,
         subscription: &mut Subscription,

@@ -125,7 +125,8 @@ impl Route {
         }
     }
 
-    /// The routes with their methods, for people: `GET/POST/DELETE /events, …`. Without `HEAD`, which goes with every `GET`.
+    /// The routes with their methods, for people: `GET/POST/DELETE /events, …`. Without `HEAD`, which goes with every
+    /// `GET`.
     pub(super) fn list() -> String {
         let methods = |route: Self| {
             let methods: Vec<_> = route.allow().split(", ").filter(|method| *method != "HEAD").collect();

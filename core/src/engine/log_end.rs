@@ -10,9 +10,9 @@
 //! | 8 | number of the first erasure after it |
 //! | 4 | CRC-32C of the 40 bytes before |
 //!
-//! Version 1 has no number of an erasure: there were none. All integers are little-endian. The blob is written when the whole log is durable. It stays true, because the end of
-//! a log only moves forward. A repository works without the blob, but then a log that has lost its last records looks
-//! like one that never had them.
+//! Version 1 has no number of an erasure: there were none. All integers are little-endian. The blob is written when the
+//! whole log is durable. It stays true, because the end of a log only moves forward. A repository works without the
+//! blob, but then a log that has lost its last records looks like one that never had them.
 
 use alloc::format;
 use alloc::string::{String, ToString as _};

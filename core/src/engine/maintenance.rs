@@ -140,8 +140,8 @@ impl<S: Storage> Engine<S> {
         self.unpublished.iter().any(|replacement| replacement.range.subject() == Subject::Fresh)
     }
 
-    /// The task to write a manifest, if replacements or erasures wait for it, a copy has to be repaired, or the state of
-    /// the clock has to be saved.
+    /// The task to write a manifest, if replacements or erasures wait for it, a copy has to be repaired, or the state
+    /// of the clock has to be saved.
     fn publication(&mut self, now: Moment) -> Option<Result<Stage, StorageError>> {
         if self.busy.manifest {
             return None;

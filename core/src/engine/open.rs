@@ -144,8 +144,8 @@ impl<S: Storage> Engine<S> {
             return Err(log_damaged(self.storage.log_location(start), start, &reason, affected));
         }
         let mut offset = start;
-        // The end of the last record that is no durability mark, and the highest offset before which a record says that the log was
-        // durable. No later record needs to say so of a durability mark.
+        // The end of the last record that is no durability mark, and the highest offset before which a record says that
+        // the log was durable. No later record needs to say so of a durability mark.
         let (mut content_end, mut marked) = (start, start);
         let mut window = Window::default();
         while let Some(Record { header, crc, content }) = record_at(&self.storage, &mut window, offset)? {

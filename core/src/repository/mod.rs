@@ -48,8 +48,9 @@ pub trait Repository: Send {
     /// filter selects them. Sequence numbers are not used again.
     ///
     /// On `Ok`, the erasure is as durable as the storage promises, also where commits return before they are durable.
-    /// Every later [`reader`](Self::reader) shows none of the events, and tells their numbers as [gaps](Snapshot::gaps).
-    /// Their ids are new again. A repository may remove the bytes later, in its [maintenance](Self::maintenance).
+    /// Every later [`reader`](Self::reader) shows none of the events, and tells their numbers as
+    /// [gaps](Snapshot::gaps). Their ids are new again. A repository may remove the bytes later, in its
+    /// [maintenance](Self::maintenance).
     ///
     /// `now` is the wall clock.
     ///
@@ -59,8 +60,8 @@ pub trait Repository: Send {
     /// too many erasures are under way.
     fn erase(&mut self, now: Timestamp, filter: &Filter) -> Result<Erased, CommitError>;
 
-    /// Whether [`commit`](Self::commit) and [`erase`](Self::erase) never wait for a device, so that a host may call it from threads that must not
-    /// block.
+    /// Whether [`commit`](Self::commit) and [`erase`](Self::erase) never wait for a device, so that a host may call it
+    /// from threads that must not block.
     fn is_immediate(&self) -> bool {
         false
     }

@@ -45,8 +45,8 @@ pub trait Snapshot: Send + Sync {
     /// continues after this number misses none.
     fn last_seq(&self) -> u64;
 
-    /// How many erasures it shows: 0 if there were none, or if it does not know. A live stream goes on in a snapshot with
-    /// more of them as soon as there is one.
+    /// How many erasures it shows: 0 if there were none, or if it does not know. A live stream goes on in a snapshot
+    /// with more of them as soon as there is one.
     fn erasures(&self) -> u64 {
         0
     }

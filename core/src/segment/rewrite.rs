@@ -22,8 +22,8 @@ const UNKNOWN_TYPE: &str = "an event has a type that its segment does not list";
 /// Rewrites parts as one sealed segment without expired and erased events, a limited number of rows per call. The parts
 /// ascend by sequence number.
 ///
-/// A block is copied as it is if none of its rows is left out and no rows of other inputs belong between them. So events that arrive in the order of
-/// time are compressed only once.
+/// A block is copied as it is if none of its rows is left out and no rows of other inputs belong between them. So
+/// events that arrive in the order of time are compressed only once.
 ///
 /// The parts are deleted once the new segment has replaced them. So [`finish`](Self::finish) proves that the new
 /// segment has all events and bytes of the parts, except for those left out.

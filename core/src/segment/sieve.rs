@@ -6,8 +6,8 @@ use crate::damage::Damage;
 /// A row of a segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowView<'a> {
-    /// Its segment has no events of erasures up to this number: as [`Sealed::erased_to`](super::Sealed::erased_to); 0 for
-    /// a fresh one.
+    /// Its segment has no events of erasures up to this number: as [`Sealed::erased_to`](super::Sealed::erased_to); 0
+    /// for a fresh one.
     pub(crate) erased_to: u64,
     pub(crate) sort_key: SortKey,
     pub(crate) type_name: &'a [u8],

@@ -57,8 +57,9 @@ pub trait Storage: StorageReader + StorageWriter + Send {
     /// `offset`.
     fn discard(&mut self, offset: u64) -> Result<bool, StorageError>;
 
-    /// As [`discard`](Self::discard), and takes the bytes before `offset` off the medium: no file of the medium has them
-    /// any more, not even one that is kept for reuse. What is erased must not be found on the medium by other programs.
+    /// As [`discard`](Self::discard), and takes the bytes before `offset` off the medium: no file of the medium has
+    /// them any more, not even one that is kept for reuse. What is erased must not be found on the medium by other
+    /// programs.
     ///
     /// # Errors
     ///

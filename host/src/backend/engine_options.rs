@@ -44,8 +44,8 @@ pub struct EngineOptions {
     pub retain_bytes: Option<usize>,
 
     /// How long the bytes of erased events may stay on disk, as in `1h`. Queries do not show the events from the moment
-    /// on when `DELETE /events` is answered; after half of this time the files are rewritten without them. `0s`, or less
-    /// than a minute: at once, which costs more if there are many erasures
+    /// on when `DELETE /events` is answered; after half of this time the files are rewritten without them. `0s`, or
+    /// less than a minute: at once, which costs more if there are many erasures
     #[arg(long, env = "ARGUS_ERASE_WITHIN", value_name = "AGE", default_value = "1h", help_heading = "Service")]
     #[arg(value_parser = parse_age_or_zero)]
     pub erase_within: Duration,

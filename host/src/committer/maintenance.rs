@@ -115,7 +115,7 @@ impl Shared {
             ExpiryCause::Age => "age",
             ExpiryCause::Size => "size",
             ExpiryCause::Erasure => {
-                self.metrics.events_erased(events);
+                self.metrics.erasures().removed(events);
                 tracing::info!(events, "the bytes of erased events were removed from stored segments");
                 return;
             }

@@ -1,8 +1,9 @@
 //! The single writer of the repository, and its threads.
 //!
 //! Any thread [submits](Committer::submit) a batch and waits for its receipt without blocking. All queued batches are
-//! committed as one group, unless an [erasure](Committer::erase) separates them. Then the new snapshot is published, and only then the receipts are delivered, so that a
-//! client with a receipt can read its events. A submitted batch is committed even if its task was dropped.
+//! committed as one group, unless an [erasure](Committer::erase) separates them. Then the new snapshot is published,
+//! and only then the receipts are delivered, so that a client with a receipt can read its events. A submitted batch is
+//! committed even if its task was dropped.
 //!
 //! Commits may wait for a disk, so the commit thread makes them. If the repository never waits, the first task to
 //! submit, the leader, commits instead: switching threads twice takes longer than such a commit. Maintenance has a

@@ -1,4 +1,5 @@
-//! A submitted batch or erasure that waits for its commit, and the leader, which sees to it that the queue is committed.
+//! A submitted batch or erasure that waits for its commit, and the leader, which sees to it that the queue is
+//! committed.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +9,8 @@ use std::task::{Context, Poll};
 use super::Shared;
 use super::delivery::{Outcome, Ticket};
 
-/// A submitted batch or erasure. Resolves with the outcome of its commit. Poll or drop it soon: others may depend on it.
+/// A submitted batch or erasure. Resolves with the outcome of its commit. Poll or drop it soon: others may depend on
+/// it.
 #[derive(Debug)]
 pub struct PendingCommit<T> {
     ticket: Ticket<T>,

@@ -3,6 +3,7 @@
 //! Handles are resolved when the registry is built, or once at first use, so that a request only updates atomics. Every
 //! label has a fixed set of values, so that no caller can make the registry grow.
 
+mod erasures;
 mod keys;
 mod labels;
 mod streams;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use argus_core::api::{ProblemKind, Refusal, Reply, Route};
 use argus_core::ingest::FaultCode;
-use argus_core::repository::{ErasureStats, Receipt, Stats};
+use argus_core::repository::{Receipt, Stats};
 use http::Method;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
@@ -21,9 +22,9 @@ use prometheus::{
     TextEncoder,
 };
 
-use crate::clock;
 use labels::{METHODS, STATUSES, method_index, status_index, status_label};
 
+pub use erasures::ErasureMetrics;
 pub(crate) use keys::{KeyCounters, KeyMetrics};
 pub use labels::{Handshake, Incident};
 pub use streams::{OpenStream, StreamEnd, StreamMetrics};
@@ -39,10 +40,7 @@ pub struct Metrics {
     accepted: IntCounter,
     duplicates: IntCounter,
     expired: IntCounter,
-    erased: IntCounter,
-    erasures_pending: IntGauge,
-    erasure_bytes: IntGauge,
-    erasure_age: IntGauge,
+    erasures: ErasureMetrics,
     clock_ahead: IntGauge,
     damage: IntCounter,
     rejected: Box<[IntCounter]>,
@@ -163,19 +161,7 @@ impl Metrics {
             accepted: counter("argus_events_accepted_total", "Events stored.")?,
             duplicates: counter("argus_events_duplicate_total", "Events acknowledged without storing them twice.")?,
             expired: counter("argus_events_expired_total", "Events removed by retention.")?,
-            erased: counter("argus_events_erased_total", "Erased events that were removed from stored segments.")?,
-            erasures_pending: gauge(
-                "argus_erasures_pending",
-                "Erasures whose events no query shows, and whose bytes are still to be removed.",
-            )?,
-            erasure_bytes: gauge(
-                "argus_erasure_pending_bytes",
-                "Bytes of stored segments that are still to be searched for erased events or rewritten without them.",
-            )?,
-            erasure_age: gauge(
-                "argus_erasure_oldest_seconds",
-                "Seconds since the oldest pending erasure was accepted; 0 if there is none.",
-            )?,
+            erasures: ErasureMetrics::new(&registry)?,
             clock_ahead: gauge(
                 "argus_clock_ahead_seconds",
                 "How far the wall clock is ahead of the trusted time (behind, if negative); 0 while it is trusted.",
@@ -308,9 +294,10 @@ impl Metrics {
         self.expired.inc_by(events);
     }
 
-    /// Counts erased events that were removed.
-    pub fn events_erased(&self, events: u64) {
-        self.erased.inc_by(events);
+    /// The metrics of erasures.
+    #[must_use]
+    pub fn erasures(&self) -> &ErasureMetrics {
+        &self.erasures
     }
 
     /// Counts damage found in stored data.
@@ -398,11 +385,7 @@ impl Metrics {
             self.last_seq.set(saturate(stored.last_seq));
             self.event_types.set(saturate(stored.event_types));
             self.event_types_max.set(saturate(stored.event_types_max));
-            let ErasureStats { accepted: _, pending, oldest, bytes } = stored.erasures;
-            self.erasures_pending.set(saturate(pending));
-            self.erasure_bytes.set(saturate(bytes));
-            let age = oldest.map_or(0, |oldest| clock::now().as_nanos().saturating_sub(oldest.as_nanos()));
-            self.erasure_age.set((age / 1_000_000_000).max(0));
+            self.erasures.set(&stored.erasures);
         }
         let mut text = Vec::with_capacity(32 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;

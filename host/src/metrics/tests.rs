@@ -5,6 +5,8 @@
 use argus_core::api::Transport;
 use bytes::Bytes;
 
+use argus_core::repository::ErasureStats;
+
 use super::*;
 
 fn reply(route: Route, status: u16) -> Reply {

@@ -20,8 +20,8 @@ pub struct Report {
     pub records: u64,
     /// Number of erasures that may have left bytes of their events: those in the manifest and in intact log records.
     pub erasures: u64,
-    /// Number of readable events: in intact blocks of segments with an intact index, and in intact records. Erased events
-    /// whose bytes are still there count.
+    /// Number of readable events: in intact blocks of segments with an intact index, and in intact records. Erased
+    /// events whose bytes are still there count.
     pub events: u64,
     /// From the end of the log to the end of the record that may have been started there, or at least of its header.
     /// Unreadable bytes in this range may have been part of the log.

@@ -77,8 +77,8 @@ pub enum SalvageError {
 /// repository meanwhile.
 ///
 /// Copies the events of intact blocks and records, with their sequence numbers, times and ids. Copies records after
-/// damage if the log says that everything before them was durable. Leaves out erased events. Later events get higher sequence numbers than any
-/// that was found. `seed` is used only if the manifest is lost.
+/// damage if the log says that everything before them was durable. Leaves out erased events. Later events get higher
+/// sequence numbers than any that was found. `seed` is used only if the manifest is lost.
 ///
 /// Writes the manifest last, when everything else is durable, and then checks the new repository.
 ///

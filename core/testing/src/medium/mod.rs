@@ -161,8 +161,8 @@ impl SimStorage {
         Contents { log: Bytes::copy_from_slice(log), range, blobs: disk.seen.clone() }
     }
 
-    /// All bytes that a program could find: those of the log, also where it was discarded and beyond its end, and those of
-    /// all blobs.
+    /// All bytes that a program could find: those of the log, also where it was discarded and beyond its end, and those
+    /// of all blobs.
     #[must_use]
     pub fn raw_bytes(&self) -> Vec<Bytes> {
         let disk = self.disk();

@@ -1,5 +1,7 @@
 //! Checks that a subject keeps its promises.
 
+mod erasures;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -7,12 +9,13 @@ use std::sync::Arc;
 use argus_core::batch::Batch;
 use argus_core::event::Timestamp;
 use argus_core::query::{Filter, Scan};
-use argus_core::repository::{Erased, Gap, ReadError, Receipt, Repository, Snapshot};
+use argus_core::repository::{ReadError, Receipt, Repository, Snapshot};
 
 use super::super::compare::{Difference, check_answer};
 use super::super::model::Model;
-use super::super::run::{Answer, Pace, all_gaps, collect, count_erased};
+use super::super::run::{Answer, Pace, collect};
 use super::super::stored::{StoredEvent, StoredId, get};
+use erasures::mark;
 
 /// Knows what was promised, but not how the engine works.
 ///
@@ -193,43 +196,6 @@ impl Auditor {
         self.doubtful = Some(Doubtful::Group { now, group: group.to_vec() });
     }
 
-    /// An erasure's outcome is unknown.
-    pub(super) fn erasure_left_in_doubt(&mut self, filter: Filter) {
-        self.doubtful = Some(Doubtful::Erasure(filter));
-    }
-
-    /// An erasure was acknowledged; `number` is how many the store now has. Checks the number of erased events.
-    pub(super) fn erased(&mut self, filter: &Filter, erased: &Erased, number: u64) -> Result<(), Finding> {
-        let found = count_erased(erased, filter, Pace { budget: 7, stop_every: 3 })?;
-        let expected = self.erase(filter);
-        // One that erases nothing need not be recorded.
-        let is_counted = number == self.erasures + 1 || (number == self.erasures && expected == 0);
-        if number > self.erasures {
-            // Everything before it is durable now.
-            self.flushed();
-        }
-        self.erasures = number;
-        if found == expected && is_counted {
-            Ok(())
-        } else {
-            Err(Finding::Broken(format!("{found} events were erased, not {expected}; erasure {number}")))
-        }
-    }
-
-    /// The marks of erased events that no other event has had.
-    pub(super) fn erased_marks(&self) -> impl Iterator<Item = &str> {
-        let marks = self.erased_marks.iter().map(String::as_str);
-        marks.filter(|mark| self.stored_marks.get(*mark).is_some_and(|&stored| stored == 1))
-    }
-
-    fn erase(&mut self, filter: &Filter) -> u64 {
-        let before: Vec<StoredEvent> = self.model.events().to_vec();
-        let count = self.model.erase_now(filter);
-        let gone = before.iter().filter(|event| self.model.event(event.seq).is_none());
-        self.erased_marks.extend(gone.filter_map(mark).map(ToString::to_string));
-        count
-    }
-
     /// The store was opened. Finds out which batches in doubt were stored, and compares everything.
     pub(super) fn recovered(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
         let before = (self.model.clone(), self.learned, self.lost, self.erasures, self.erased_marks.clone());
@@ -349,19 +315,6 @@ impl Auditor {
         Ok(())
     }
 
-    /// Checks that exactly the numbers without an event are told as gaps.
-    fn check_gaps(&self, snapshot: &Arc<dyn Snapshot>, found: &Answer) -> Result<(), Finding> {
-        let there: BTreeSet<u64> = found.events.iter().map(|event| event.seq).collect();
-        let last_seq = snapshot.last_seq();
-        let told: Vec<Gap> = all_gaps(snapshot, 0, last_seq, 50)?;
-        let missing = told.iter().flat_map(|gap| gap.first..=gap.last);
-        if missing.eq((1..=last_seq).filter(|seq| !there.contains(seq))) {
-            Ok(())
-        } else {
-            Err(Finding::Broken(format!("wrong gaps: {told:?}, but these events are there: {there:?}")))
-        }
-    }
-
     /// Removes from the model what the subject has expired, if it may.
     fn expire(&mut self, found: &Answer) {
         let Expiry { before, first } = self.expiry;
@@ -423,12 +376,6 @@ impl Auditor {
         self.learned = self.model.last_seq();
         Ok(())
     }
-}
-
-/// The mark of an event, if it has one.
-fn mark(event: &StoredEvent) -> Option<&str> {
-    let (_, rest) = event.payload.split_once(r#"{"mark":""#)?;
-    Some(rest.split_once('"')?.0)
 }
 
 fn accept(model: &mut Model, now: Timestamp, group: &[Batch]) -> Vec<Receipt> {

@@ -175,7 +175,8 @@ impl World {
             17.. if self.has_failed => self.restart(),
             17 => self.on_idle(),
             18 if self.random.one_in(2) => self.restart(),
-            // The types of erased events count until the events are removed, so that a limit of types is reached earlier.
+            // The types of erased events count until the events are removed, so that a limit of types is reached
+            // earlier.
             22 | 23 if self.tuning.types_max >= TYPES_MAX_DEFAULT => self.erase(),
             20 => self.second_process(),
             21 => {

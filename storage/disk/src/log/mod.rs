@@ -159,8 +159,8 @@ impl Log {
         Ok(self.has_whole_file_before(offset))
     }
 
-    /// See [`Storage::scrub`](argus_core::storage::Storage::scrub). Removes whole files and the spare ones, and overwrites
-    /// the rest with zeros, a part in each call.
+    /// See [`Storage::scrub`](argus_core::storage::Storage::scrub). Removes whole files and the spare ones, and
+    /// overwrites the rest with zeros, a part in each call.
     pub(crate) fn scrub(&mut self, offset: u64) -> Result<bool, StorageError> {
         self.refuse_if_failed()?;
         if self.has_whole_file_before(offset) {
