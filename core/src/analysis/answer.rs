@@ -1,5 +1,6 @@
 //! Answers, and how they are written.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::fields::FieldList;
@@ -18,7 +19,7 @@ pub struct Answer {
 
 #[derive(Debug)]
 pub(super) enum Content {
-    Table(Table),
+    Table(Box<Table>),
     Funnel(FunnelSteps),
     Cohorts(Cohorts),
     Types(TypeList),

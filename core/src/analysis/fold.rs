@@ -151,7 +151,7 @@ impl Fold {
     /// [`Excess`] if the question exceeds a limit.
     pub fn finish(self) -> Result<Answer, Excess> {
         let content = match self.0 {
-            State::Aggregate(fold) => Content::Table(fold.finish()?),
+            State::Aggregate(fold) => Content::Table(Box::new(fold.finish()?)),
             State::Funnel(fold) => Content::Funnel(fold.finish()),
             State::Retention(fold) => Content::Cohorts(fold.finish()),
             State::Types(types) => Content::Types(types.1.finish()),
