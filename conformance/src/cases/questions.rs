@@ -12,7 +12,8 @@ use crate::{check, check_eq};
 pub(super) const CASES: &[Case] = cases!["questions";
     "GET /events/aggregate": [
         no_events_give_one_row, figures_by_group, buckets_follow_the_zone, empty_buckets_are_filled,
-        the_largest_groups, arrays_and_missing_values, bad_aggregates, too_many_groups, a_year_of_seconds_is_refused, a_million_groups_are_refused, many_mean_questions_are_answered,
+        the_largest_groups, arrays_and_missing_values, bad_aggregates, too_many_groups,
+        a_year_of_seconds_is_refused, a_million_groups_are_refused, many_mean_questions_are_answered,
         questions_of_a_restricted_key, head_of_questions,
     ],
 ];
@@ -21,8 +22,9 @@ pub(super) const CASES: &[Case] = cases!["questions";
 pub(super) fn stored(ctx: &Context<'_>) -> Result<Server, Failure> {
     let server = ctx.empty()?;
     let at = |time: &str| format!("2026-03-{time}Z");
+    let tagged = json!({"user": "ada", "ms": 10, "tags": ["a", "b"]});
     server.store(&json!([
-        {"event_type": "view", "timestamp": at("28T10:00:00"), "payload": {"user": "ada", "ms": 10, "tags": ["a", "b"]}},
+        {"event_type": "view", "timestamp": at("28T10:00:00"), "payload": tagged},
         {"event_type": "view", "timestamp": at("28T10:00:30"), "payload": {"user": "bob", "ms": 20.5, "tags": []}},
         {"event_type": "buy", "timestamp": at("28T10:05:00"), "payload": {"user": "ada", "ms": 30, "price": 12.99}},
         {"event_type": "view", "timestamp": at("28T23:30:00"), "payload": {"user": "eve", "ms": "slow", "tags": "a"}},

@@ -132,7 +132,8 @@ proptest! {
             // A snapshot that was replaced is let go after a second, whoever takes the answer.
             (source.one_in(2), Duration::from_millis(source.pick(&[0, 0, 600, 1_000])))
         });
-        prop_assert_eq!(String::from_utf8(body).unwrap(), String::from_utf8(expected_body).unwrap(), "{}{}", route, query);
+        let [body, expected_body] = [body, expected_body].map(|body| String::from_utf8(body).unwrap());
+        prop_assert_eq!(body, expected_body, "{}{}", route, query);
         for name in ["argus-last-seq", "link", "content-type"] {
             prop_assert_eq!(found.header(name), expected.header(name), "{}{}", route, query);
         }
