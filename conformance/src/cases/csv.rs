@@ -24,7 +24,10 @@ fn csv(server: &Server, target: &str) -> Result<String, Failure> {
 fn events_as_csv(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     server.store(&json!([
-        {"id": "a,1", "event_type": "x", "timestamp": 0, "payload": {"a": {"b": [1, "y"]}, "c": null, "d": "line\nbreak"}},
+        {
+            "id": "a,1", "event_type": "x", "timestamp": 0,
+            "payload": {"a": {"b": [1, "y"]}, "c": null, "d": "line\nbreak"},
+        },
         {"id": "2", "event_type": "x", "timestamp": 1.5, "payload": "text"},
     ]))?;
     let whole = "id,seq,timestamp,event_type,payload\r\n\

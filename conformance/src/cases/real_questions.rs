@@ -3,35 +3,20 @@
 
 use serde_json::{Value, json};
 
+use super::questions::{answer, expect_close};
 use super::real_data::imported;
 use crate::case::{Case, cases};
+use crate::check_eq;
 use crate::context::{Context, Server};
-use crate::failure::{Failure, Outcome};
-use crate::{check, check_eq};
+use crate::failure::Outcome;
 
 pub(super) const CASES: &[Case] = cases!["real_questions";
     "GET /events/aggregate": [questions_about_github_events, questions_about_wikipedia_edits],
 ];
 
-fn answer(server: &Server, target: &str) -> Result<Value, Failure> {
-    let response = server.get(target)?;
-    response.expect(200).map_err(|failure| failure.within(&target))?;
-    response.json()
-}
-
-/// Requires a number within one percent.
-fn expect_near(found: &Value, exact: f64, what: &str) -> Outcome {
-    let found = found.as_f64().ok_or_else(|| Failure::unmet(format!("a number for {what}, not {found}")))?;
-    check!((found - exact).abs() <= exact.abs() * 0.01, "{what} within 1 % of {exact}, not {found}");
-    Ok(())
-}
-
 /// Requires an estimate of different values: exact below 1,000, and otherwise within four standard deviations.
 fn expect_unique(found: &Value, exact: f64, what: &str) -> Outcome {
-    let found = found.as_f64().ok_or_else(|| Failure::unmet(format!("a number for {what}, not {found}")))?;
-    let error = if exact < 1_000.0 { 0.0 } else { 0.033 };
-    check!((found - exact).abs() <= exact * error, "{what} close to {exact}, not {found}");
-    Ok(())
+    expect_close(found, exact, if exact < 1_000.0 { 0.0 } else { 0.033 }, what)
 }
 
 /// Requires the counts and medians of a funnel.
@@ -42,7 +27,7 @@ fn expect_funnel(server: &Server, query: &str, steps: &[(i64, Option<f64>)]) -> 
         let step = &funnel["steps"][at];
         check_eq!(step["count"], json!(count), "the count of step {at} of {query}");
         match median {
-            Some(median) => expect_near(&step["median_seconds"], *median, "the median time")?,
+            Some(median) => expect_close(&step["median_seconds"], *median, 0.01, "the median time")?,
             None => check_eq!(step["median_seconds"], Value::Null, "the median time of step {at}"),
         }
     }
@@ -81,7 +66,7 @@ fn questions_about_github_events(ctx: &Context<'_>) -> Outcome {
         let row = &hours["rows"][at];
         check_eq!(json!([row[0], row[1], row[2]]), json!([time, count, sum]), "time, count and sum");
         expect_unique(&row[3], unique, "the different actors")?;
-        expect_near(&row[4], p95, "the 95th percentile")?;
+        expect_close(&row[4], p95, 0.01, "the 95th percentile")?;
         check_eq!(row[5], json!(average), "the average of {time}");
     }
 
@@ -117,8 +102,8 @@ fn questions_about_wikipedia_edits(ctx: &Context<'_>) -> Outcome {
         let exact: Vec<&Value> = (0..5).map(|column| &row[column]).collect();
         check_eq!(json!(exact), json!([time, count, sum, min, max]), "the exact figures");
         expect_unique(&row[5], unique, "the different users")?;
-        expect_near(&row[6], p50, "the median")?;
-        expect_near(&row[7], p99, "the 99th percentile")?;
+        expect_close(&row[6], p50, 0.01, "the median")?;
+        expect_close(&row[7], p99, 0.01, "the 99th percentile")?;
     }
 
     let target = "/events/aggregate?group_by=payload.namespace&group_by=payload.isRobot&agg=sum(payload.added)\

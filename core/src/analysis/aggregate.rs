@@ -185,7 +185,14 @@ impl AggregateFold {
             // There is one group, also without events.
             self.groups.number(&[]);
         }
-        Ok(Table::new(&self.question, self.groups, self.buckets, &self.slots, self.measures, filled))
+        Ok(Table::new(
+            &self.question,
+            self.groups,
+            self.buckets.as_ref(),
+            &self.slots,
+            self.measures,
+            filled.as_deref(),
+        ))
     }
 
     /// The first and the last time of filled buckets; `None` if there are none.

@@ -1,5 +1,6 @@
 //! Answers, and how they are written.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::fields::FieldList;
@@ -18,7 +19,7 @@ pub struct Answer {
 
 #[derive(Debug)]
 pub(super) enum Content {
-    Table(Table),
+    Table(Box<Table>),
     Funnel(FunnelSteps),
     Cohorts(Cohorts),
     Types(TypeList),
@@ -37,8 +38,8 @@ impl Answer {
         Self { content, next: Piece::Head }
     }
 
-    /// Appends what follows of the JSON text, until `out` has `enough` bytes and a row is complete. Returns whether that
-    /// was the end. Do not change between this and [`write_csv`](Self::write_csv).
+    /// Appends what follows of the JSON text, until `out` has `enough` bytes and a row is complete. Returns whether
+    /// that was the end. Do not change between this and [`write_csv`](Self::write_csv).
     pub fn write_json(&mut self, out: &mut Vec<u8>, enough: usize) -> bool {
         self.write(out, enough, Content::write_head, Content::write_row, Content::write_tail)
     }

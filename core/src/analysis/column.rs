@@ -197,8 +197,8 @@ fn write_value(key: Option<&[u8]>, out: &mut Vec<u8>) {
     }
 }
 
-/// A decimal divided by a count, as the nearest float: by long division, to [`MEAN_DIGITS`] digits and one more if there
-/// is a rest.
+/// A decimal divided by a count, as the nearest float: by long division, to [`MEAN_DIGITS`] digits and one more if
+/// there is a rest.
 fn quotient(dividend: &Decimal<'_>, divisor: u64) -> f64 {
     let divisor = u128::from(divisor);
     let mut digits = dividend.digits().bytes().filter(u8::is_ascii_digit);

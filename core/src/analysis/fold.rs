@@ -15,8 +15,8 @@ use alloc::boxed::Box;
 
 /// The state of a question while it takes the events of its [`scan`](Self::scan).
 ///
-/// Every event is taken once. Its memory is bounded: when the question exceeds a limit, the fold drops what it knows and
-/// takes no more events, and [`finish`](Self::finish) says which limit.
+/// Every event is taken once. Its memory is bounded: when the question exceeds a limit, the fold drops what it knows
+/// and takes no more events, and [`finish`](Self::finish) says which limit.
 #[derive(Debug)]
 pub struct Fold(State);
 
@@ -104,8 +104,8 @@ impl Fold {
         }
     }
 
-    /// Takes all that another fold of the same question has taken. Its events must be others. For a funnel or retention,
-    /// also its values of `by` must be others. The sample of fields becomes that of both.
+    /// Takes all that another fold of the same question has taken. Its events must be others. For a funnel or
+    /// retention, also its values of `by` must be others. The sample of fields becomes that of both.
     pub fn merge(&mut self, other: &Self) {
         let merged = match (&mut self.0, &other.0) {
             (State::Aggregate(fold), State::Aggregate(other)) => fold.merge(other),
@@ -151,7 +151,7 @@ impl Fold {
     /// [`Excess`] if the question exceeds a limit.
     pub fn finish(self) -> Result<Answer, Excess> {
         let content = match self.0 {
-            State::Aggregate(fold) => Content::Table(fold.finish()?),
+            State::Aggregate(fold) => Content::Table(Box::new(fold.finish()?)),
             State::Funnel(fold) => Content::Funnel(fold.finish()),
             State::Retention(fold) => Content::Cohorts(fold.finish()),
             State::Types(types) => Content::Types(types.1.finish()),

@@ -20,8 +20,8 @@ const NANOS_PER_SECOND: f64 = 1e9;
 /// How far each value of `by` has got. Takes events in the order of time and sequence numbers.
 ///
 /// For each value and step it keeps the latest start of an attempt that has reached the step. An earlier start cannot
-/// get further: it is at the same step, and its time is over sooner. Each event is compared with the steps from the last
-/// one down, so that it is never two steps of one attempt.
+/// get further: it is at the same step, and its time is over sooner. Each event is compared with the steps from the
+/// last one down, so that it is never two steps of one attempt.
 #[derive(Debug)]
 pub(super) struct FunnelFold {
     question: Box<Funnel>,

@@ -1,9 +1,10 @@
 //! Canonical values: how questions tell the values of payloads apart.
 //!
 //! A value is encoded as bytes, its *key*. Two values have the same key if they are equal: numbers by value, strings by
-//! their unescaped bytes, objects by their JSON text. The bytes of keys are in the order of the values: `null`, `false`,
-//! `true`, numbers by value, strings by bytes, objects by text. No key is the beginning of another one, so keys of
-//! several values can follow each other, and are then in the order of the first value, then of the second, and so on.
+//! their unescaped bytes, objects by their JSON text. The bytes of keys are in the order of the values: `null`,
+//! `false`, `true`, numbers by value, strings by bytes, objects by text. No key is the beginning of another one, so
+//! keys of several values can follow each other, and are then in the order of the first value, then of the second, and
+//! so on.
 //!
 //! | value | bytes |
 //! |---|---|
@@ -14,9 +15,9 @@
 //! | a string | 4, then the text |
 //! | an object | 5, then its JSON text as it is stored |
 //!
-//! A magnitude is 0.`digits` × 10^`scale`. It is encoded as the scale, the digits without trailing zeros in ASCII, and a
-//! zero byte; below zero, each byte is inverted. A scale from -63 to 63 is one byte, 127 higher. A lower one is a zero
-//! byte and a higher one the byte 255, each followed by 8 bytes: the scale plus 2^63, big-endian.
+//! A magnitude is 0.`digits` × 10^`scale`. It is encoded as the scale, the digits without trailing zeros in ASCII, and
+//! a zero byte; below zero, each byte is inverted. A scale from -63 to 63 is one byte, 127 higher. A lower one is a
+//! zero byte and a higher one the byte 255, each followed by 8 bytes: the scale plus 2^63, big-endian.
 //!
 //! A text ends with two zero bytes. A zero byte in it becomes the two bytes 0 and 255.
 

@@ -1,19 +1,19 @@
-//! Questions about many events that have short answers: figures by time and group, funnels, retention, and what there is
-//! to ask for.
+//! Questions about many events that have short answers: figures by time and group, funnels, retention, and what there
+//! is to ask for.
 //!
-//! A [`Question`] says what is asked. A [`Fold`] takes the events that the question is about, one by one, and keeps what
-//! the answer needs, within [limits](AnalysisLimits). Folds of parts of the events can be merged. In the end the fold
-//! becomes an [`Answer`]. A [`Snapshot`](crate::repository::Snapshot) runs folds.
+//! A [`Question`] says what is asked. A [`Fold`] takes the events that the question is about, one by one, and keeps
+//! what the answer needs, within [limits](AnalysisLimits). Folds of parts of the events can be merged. In the end the
+//! fold becomes an [`Answer`]. A [`Snapshot`](crate::repository::Snapshot) runs folds.
 //!
 //! # Values
 //!
 //! A path may lead to values of any kind. Two values are the same if they are equal in a filter: `1` and `1.0` are, `1`
-//! and `"1"` are not, and objects are if they have the same JSON text. Values are in this order: `null`, `false`, `true`,
-//! numbers by value, strings by bytes, objects by text.
+//! and `"1"` are not, and objects are if they have the same JSON text. Values are in this order: `null`, `false`,
+//! `true`, numbers by value, strings by bytes, objects by text.
 //!
 //! An array is no value, but its elements are, and those of arrays in it, as in filters. As a group, or as a value of
-//! `by`, each *different* element counts once; for figures, each element counts. Where a group needs a value and there is
-//! none, it is `null`: if the path is missing, and for an empty array.
+//! `by`, each *different* element counts once; for figures, each element counts. Where a group needs a value and there
+//! is none, it is `null`: if the path is missing, and for an empty array.
 
 mod aggregate;
 mod aggregation;

@@ -74,9 +74,9 @@ pub struct Periods {
 
 /// How far each value of `by` gets in a sequence of steps.
 ///
-/// Events count in the order of time, and then of sequence numbers. An attempt starts at an event of the first step, and
-/// reaches each further step with a later event of it, at most `within` after its start. Attempts may start any number of
-/// times; the furthest counts. One event is never two steps.
+/// Events count in the order of time, and then of sequence numbers. An attempt starts at an event of the first step,
+/// and reaches each further step with a later event of it, at most `within` after its start. Attempts may start any
+/// number of times; the furthest counts. One event is never two steps.
 #[derive(Clone, Debug)]
 pub struct Funnel {
     /// Which events, for all steps.

@@ -35,8 +35,8 @@ pub(super) struct BucketIndex {
     last: Option<(Bucket, u32)>,
 }
 
-/// Numbers the pairs of a bucket and a group in the order in which they come: the *slots*. What is known about a pair is
-/// kept in columns, by this number.
+/// Numbers the pairs of a bucket and a group in the order in which they come: the *slots*. What is known about a pair
+/// is kept in columns, by this number.
 #[derive(Debug)]
 pub(super) struct Slots {
     seed: u64,

@@ -51,18 +51,18 @@ impl Table {
     pub(super) fn new(
         question: &Aggregate,
         groups: Interner,
-        buckets: Option<BucketIndex>,
+        buckets: Option<&BucketIndex>,
         slots: &Slots,
         measures: Measures,
-        filled: Option<Vec<Bucket>>,
+        filled: Option<&[Bucket]>,
     ) -> Self {
         let order = match question.top {
             Some(top) => highest(&groups, slots, &measures, index(top.get())),
             None => in_order(&groups),
         };
-        let list = buckets.as_ref().map_or(&[][..], BucketIndex::list);
-        let mut sorted = match (&filled, &buckets) {
-            (Some(filled), _) => filled.clone(),
+        let list = buckets.map_or(&[][..], BucketIndex::list);
+        let mut sorted = match (filled, buckets) {
+            (Some(filled), _) => filled.to_vec(),
             (None, Some(_)) => list.to_vec(),
             (None, None) => Vec::from([Bucket { start: 0, end: 0 }]),
         };

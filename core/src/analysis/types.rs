@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use super::limits::{AnalysisLimits, Excess, Rows};
 use crate::event::{Event, Timestamp};
@@ -51,7 +52,7 @@ impl TypesFold {
     pub(super) fn finish(self) -> TypeList {
         let mut types: Vec<_> = self.types.into_iter().collect();
         // Stable: types with equal counts stay in the order of their names.
-        types.sort_by(|(_, left), (_, right)| right.count.cmp(&left.count));
+        types.sort_by_key(|(_, entry)| Reverse(entry.count));
         TypeList(types)
     }
 

@@ -17,7 +17,7 @@ use argus_testing::{LIMITS, NOW, Pair, Random, SMALL, generate, steady};
 use proptest::prelude::*;
 use steps::{bytes, config, open, reopen, steps};
 
-/// A parameter of `GET /events`, or none. The ids are those of generated events.
+/// A parameter of `GET /events`, or none. Not all other routes have it. The ids are those of generated events.
 fn parameter(source: &mut Random<'_>, ids: &[String]) -> String {
     match source.below(12) {
         0 | 1 => String::new(),
@@ -32,8 +32,22 @@ fn parameter(source: &mut Random<'_>, ids: &[String]) -> String {
     }
 }
 
-/// A request whose parameters are in order; any event where what was drawn contradicts itself.
-fn read(query: &str) -> Read {
+/// A route, and the parameters that it needs.
+fn route(source: &mut Random<'_>) -> &'static str {
+    source.pick(&[
+        "/events?",
+        "/events?",
+        "/events/aggregate?interval=1h&group_by=type&group_by=payload.a&agg=count&agg=sum(payload.b)&",
+        "/events/aggregate?agg=p50(payload.a)&agg=unique(payload.a)&agg=max(payload.b)&",
+        "/events/funnel?step=view&step=click&by=payload.a&",
+        "/events/retention?first=view&then=view&by=payload.a&",
+        "/events/types?",
+        "/events/fields?",
+    ])
+}
+
+/// A request whose parameters are in order; the route alone where what was drawn contradicts itself.
+fn read(route: &str, query: &str) -> Read {
     let api = Api::new(LIMITS);
     let begin = |target: &str| {
         let headers = [("host", b"x".as_slice())];
@@ -43,7 +57,8 @@ fn read(query: &str) -> Read {
             Action::Reply(_) | Action::Submit(_) | Action::Erase(_) | Action::Stream(_) | Action::Metrics(_) => None,
         }
     };
-    begin(&format!("/events?{}", query.trim_end_matches('&'))).or_else(|| begin("/events")).unwrap()
+    let target = format!("{route}{query}");
+    begin(target.trim_end_matches('&')).or_else(|| begin(route.trim_end_matches('&'))).unwrap()
 }
 
 /// The head and the body of an answer to which something happens before each step.
@@ -95,12 +110,13 @@ proptest! {
         let ids: Vec<String> =
             pair.model().events().iter().map(|event| event.id.text()).filter(is_plain).take(40).collect();
         let mut source = Random::bytes(&drawn);
+        let route = route(&mut source);
         let query: String = (0..3).map(|_| parameter(&mut source, &ids)).collect();
         let budget = source.pick(&[1, 3, 10, 100]);
 
-        let (expected, expected_body) = answer(read(&query), &mut engine, u32::MAX, |_| (false, Duration::ZERO));
+        let (expected, expected_body) = answer(read(route, &query), &mut engine, u32::MAX, |_| (false, Duration::ZERO));
         let mut maintenance = MaintenanceQueue::default();
-        let (found, body) = answer(read(&query), &mut engine, budget, |engine| {
+        let (found, body) = answer(read(route, &query), &mut engine, budget, |engine| {
             match source.below(8) {
                 1 | 2 => {
                     let count = 1 + source.index(20);
@@ -116,9 +132,10 @@ proptest! {
             // A snapshot that was replaced is let go after a second, whoever takes the answer.
             (source.one_in(2), Duration::from_millis(source.pick(&[0, 0, 600, 1_000])))
         });
-        prop_assert_eq!(String::from_utf8(body).unwrap(), String::from_utf8(expected_body).unwrap(), "{}", query);
+        let [body, expected_body] = [body, expected_body].map(|body| String::from_utf8(body).unwrap());
+        prop_assert_eq!(body, expected_body, "{}{}", route, query);
         for name in ["argus-last-seq", "link", "content-type"] {
-            prop_assert_eq!(found.header(name), expected.header(name), "{}", query);
+            prop_assert_eq!(found.header(name), expected.header(name), "{}{}", route, query);
         }
     }
 }

@@ -228,7 +228,8 @@ impl Answers {
 
 impl Admitted {
     /// Accounts for a read that has computed for a while, and for the chunk that it made, if it did. Suspends the read
-    /// if the budget is exceeded, and says whether that was enough. For the thread that computed it, because dropping a scan may take time.
+    /// if the budget is exceeded, and says whether that was enough. For the thread that computed it, because dropping a
+    /// scan may take time.
     pub(crate) fn account(&self, run: &mut dyn Suspend, chunk_bytes: usize) -> Standing {
         let mut state = self.answers.lock();
         state.change(self.number, |entry| {

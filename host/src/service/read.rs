@@ -154,7 +154,8 @@ fn advance_slice(mut run: ReadRun, slice: Duration, admitted: Option<&Admitted>,
             | Err(_) => 0,
         };
         let standing = admitted.account(&mut run, chunk_bytes);
-        // Other reads go on when there is room again. An answer that is computed as a whole only grows until it is sent.
+        // Other reads go on when there is room again. An answer that is computed as a whole only grows until it is
+        // sent.
         if standing == Standing::Excessive && run.is_inquiring() && matches!(step, Ok(Poll::Pending)) {
             return (run, Ok(Poll::Ready(ReadStep::Stopped(Refusal::AnswersFull))));
         }

@@ -34,7 +34,7 @@ fn walk<'t>(tree: &'t Tree, names: &[Text], found: &mut Vec<(Vec<Text>, &'t Tree
     match tree {
         Tree::Object(members, _) => {
             for (name, member) in members {
-                walk(member, &[names, &[name.clone()]].concat(), found);
+                walk(member, &[names, std::slice::from_ref(name)].concat(), found);
             }
         }
         Tree::Array(elements) => elements.iter().for_each(|element| walk(element, names, found)),

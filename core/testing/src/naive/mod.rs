@@ -86,13 +86,15 @@ pub fn check_merged(
     question: &Question,
     mut is_first: impl FnMut(&StoredEvent) -> bool,
 ) -> Result<(), Difference> {
-    let mut folds = [1, 2].map(|seed| Fold::new(question.clone(), LIMITS, seed));
-    let filter = folds[0].scan().filter;
+    let [mut one, mut other] = [1, 2].map(|seed| Fold::new(question.clone(), LIMITS, seed));
+    let filter = one.scan().filter;
     for event in events.iter().rev().filter(|event| super::model::matches(&filter, event)) {
-        let fold = usize::from(!is_first(event));
-        folds[fold].add(&event.as_event());
+        if is_first(event) {
+            one.add(&event.as_event());
+        } else {
+            other.add(&event.as_event());
+        }
     }
-    let [mut one, other] = folds;
     one.merge(&other);
     match one.finish() {
         Ok(answer) => check_text(question, events, &written(answer)),
@@ -100,7 +102,8 @@ pub fn check_merged(
     }
 }
 
-fn check_text(question: &Question, events: &[StoredEvent], found: &str) -> Result<(), Difference> {
+/// Compares an answer in JSON with that of these events.
+pub(super) fn check_text(question: &Question, events: &[StoredEvent], found: &str) -> Result<(), Difference> {
     let expected = expected(question, events);
     let tree = tree::parse(found.trim_end_matches('\n'));
     let tree = tree.ok_or_else(|| differ(question, "JSON", found))?;

@@ -1,5 +1,10 @@
 //! Funnels and retention.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "places come from the lists that they are used with, and a test may fail by panicking"
+)]
+
 use std::collections::BTreeMap;
 
 use argus_core::analysis::{Funnel, Retention};

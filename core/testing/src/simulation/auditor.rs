@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use argus_core::analysis::{AnalysisLimits, Question};
 use argus_core::batch::Batch;
 use argus_core::event::Timestamp;
 use argus_core::query::{Filter, Scan};
@@ -13,6 +14,7 @@ use argus_core::repository::{ReadError, Receipt, Repository, Snapshot};
 
 use super::super::compare::{Difference, check_answer};
 use super::super::model::Model;
+use super::super::naive::{analyze, check_text};
 use super::super::run::{Answer, Pace, collect};
 use super::super::stored::{StoredEvent, StoredId, get};
 use erasures::mark;
@@ -343,6 +345,21 @@ impl Auditor {
         let found = collect(snapshot, query, pace)?;
         let expected = collect(&self.model.snapshot(), query, Pace::UNBROKEN)?;
         Ok(check_answer(&format!("{query:?} at {pace:?}"), &expected, &found)?)
+    }
+
+    /// Compares the answers to a question about many events. The run is ended after this number of calls, and another
+    /// one goes on.
+    pub(super) fn ask_question(
+        &self,
+        snapshot: &Arc<dyn Snapshot>,
+        question: &Question,
+        budget: u32,
+        calls: u32,
+    ) -> Result<(), Finding> {
+        match analyze(snapshot, question, AnalysisLimits::DEFAULT, budget, calls)? {
+            Ok(found) => Ok(check_text(question, self.model.events(), &found)?),
+            Err(excess) => Err(Finding::Broken(format!("{excess}, asked {question:?}"))),
+        }
     }
 
     /// Keeps a snapshot, to compare it again later.

@@ -192,7 +192,10 @@ impl World {
         let query = generate::scan(&mut self.random);
         let pace = Pace { budget: self.random.pick(&[u32::MAX, 1, 5]), stop_every: self.random.pick(&[0, 1, 3]) };
         let failures = self.medium.failures();
-        let answer = self.auditor.ask(&self.engine().snapshot(), &query, pace);
+        let snapshot = self.engine().snapshot();
+        let question = generate::question(&mut self.random);
+        let answer = self.auditor.ask(&snapshot, &query, pace);
+        let answer = answer.and_then(|()| self.auditor.ask_question(&snapshot, &question, pace.budget, 5));
         self.note(|_| format!("a query: {}", outcome(&answer)));
         match answer {
             Err(Finding::Unreadable(_)) if self.medium.failures() > failures || self.medium.is_off() => Ok(()),
