@@ -248,7 +248,6 @@ proptest! {
                         check_reply(&caller.finish(draft));
                     }
                 }
-                Action::Erase(_) => prop_assert!(!draining && !failed && method == "DELETE"),
                 Action::Read(_) => {
                     prop_assert!(!draining && (method == "GET" || method == "HEAD"));
                 }
