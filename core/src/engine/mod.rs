@@ -75,7 +75,7 @@ pub struct Tuning {
     pub fresh_segments_max: usize,
     /// How many segments of similar size are merged into one. At least 2.
     pub fan_in: usize,
-    /// Approximate size of the blocks in a sealed segment: bytes of ids and payloads. A block is read as a whole.
+    /// Most bytes of ids and payloads in a block of a sealed segment.
     pub block_bytes: usize,
     /// Sealed segments are not merged beyond this many events.
     pub segment_events_max: usize,

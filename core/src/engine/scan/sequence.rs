@@ -17,7 +17,7 @@ use crate::repository::ReadError;
 use crate::segment::{Block, BlockSet, Part, Sealed, SealedError, Segment, SortKey};
 
 /// The most blocks kept open, about the number of type partitions: consecutive rows lie in different partitions.
-const OPEN_BLOCKS_MAX: usize = 64;
+const OPEN_BLOCKS_MAX: usize = 34;
 
 /// Walks the parts one after the other: they ascend by sequence number and do not overlap. Begins at the first row in
 /// the range, and reads nothing before it.

@@ -22,11 +22,12 @@ use crate::storage::{Draft, Published, StorageError};
 /// Bytes buffered before they are written.
 const WRITE_BYTES: usize = 1 << 18;
 
-/// The most partitions of single types; all other types share one more.
-const PARTITIONS_MAX: usize = 64;
+/// The most partitions of single types; all other types share one more. Scans and writers may have a block of each
+/// partition in memory.
+const PARTITIONS_MAX: usize = 32;
 
 /// A type has a partition of its own if its events are expected to fill this many blocks.
-const PARTITION_BLOCKS_MIN: u64 = 4;
+const PARTITION_BLOCKS_MIN: u64 = 1;
 
 /// Assigns the types of a new segment to partitions.
 #[derive(Debug)]
