@@ -301,7 +301,7 @@ impl<S: Storage> Engine<S> {
         if self.erasures.list.is_empty() {
             return false;
         }
-        let may_advance = self.fresh.is_empty() && self.manifest.log_start < self.erasures.sealed_to.0;
+        let may_advance = self.manifest.log_start < self.erasures.sealed_to.0;
         self.erasures.list.iter().any(|pending| self.is_complete(pending))
             || (may_advance && self.erasures.are_due(now))
     }

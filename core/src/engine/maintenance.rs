@@ -159,9 +159,8 @@ impl<S: Storage> Engine<S> {
         for (entry, sealed) in manifest.segments.iter_mut().zip(self.sealed.iter()) {
             entry.erased_to = sealed.erased_to();
         }
-        if self.fresh.is_empty() {
-            (manifest.log_start, manifest.chain) = self.erasures.sealed_to;
-        }
+        // Beyond the last manifest only if erasures follow the last sealed event.
+        (manifest.log_start, manifest.chain) = self.erasures.sealed_to;
         for replacement in &self.unpublished {
             let entry = replacement.segment.as_ref().map(|segment| segment.entry);
             match &replacement.range {

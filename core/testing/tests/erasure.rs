@@ -31,7 +31,7 @@ fn event(user: &str, index: usize) -> Draft {
         event_type: "view".into(),
         timestamp: Timestamp::from_nanos(NOW.as_nanos() - 1_000 + i64::try_from(index).unwrap()),
         payload: format!(r#"{{"user":"{user}","n":{index}}}"#),
-        id: (index % 2 == 0).then(|| format!("{user}-{index}")),
+        id: index.is_multiple_of(2).then(|| format!("{user}-{index}")),
     }
 }
 
@@ -107,6 +107,23 @@ fn the_bytes_of_erased_events_leave_the_medium_in_time_whatever_was_sealed() {
         assert_eq!(erase(&mut engine, &by_user(SECRET)), 0);
         assert_eq!(engine.snapshot().erasures(), 2, "numbers are not used again");
     }
+}
+
+#[test]
+fn an_erasure_after_the_last_sealed_event_is_completed_though_later_events_are_not_sealed() {
+    let medium = SimStorage::new(1, Faults::NONE);
+    let mut engine = open(&medium, SMALL);
+    fill(&mut engine, SMALL.seal_events / 4);
+    maintain(&mut engine, after(Duration::ZERO)).unwrap();
+    assert_eq!(erase(&mut engine, &by_user(SECRET)), 2);
+    drop(engine);
+    let medium = medium.restart(Ending::Power);
+    let mut engine = open(&medium, SMALL);
+    engine.commit(NOW, &[generate::batch(&[event("late", 0)])]).unwrap();
+    maintain(&mut engine, after(HOUR)).unwrap();
+    assert_eq!((pending(&engine), holds_secret(&medium)), (0, false));
+    let medium = medium.restart(Ending::Power);
+    assert_eq!(all_events(&open(&medium, SMALL).snapshot()).unwrap().len(), SMALL.seal_events - 2 + 1);
 }
 
 #[test]

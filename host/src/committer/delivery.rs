@@ -48,9 +48,12 @@ pub(super) fn pair<T>() -> (Waiter<T>, Ticket<T>) {
     (Waiter { slot: Arc::clone(&slot), thread: thread::current().id() }, Ticket { slot })
 }
 
+/// A waiter whose task sleeps, and the waker of the task.
+type Sleeper<T> = (Waiter<T>, Waker);
+
 /// Delivers every outcome.
 pub(super) fn deliver<T>(outcomes: impl IntoIterator<Item = (Waiter<T>, Outcome<T>)>) {
-    let mut threads: Vec<(ThreadId, Vec<(Waiter<T>, Waker)>)> = Vec::new();
+    let mut threads: Vec<(ThreadId, Vec<Sleeper<T>>)> = Vec::new();
     for (waiter, outcome) in outcomes {
         // A task that was not polled yet finds its outcome then.
         let Some(waker) = waiter.decide(outcome) else { continue };
@@ -195,11 +198,14 @@ mod tests {
         }
     }
 
+    /// A waiter and its outcome.
+    type Decision = (Waiter<Receipt>, Outcome<Receipt>);
+
     /// A waiting task and its wake-ups.
     type Task = (Ticket<Receipt>, Arc<Count>);
 
     /// Three tasks, and their outcomes.
-    fn waiting() -> (Vec<(Waiter<Receipt>, Outcome<Receipt>)>, Vec<Task>) {
+    fn waiting() -> (Vec<Decision>, Vec<Task>) {
         let pairs = (1..=3).map(|seq| {
             let (waiter, mut ticket) = pair();
             let count = Arc::default();

@@ -37,7 +37,10 @@ impl World {
             Err(error) => {
                 self.summary.refusals += 1;
                 let had_failed = self.has_failed;
-                self.refused(&error)?;
+                // An erasure waits until both copies of the manifest are current.
+                if !self.engine().recovery().manifest_outdated {
+                    self.refused(&error)?;
+                }
                 if !had_failed && matches!(error, CommitError::Failed { in_doubt: true, .. }) {
                     self.auditor.erasure_left_in_doubt(filter);
                 }
