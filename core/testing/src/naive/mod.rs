@@ -40,11 +40,12 @@ pub fn analyze(
     let fold = Fold::new(question.clone(), limits, 7);
     let mut progress = Progress { fold, reached: None, up_to_seq: snapshot.last_seq() };
     loop {
+        let from = progress.reached;
         let mut run = Arc::clone(snapshot).analyze(progress)?;
         let mut left = calls;
         let mut step = run.poll(budget)?;
         // A run that has not seen an event yet would start over without end.
-        while step.is_pending() && (left > 0 || run.reached().is_none()) {
+        while step.is_pending() && (left > 0 || run.reached() == from) {
             left = left.saturating_sub(1);
             step = run.poll(budget)?;
         }
