@@ -324,7 +324,10 @@ impl<S: Storage> Engine<S> {
             let sizes: Vec<u64> = self.sealed.iter().map(|sealed| sealed.events()).collect();
             let most = self.compacted_events_max();
             neighbours(&sizes, self.tuning.fan_in, |range| self.sealed_span(range) <= most)
-        })?;
+        });
+        // Last of all, segments of earlier versions of Argus, so that they, too, can be asked by their columns.
+        let outdated = || self.sealed.iter().position(|sealed| !sealed.is_current()).map(|index| index..index + 1);
+        let range = range.or_else(outdated)?;
         let chosen = self.sealed.get(range.clone())?;
         let seqs = (chosen.first()?.seqs().0, chosen.last()?.seqs().1);
         let parts: Vec<Part> = chosen.iter().map(|sealed| Part::Sealed(Arc::clone(sealed))).collect();

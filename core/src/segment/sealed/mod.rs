@@ -251,6 +251,11 @@ impl Sealed {
         &self.name
     }
 
+    /// Whether it has the version that is written now.
+    pub(crate) fn is_current(&self) -> bool {
+        self.version == Version::CURRENT
+    }
+
     /// The length of a block's head, if the block can be copied to a new segment as it is.
     pub(crate) fn copied_head(&self, number: usize) -> Option<usize> {
         match self.version {
