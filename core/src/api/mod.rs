@@ -12,6 +12,7 @@ mod charset;
 mod compress;
 mod content;
 mod cors;
+mod erased_count;
 mod erasure;
 mod fields;
 mod finish;

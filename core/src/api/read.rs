@@ -6,7 +6,7 @@ use core::task::Poll;
 use core::time::Duration;
 
 use super::compress::{Encoder, Negotiated};
-use super::erasure::ErasedCount;
+use super::erased_count::ErasedCount;
 use super::lookup::Lookup;
 use super::read_step::ReadStep;
 use super::search::Search;

@@ -4,6 +4,7 @@
 //! own indexes implements them directly. Once a repository is open, hosts use nothing else.
 
 mod erased;
+mod erasure_stats;
 mod error;
 mod gaps;
 mod maintenance;
@@ -12,7 +13,8 @@ mod snapshot;
 
 use alloc::vec::Vec;
 
-pub use erased::{Erased, ErasureStats};
+pub use erased::Erased;
+pub use erasure_stats::ErasureStats;
 pub use error::{CommitError, Failure, ReadError};
 pub use gaps::{Gap, GapRun};
 pub use maintenance::{Maintenance, MaintenanceQueue, MaintenanceTask};
