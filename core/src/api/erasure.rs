@@ -2,23 +2,18 @@
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::sync::Arc;
-use core::fmt;
-use core::task::Poll;
-
-use serde::Serialize;
 
 use super::compress::Negotiated;
+use super::erased_count::{ErasedCount, reply};
 use super::params::read_erasure_filter;
 use super::problem_reply::ProblemReply;
 use super::read::Question;
 use super::target::Target;
-use super::text::to_json;
-use super::{Draft, Limits, ProblemKind, Read, Reply, Route};
+use super::{Draft, Limits, ProblemKind, Read, Route};
 use crate::auth::Access;
 use crate::cause::Cause;
-use crate::query::{Filter, Scan};
-use crate::repository::{CommitError, Erased, Failure, Flow, ReadError, ScanRun, Snapshot};
+use crate::query::Filter;
+use crate::repository::{CommitError, Erased, Failure};
 
 /// A `DELETE` of `/events` with valid parameters.
 #[derive(Debug)]
@@ -36,12 +31,6 @@ pub enum AfterErasure {
     Count(Read),
     /// Send this reply.
     Reply(Draft),
-}
-
-/// The reply's body.
-#[derive(Serialize)]
-struct Summary {
-    erased: u64,
 }
 
 impl Erasure {
@@ -68,42 +57,11 @@ impl Erasure {
         match outcome {
             Ok(Erased::Exactly(erased)) => AfterErasure::Reply(reply(erased).into()),
             Ok(Erased::Among(snapshot)) => {
-                let count = ErasedCount { snapshot, scan: filter.into(), run: None, erased: 0 };
+                let count = ErasedCount::new(snapshot, filter);
                 AfterErasure::Count(Read::new(Question::Erased(Box::new(count)), &limits, negotiated))
             }
             Err(error) => AfterErasure::Reply(not_erased(&error).reply(Route::Events).into()),
         }
-    }
-}
-
-/// Counts erased events, in the snapshot from before they were erased.
-pub(super) struct ErasedCount {
-    snapshot: Arc<dyn Snapshot>,
-    scan: Scan,
-    run: Option<Box<dyn ScanRun>>,
-    erased: u64,
-}
-
-impl ErasedCount {
-    /// Examines about `budget` events. Ready with the reply.
-    pub(super) fn poll(&mut self, budget: u32) -> Result<Poll<Reply>, ReadError> {
-        let run = match self.run.take() {
-            Some(run) => run,
-            None => {
-                let mut run = Arc::clone(&self.snapshot).scan(&self.scan)?;
-                // At once, because the scan has no limit.
-                while run.poll_head(budget)?.is_pending() {}
-                run
-            }
-        };
-        let run = self.run.insert(run);
-        let mut left = budget;
-        let step = run.poll_events(budget, &mut |_| {
-            self.erased += 1;
-            left = left.saturating_sub(1);
-            if left > 0 { Flow::More } else { Flow::Stop }
-        })?;
-        Ok(step.map(|()| reply(self.erased)))
     }
 }
 
@@ -122,15 +80,5 @@ fn not_erased(error: &CommitError) -> ProblemReply {
         CommitError::Full(cause) => problem(ProblemKind::StorageFull, cause, false),
         CommitError::Unavailable { cause, in_doubt } => problem(ProblemKind::StorageUnavailable, cause, *in_doubt),
         CommitError::Failed { cause, in_doubt } => problem(ProblemKind::StorageFailed, cause, *in_doubt),
-    }
-}
-
-fn reply(erased: u64) -> Reply {
-    Reply::new(Route::Events, 200, "application/json", to_json(&Summary { erased }))
-}
-
-impl fmt::Debug for ErasedCount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ErasedCount").field("erased", &self.erased).finish_non_exhaustive()
     }
 }

@@ -13,6 +13,7 @@ mod compress;
 mod content;
 mod cors;
 mod csv_columns;
+mod erased_count;
 mod erasure;
 mod fields;
 mod finish;

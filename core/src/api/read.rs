@@ -6,7 +6,7 @@ use core::task::Poll;
 use core::time::Duration;
 
 use super::compress::{Encoder, Negotiated};
-use super::erasure::ErasedCount;
+use super::erased_count::ErasedCount;
 use super::inquiry::Inquiry;
 use super::inquiry_run::InquiryRun;
 use super::lookup::Lookup;

@@ -4,7 +4,6 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use super::Snapshot;
-use crate::event::Timestamp;
 
 /// The outcome of an erasure: which events were erased.
 #[derive(Clone)]
@@ -23,17 +22,4 @@ impl fmt::Debug for Erased {
             Self::Among(snapshot) => f.debug_tuple("Among").field(&snapshot.last_seq()).finish(),
         }
     }
-}
-
-/// How far a repository is with erasures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct ErasureStats {
-    /// The number of erasures so far.
-    pub accepted: u64,
-    /// The number of those whose events are still on the medium, or may be.
-    pub pending: u64,
-    /// When the oldest of these was accepted.
-    pub oldest: Option<Timestamp>,
-    /// Bytes of stored events that are still to be searched for erased ones, or to be rewritten without them.
-    pub bytes: u64,
 }

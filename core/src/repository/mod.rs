@@ -5,6 +5,7 @@
 
 mod analysis;
 mod erased;
+mod erasure_stats;
 mod error;
 mod gaps;
 mod maintenance;
@@ -15,7 +16,8 @@ mod snapshot;
 use alloc::vec::Vec;
 
 pub use analysis::{AnalysisRun, Progress};
-pub use erased::{Erased, ErasureStats};
+pub use erased::Erased;
+pub use erasure_stats::ErasureStats;
 pub use error::{CommitError, Failure, ReadError};
 pub use gaps::{Gap, GapRun};
 pub use maintenance::{Maintenance, MaintenanceQueue, MaintenanceTask};

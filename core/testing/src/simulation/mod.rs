@@ -169,8 +169,8 @@ impl fmt::Display for Summary {
             f,
             "{runs} runs of {steps} steps: {commits} commits acknowledged and {refusals} not, {erasures} erasures, \
              {flushes} flushes, {closes} closes, {events} events and {lost} lost that were not durable, {tasks} tasks, \
-             {opens} opens and {refused_opens} refused for damage, {kept_out} processes kept out, {failures} of {calls} calls of the \
-             medium failed"
+             {opens} opens and {refused_opens} refused for damage, {kept_out} processes kept out, {failures} of \
+             {calls} calls of the medium failed"
         )
     }
 }

@@ -26,7 +26,8 @@ const FEW_TYPES: Tuning = Tuning { types_max: 30, ..SMALL };
 ///
 /// If an answer of the engine differs from the model's.
 fn steps(data: &[u8]) {
-    // The types of erased events count until the events are removed. So there is a limit of types, or there are erasures.
+    // The types of erased events count until the events are removed. So there is a limit of types, or there are
+    // erasures.
     let is_limited = data.first().is_some_and(|byte| byte % 2 == 0);
     let (tuning, reopen): (_, fn(&mut _)) = if is_limited {
         (FEW_TYPES, |engine| reopen(engine, FEW_TYPES))
