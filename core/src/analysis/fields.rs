@@ -55,10 +55,11 @@ struct PathStats {
     examples: Vec<Box<[u8]>>,
 }
 
-/// The paths in order.
+/// The paths, in the order of their names.
 #[derive(Debug)]
 pub(super) struct FieldList {
-    rows: Vec<(String, PathStats)>,
+    paths: PathTree,
+    order: Vec<u32>,
     is_sampled: bool,
 }
 
@@ -115,12 +116,8 @@ impl FieldsFold {
     }
 
     pub(super) fn finish(self) -> FieldList {
-        let Self { paths: PathTree { numbers, mut stats, .. }, is_sampled, .. } = self;
-        let tree = PathTree { numbers, stats: Vec::new(), heap_bytes: 0 };
-        let rows = (0..).zip(stats.drain(..)).filter_map(|(number, stats)| Some((tree.text(number)?, stats)));
-        let mut rows: Vec<(String, PathStats)> = rows.collect();
-        rows.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-        FieldList { rows, is_sampled }
+        let Self { paths, is_sampled, .. } = self;
+        FieldList { order: paths.in_order(), paths, is_sampled }
     }
 
     fn check(&self) -> Result<(), Excess> {
@@ -154,15 +151,41 @@ impl PathTree {
         }
     }
 
-    /// A path as in a query string; `None` if a name has a lone surrogate, and so cannot be in one.
-    fn text(&self, number: u32) -> Option<String> {
+    /// All paths in the order of their names: each before those that lead on from it. Without those that have a name
+    /// with a lone surrogate, since such a name cannot be in a query string.
+    ///
+    /// The texts of all paths together may be much longer than their names, so they are not kept.
+    fn in_order(&self) -> Vec<u32> {
+        let mut numbers: Vec<u32> = (0..).take(self.stats.len()).collect();
+        numbers.sort_unstable_by_key(|number| self.split(*number));
+        let after = |before: u32| {
+            let start = numbers.partition_point(|number| self.split(*number).0 < before);
+            let after = numbers.get(start..).unwrap_or_default();
+            after.iter().copied().take_while(move |number| self.split(*number).0 == before)
+        };
+        let (mut order, mut open) = (Vec::with_capacity(numbers.len()), Vec::from([after(ROOT)]));
+        while let Some(next) = open.last_mut().map(Iterator::next) {
+            match next {
+                Some(number) if core::str::from_utf8(self.split(number).1).is_ok() => {
+                    order.push(number);
+                    open.push(after(number));
+                }
+                Some(_) => {}
+                None => drop(open.pop()),
+            }
+        }
+        order
+    }
+
+    /// A path as in a query string.
+    fn text(&self, number: u32) -> String {
         let (mut names, mut number) = (Vec::new(), number);
         while number != ROOT {
             let (before, name) = self.split(number);
-            names.push(core::str::from_utf8(name).ok()?);
+            names.push(core::str::from_utf8(name).unwrap_or_default());
             number = before;
         }
-        Some(alloc::format!("{}", PayloadPath::of(names.into_iter().rev())))
+        alloc::format!("{}", PayloadPath::of(names.into_iter().rev()))
     }
 
     fn change(&mut self, number: u32, change: impl FnOnce(&mut PathStats)) {
@@ -243,13 +266,14 @@ impl<'a> MemberVisitor<'a> for Visit<'_> {
 
 impl FieldList {
     pub(super) fn len(&self) -> usize {
-        self.rows.len()
+        self.order.len()
     }
 
     pub(super) fn write_row(&self, row: usize, out: &mut Vec<u8>) {
-        let Some((path, stats)) = self.rows.get(row) else { return };
+        let Some(number) = self.order.get(row) else { return };
+        let Some(stats) = self.paths.stats.get(index(*number)) else { return };
         out.extend_from_slice(b"{\"path\":");
-        write_string(path, out);
+        write_string(&self.paths.text(*number), out);
         out.extend_from_slice(b",\"kinds\":{");
         let kinds = KINDS.iter().zip(stats.kinds).filter(|(_, count)| *count > 0);
         for (at, (kind, count)) in kinds.enumerate() {
@@ -273,7 +297,6 @@ impl FieldList {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        let row = |(path, stats): &(String, PathStats)| path.capacity() + stats.heap_bytes();
-        self.rows.capacity() * size_of::<(String, PathStats)>() + self.rows.iter().map(row).sum::<usize>()
+        self.paths.held_bytes() + self.order.capacity() * size_of::<u32>()
     }
 }

@@ -43,3 +43,6 @@ pub use question::{
     AGGREGATIONS_MAX, Aggregate, EXAMPLE_BYTES_MAX, EXAMPLES_MAX, FIELDS_SAMPLE, Fields, Funnel, GROUP_BY_MAX,
     PERIODS_MAX, Periods, Question, Retention, STEPS, Step, Types,
 };
+
+#[cfg(test)]
+mod tests;

@@ -72,10 +72,13 @@ impl Buckets {
     /// assert_eq!(start, b"2026-03-29T00:00:00+01:00");
     /// # Ok::<(), argus_core::calendar::UnknownZone>(())
     /// ```
+    #[inline]
     pub fn of(&mut self, nanos: i64) -> Bucket {
-        if self.last_nanos.0 <= nanos && nanos <= self.last_nanos.1 {
-            return self.last;
-        }
+        if self.last_nanos.0 <= nanos && nanos <= self.last_nanos.1 { self.last } else { self.turn_to(nanos) }
+    }
+
+    /// Finds the bucket of a time, and keeps it.
+    fn turn_to(&mut self, nanos: i64) -> Bucket {
         let bucket = self.around(nanos.div_euclid(NANOS_PER_SECOND));
         self.last = bucket;
         // Both saturate where the bucket reaches beyond the range.

@@ -84,6 +84,10 @@ impl Quantiles {
 
     /// Adds all values of another summary.
     pub fn merge(&mut self, other: &Self) {
+        if self.count == 0 {
+            *self = other.clone();
+            return;
+        }
         self.count = self.count.saturating_add(other.count);
         self.least = self.least.min(other.least);
         self.greatest = self.greatest.max(other.greatest);

@@ -47,16 +47,17 @@ pub(super) fn fields(events: &[&StoredEvent]) -> Expected {
     let trees: Vec<Tree> = events.iter().rev().map(|event| tree::parse(&event.payload).expect("valid JSON")).collect();
     let mut found = Vec::new();
     trees.iter().for_each(|tree| walk(tree, &[], &mut found));
-    let mut paths: BTreeMap<String, Vec<&Tree>> = BTreeMap::new();
+    let mut paths: BTreeMap<Vec<Text>, Vec<&Tree>> = BTreeMap::new();
     for (names, tree) in found {
-        let escaped = |name: &Text| {
-            let name = name.unicode()?;
-            Some(["\\", ".", "[", "]"].iter().fold(name, |name, sign| name.replace(sign, &format!("\\{sign}"))))
-        };
-        let Some(names) = names.iter().map(escaped).collect::<Option<Vec<String>>>() else { continue };
-        paths.entry(names.join(".")).or_default().push(tree);
+        if names.iter().all(|name| name.unicode().is_some()) {
+            paths.entry(names).or_default().push(tree);
+        }
     }
-    let entry = |(path, trees): (String, Vec<&Tree>)| {
+    let escaped = |name: &Text| {
+        let name = name.unicode().expect("other names were left out");
+        ["\\", ".", "[", "]"].iter().fold(name, |name, sign| name.replace(sign, &format!("\\{sign}")))
+    };
+    let entry = |(path, trees): (Vec<Text>, Vec<&Tree>)| {
         let kinds = ["string", "number", "boolean", "null", "object", "array"].into_iter().filter_map(|kind| {
             let count = trees.iter().filter(|tree| kind_of(tree) == kind).count();
             (count > 0).then_some((kind, Expected::Count(count)))
@@ -65,7 +66,7 @@ pub(super) fn fields(events: &[&StoredEvent]) -> Expected {
         values.sort();
         values.dedup();
         Expected::Members(vec![
-            ("path", Expected::Text(path)),
+            ("path", Expected::Text(path.iter().map(escaped).collect::<Vec<_>>().join("."))),
             ("kinds", Expected::Members(kinds.collect())),
             ("unique", Expected::Count(values.len())),
             ("examples", Expected::Anything),

@@ -1,0 +1,116 @@
+//! The memory of folds, and events that are a lot of work.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::format;
+use std::string::String;
+use std::vec::Vec;
+
+use super::*;
+use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp};
+use crate::query::{Filter, PayloadPath};
+
+fn with_event<T>(event_type: &str, seconds: i64, payload: &str, act: impl FnOnce(&Event<'_>) -> T) -> T {
+    act(&Event {
+        id: EventId::Given(ClientId::parse("x").unwrap()),
+        seq: 1,
+        event_type: EventType::parse(event_type).unwrap(),
+        timestamp: Timestamp::from_nanos(seconds * 1_000_000_000),
+        payload: Payload::parse(payload).unwrap(),
+    })
+}
+
+fn path(text: &str) -> PayloadPath {
+    PayloadPath::parse(text).unwrap()
+}
+
+fn funnel(steps: &[&str]) -> Question {
+    let step = |name: &&str| Step { event_type: (*name).into(), payload: Vec::new() };
+    let steps = steps.iter().map(step).collect();
+    Question::Funnel(alloc::boxed::Box::new(Funnel { filter: Filter::default(), steps, by: path("u"), within: None }))
+}
+
+fn aggregate(group_by: &[&str], aggregations: &[&str]) -> Question {
+    let aggregations = aggregations.iter().map(|text| Aggregation::parse(text).unwrap()).collect();
+    Question::Aggregate(alloc::boxed::Box::new(Aggregate {
+        filter: Filter::default(),
+        periods: None,
+        fill: false,
+        group_by: group_by.iter().map(|text| Field::Payload(path(text))).collect(),
+        aggregations,
+        top: None,
+    }))
+}
+
+fn answer(fold: Fold) -> Result<String, Excess> {
+    let mut out = Vec::new();
+    fold.finish()?.write_json(&mut out, usize::MAX);
+    Ok(String::from_utf8(out).unwrap())
+}
+
+/// The most that a million users may take by default is 67 bytes each.
+#[test]
+fn a_million_users_fit_into_a_funnel() {
+    const USERS: usize = 200_000;
+    let mut fold = Fold::new(funnel(&["a", "b", "c"]), AnalysisLimits::DEFAULT, 1);
+    for user in 0..USERS {
+        with_event("a", 0, &format!(r#"{{"u":"user-{user}"}}"#), |event| fold.add(event));
+    }
+    assert!(fold.held_bytes() < USERS * 50, "{} bytes", fold.held_bytes());
+    // One in four gets further.
+    for user in (0..USERS).step_by(4) {
+        with_event("b", 1, &format!(r#"{{"u":"user-{user}"}}"#), |event| fold.add(event));
+    }
+    assert!(fold.held_bytes() < USERS * 60, "{} bytes", fold.held_bytes());
+    let answer = answer(fold).unwrap();
+    assert!(
+        answer.contains(r#""count":200000,"#) && answer.contains(r#""count":50000,"conversion":0.25,"#),
+        "{answer}"
+    );
+}
+
+#[test]
+fn an_event_in_too_many_groups_is_refused_before_they_are_built() {
+    let elements = (0..2_000).map(|n| format!("{n}")).collect::<Vec<_>>().join(",");
+    let payload = format!(r#"{{"a":[{elements}],"b":[{elements}],"c":[{elements}]}}"#);
+    let mut fold = Fold::new(aggregate(&["a", "b", "c"], &["count"]), AnalysisLimits::DEFAULT, 1);
+    with_event("t", 0, &payload, |event| fold.add(event));
+    assert!(!fold.wants_more());
+    assert_eq!(answer(fold).unwrap_err(), Excess::Groups { of: Rows::Groups, max: 100_000 });
+}
+
+#[test]
+fn many_values_in_many_groups_are_each_counted() {
+    let elements = (0..300).map(|n| format!("{n}")).collect::<Vec<_>>().join(",");
+    let payload = format!(r#"{{"a":[{elements}],"n":[{elements},1e0]}}"#);
+    let mut fold =
+        Fold::new(aggregate(&["a"], &["count", "sum(payload.n)", "unique(payload.n)"]), AnalysisLimits::DEFAULT, 1);
+    for _ in 0..2 {
+        with_event("t", 0, &payload, |event| fold.add(event));
+    }
+    let answer = answer(fold).unwrap();
+    assert!(answer.contains("[7,2,89702,300],[8,2,89702,300]"), "{answer}");
+}
+
+#[test]
+fn sketches_that_would_not_fit_are_refused() {
+    let limits = AnalysisLimits { groups_max: 1_000, bytes_max: 64 * 1024 };
+    let mut fold = Fold::new(aggregate(&["a"], &["unique(payload.n)"]), limits, 1);
+    let mut events = 0;
+    while fold.wants_more() && events < 10_000 {
+        events += 1;
+        with_event("t", 0, &format!(r#"{{"a":{},"n":{events}}}"#, events % 20), |event| fold.add(event));
+        assert!(fold.held_bytes() < 2 * limits.bytes_max);
+    }
+    assert_eq!(answer(fold).unwrap_err(), Excess::Memory { of: Rows::Groups, max: limits.bytes_max });
+}
+
+#[test]
+fn deep_payloads_are_catalogued_without_recursion() {
+    let deep = format!("{}1{}", r#"{"a":["#.repeat(2_000), "]}".repeat(2_000));
+    let fields = Question::Fields(alloc::boxed::Box::new(Fields { filter: Filter::default() }));
+    let mut fold = Fold::new(fields, AnalysisLimits::DEFAULT, 1);
+    with_event("t", 0, &deep, |event| fold.add(event));
+    assert!(fold.held_bytes() < AnalysisLimits::DEFAULT.bytes_max);
+    drop(answer(fold));
+}
