@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 
-use super::ErasureStats;
 use super::analysis::{AnalysisRun, FoldRun, Progress};
+use super::erasure_stats::ErasureStats;
 use super::error::ReadError;
 use super::gaps::GapRun;
 use super::scan::ScanRun;
