@@ -160,9 +160,9 @@ impl Packed {
     /// Whether the frame of the column has this value.
     fn may_have(&self, value: u64) -> bool {
         value.checked_sub(self.min).is_some_and(|difference| {
-            let scaled = if self.unit == 0 { difference } else { difference / self.unit };
-            let is_multiple = if self.unit == 0 { difference == 0 } else { difference.is_multiple_of(self.unit) };
-            is_multiple && (self.width == u64::BITS || scaled >> self.width == 0)
+            // All values are equal if the unit is 0.
+            let scaled = difference.checked_div(self.unit).unwrap_or_default();
+            scaled.wrapping_mul(self.unit) == difference && (self.width == u64::BITS || scaled >> self.width == 0)
         })
     }
 

@@ -210,32 +210,36 @@ impl Texts {
         summary: &mut ValueSummary,
         hash: impl Fn(&[u8]) -> u64,
     ) -> Result<(), Corrupt> {
-        let mut token = Vec::new();
-        let mut add = |texts: usize, append: &dyn Fn(usize, &mut Vec<u8>) -> Result<(), Corrupt>| {
-            for index in 0..texts {
-                token.clear();
-                append(index, &mut token)?;
-                summary.add(&token, &hash);
-            }
-            Ok(())
-        };
-        match &self.form {
+        let texts = match &self.form {
             Form::Integers(integers) if !self.quoted => {
                 if let Some((low, high)) = integers.range() {
                     summary.add_range(low, high);
                 }
-                Ok(())
+                return Ok(());
             }
-            Form::Dictionary(dictionary) => add(dictionary.len(), &|code, token| {
-                self.quote(token);
-                token.extend_from_slice(dictionary.text(code)?);
-                self.quote(token);
-                Ok(())
-            }),
-            Form::Strings(_) | Form::Integers(_) | Form::Template(_) | Form::Decimals(_) | Form::Affixed(_) => {
-                add(count, &|index, token| self.append(index, token))
+            Form::Dictionary(dictionary) => dictionary.len(),
+            Form::Strings(_) | Form::Integers(_) | Form::Template(_) | Form::Decimals(_) | Form::Affixed(_) => count,
+        };
+        let mut token = Vec::new();
+        for index in 0..texts {
+            token.clear();
+            match &self.form {
+                Form::Dictionary(dictionary) => self.append_code(dictionary, index, &mut token)?,
+                Form::Strings(_) | Form::Integers(_) | Form::Template(_) | Form::Decimals(_) | Form::Affixed(_) => {
+                    self.append(index, &mut token)?;
+                }
             }
+            summary.add(&token, &hash);
         }
+        Ok(())
+    }
+
+    /// Appends the text of a code.
+    fn append_code(&self, dictionary: &Dictionary, code: usize, out: &mut Vec<u8>) -> Result<(), Corrupt> {
+        self.quote(out);
+        out.extend_from_slice(dictionary.text(code)?);
+        self.quote(out);
+        Ok(())
     }
 
     /// Calls `found` with the index of each of `count` JSON tokens for which `holds` is true. If `only` is a string,
@@ -258,9 +262,7 @@ impl Texts {
                 let mut wanted = Vec::with_capacity(dictionary.len());
                 for code in 0..dictionary.len() {
                     token.clear();
-                    self.quote(&mut token);
-                    token.extend_from_slice(dictionary.text(code)?);
-                    self.quote(&mut token);
+                    self.append_code(dictionary, code, &mut token)?;
                     wanted.push(test(&token));
                 }
                 dictionary.find(&wanted, found);

@@ -31,7 +31,9 @@ impl ValueSummary {
         match Value::of(token) {
             Value::String(string) => self.hashes.push(hash(string.bytes_in(&mut self.text))),
             Value::Number(number) => {
-                number_bounds(number).into_iter().for_each(|(low, high)| self.add_range(low, high))
+                if let Some((low, high)) = number_bounds(number) {
+                    self.add_range(low, high);
+                }
             }
             Value::Bool(_) | Value::Null => self.literals = true,
             Value::Object | Value::Array => {}

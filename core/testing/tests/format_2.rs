@@ -63,9 +63,9 @@ fn stored() -> MemoryStorage {
     medium
 }
 
-fn assert_complete(snapshot: Arc<dyn Snapshot>) {
+fn assert_complete(snapshot: &Arc<dyn Snapshot>) {
     let scan = Scan { order: Order::Sequence, ..Scan::default() };
-    let found = collect(&snapshot, &scan, Pace::UNBROKEN).unwrap().events;
+    let found = collect(snapshot, &scan, Pace::UNBROKEN).unwrap().events;
     assert_eq!(found.len() as i64, EVENTS);
     for (number, event) in (0..).zip(&found) {
         let Draft { event_type, timestamp, payload, id } = draft(number);
@@ -76,7 +76,7 @@ fn assert_complete(snapshot: Arc<dyn Snapshot>) {
     let payload =
         [PayloadFilter { path: PayloadPath::parse("user").unwrap(), test: Test::Eq(Operand::new("u-00259")) }];
     let filter = Filter { payload: payload.into(), ..Filter::default() };
-    let matching = collect(&snapshot, &Scan::from(filter), Pace::UNBROKEN).unwrap().events;
+    let matching = collect(snapshot, &Scan::from(filter), Pace::UNBROKEN).unwrap().events;
     assert_eq!(matching.len(), found.iter().filter(|event| event.payload.contains(r#""user":"u-00259""#)).count());
     assert!(!matching.is_empty());
 }
@@ -91,10 +91,10 @@ fn its_events_are_found_and_survive_compaction() {
     let medium = stored();
     assert_eq!(versions(&medium), [2, 2, 2]);
     let mut engine = Engine::open_with(medium, Seed(0), Tuning { fan_in: 2, ..UNCOMPACTED }).unwrap();
-    assert_complete(engine.snapshot());
+    assert_complete(&engine.snapshot());
     maintain(&mut engine, steady(NOW)).unwrap();
     assert!(versions(engine.storage()).iter().all(|version| *version == 3));
-    assert_complete(engine.snapshot());
+    assert_complete(&engine.snapshot());
     engine.close().unwrap();
-    assert_complete(Engine::open(engine.storage().clone(), Seed(0)).unwrap().snapshot());
+    assert_complete(&Engine::open(engine.storage().clone(), Seed(0)).unwrap().snapshot());
 }

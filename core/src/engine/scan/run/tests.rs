@@ -16,6 +16,9 @@ use crate::repository::{MaintenanceQueue, Repository as _};
 use crate::segment::{Epoch, RowsBuilder, Segment};
 use crate::storage::MemoryStorage;
 
+/// Why a scan can begin.
+const INTACT: &str = "memory does not fail";
+
 const ORDERS: [Order; 3] = [Order::TimeAscending, Order::TimeDescending, Order::Sequence];
 
 const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
@@ -67,7 +70,7 @@ fn only_parts_with_rows_that_can_match_are_held() {
         (Filter { types: Some(alloc::vec![TypeTest::Eq("b".into())]), start: since(21), ..Filter::default() }, 0),
         (Filter { after_seq: Some(2), ..Filter::default() }, 1),
     ] {
-        let mut run = Run::new(&parts, &Scan::from(filter.clone())).unwrap();
+        let mut run = Run::new(&parts, &Scan::from(filter.clone())).expect(INTACT);
         assert_eq!(run.parts.len(), held, "{filter:?}");
         let mut found = 0;
         let mut count = |_: Event<'_>| {
@@ -105,7 +108,7 @@ fn many_types_are_found_by_their_prefix() {
         let mut run: Box<dyn ScanRun> = if is_sealed {
             Arc::clone(&sealed).scan(&scan).expect("all is in memory")
         } else {
-            Box::new(Run::new(&fresh, &scan).unwrap())
+            Box::new(Run::new(&fresh, &scan).expect(INTACT))
         };
         let bytes_max = 4 * RUN_BYTES_MAX + if is_sealed { 0 } else { fresh_bytes };
         assert!(run.held_bytes() < bytes_max, "{} for {prefix:?}, sealed: {is_sealed}", run.held_bytes());
@@ -136,7 +139,7 @@ fn a_fresh_segment_counts_in_part_while_others_hold_it_too() {
         assert!(bytes > 10 * RUN_BYTES_MAX);
         let parts = Parts::new(Arc::default(), [segment].into(), IdentityKey::new(Seed(1)), Erasures::new([].into()));
         let scan = Scan { order, ..Scan::default() };
-        let [first, second] = [(); 2].map(|()| Run::new(&parts, &scan).unwrap());
+        let [first, second] = [(); 2].map(|()| Run::new(&parts, &scan).expect(INTACT));
         let shared = first.held_bytes() + second.held_bytes();
         assert!((bytes / 2..bytes).contains(&shared), "{order:?}: {shared} of {bytes} in two scans");
         drop(parts);

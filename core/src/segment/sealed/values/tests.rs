@@ -12,8 +12,11 @@ fn hash(bytes: &[u8]) -> u64 {
     crate::segment::id_hash(bytes)
 }
 
+/// The strings of a block, and the range of its numbers.
+type Values = (Vec<String>, Option<(f64, f64)>);
+
 /// The index of blocks with these strings and numbers at the path `a`, and a function that reads its pages.
-fn index_of(blocks: &[(Vec<String>, Option<(f64, f64)>)]) -> (ValueIndex, Vec<u8>) {
+fn index_of(blocks: &[Values]) -> (ValueIndex, Vec<u8>) {
     let path = Path::decode(&mut Cursor::new(Bytes::from_static(&[1, 1, b'a']))).unwrap();
     let filters: Vec<Vec<u64>> = blocks
         .iter()
@@ -27,7 +30,7 @@ fn index_of(blocks: &[(Vec<String>, Option<(f64, f64)>)]) -> (ValueIndex, Vec<u8
             filter
         })
         .collect();
-    let kinds = |(strings, numbers): &(Vec<String>, Option<(f64, f64)>)| {
+    let kinds = |(strings, numbers): &Values| {
         let strings = if strings.is_empty() { 0 } else { STRINGS };
         strings | if numbers.is_some() { NUMBERS } else { 0 }
     };
