@@ -146,7 +146,7 @@ impl StreamHub {
             // The repository was replaced by a smaller one.
             return Ok(Looked::Woke(self.reset(last_seq)));
         }
-        let assignment = self.lock().hub.begin(last_seq);
+        let assignment = self.lock().hub.begin(&*snapshot);
         let Some(assignment) = assignment else { return Ok(Looked::UpToDate) };
         let passed = match feed.begin(assignment, &snapshot) {
             Ok(Begun::Pass) => self.pass(feed),

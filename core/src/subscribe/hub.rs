@@ -162,10 +162,11 @@ impl Hub {
         if self.readers.is_empty() { 0 } else { last_seq.saturating_sub(self.position) }
     }
 
-    /// Begins a pass, if there are live readers and events that the hub has not examined. `last_seq` is the highest
-    /// sequence number of the snapshot to read. The pass must be completed, or [`reset`](Self::reset).
-    pub fn begin(&mut self, last_seq: u64) -> Option<Assignment> {
-        if self.readers.is_empty() || last_seq <= self.position {
+    /// Begins a pass over a snapshot, if there are live readers and events that the hub has not examined, and if the
+    /// snapshot knows all erasures that the hub knows. The pass must be completed, or [`reset`](Self::reset).
+    pub fn begin(&mut self, snapshot: &dyn Snapshot) -> Option<Assignment> {
+        let last_seq = snapshot.last_seq();
+        if self.readers.is_empty() || last_seq <= self.position || snapshot.erasures() < self.erasures {
             return None;
         }
         let target = last_seq.min(self.position.saturating_add(PASS_EVENTS));

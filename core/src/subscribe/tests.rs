@@ -68,7 +68,7 @@ impl World {
     /// Begins a pass, if there is one to begin.
     fn begin_pass(&mut self) -> bool {
         let snapshot = self.engine.reader().take().unwrap();
-        let Some(assignment) = self.hub.begin(snapshot.last_seq()) else { return false };
+        let Some(assignment) = self.hub.begin(&*snapshot) else { return false };
         assert_eq!(self.feed.begin(assignment, &snapshot).unwrap(), Begun::Pass);
         true
     }

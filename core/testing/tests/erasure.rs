@@ -11,8 +11,8 @@ use argus_core::query::{Filter, Operand, PayloadFilter, PayloadPath, Scan, Test,
 use argus_core::repository::{CommitError, Erased, ExpiryCause, Gap, Maintenance as _, Repository as _};
 use argus_core::storage::{MemoryStorage, StorageReader as _};
 use argus_testing::{
-    Draft, Ending, Faults, NOW, Pace, SMALL, SimStorage, all_events, all_gaps, count_erased, generate, get, maintain,
-    segments, with_blob, with_log,
+    Draft, Ending, Faults, NOW, Pace, SMALL, SimStorage, all_events, all_gaps, count_erased, flipped, generate, get,
+    maintain, segments, with_blob, with_log,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -306,6 +306,31 @@ fn a_backup_has_pending_erasures_and_a_salvage_leaves_the_events_out() {
         let lost = with_blob(&with_blob(&copy, "manifest-a", vec![0]), "manifest-b", vec![0]);
         let salvaged = salvage(&lost, &mut MemoryStorage::default(), Seed(3)).unwrap();
         assert!(salvaged.may_miss_erasures && salvaged.has_other_ids);
+    }
+}
+
+#[test]
+fn a_lost_erasure_is_not_forgotten_when_others_follow() {
+    for later in 1..3 {
+        let medium = SimStorage::new(1, Faults::NONE);
+        let mut engine = open(&medium, SMALL);
+        fill(&mut engine, 1);
+        let before = medium.contents().log.len();
+        erase(&mut engine, &by_user(SECRET));
+        let after = medium.contents().log.len();
+        fill(&mut engine, 1);
+        for _ in 0..later {
+            erase(&mut engine, &by_user("bob"));
+        }
+        engine.close().unwrap();
+        let mut copy = MemoryStorage::default();
+        back_up(&medium, &mut copy).unwrap();
+        assert!(!salvage(&copy, &mut MemoryStorage::default(), Seed(3)).unwrap().may_miss_erasures);
+        // The last byte of the record.
+        let log = flipped(copy.log(), (after - 1) * 8);
+        assert!(before < after);
+        let salvaged = salvage(&with_log(&copy, &log), &mut MemoryStorage::default(), Seed(3)).unwrap();
+        assert!(salvaged.may_miss_erasures, "{later} later ones");
     }
 }
 

@@ -36,7 +36,7 @@ fn a_live_reader_is_told_of_events_that_are_gone_before_the_feed_has_read_them()
     let first = all_events(&snapshot).unwrap()[0].seq;
     assert!(first > 1, "nothing was removed");
 
-    let assignment = hub.begin(snapshot.last_seq()).unwrap();
+    let assignment = hub.begin(&*snapshot).unwrap();
     assert_eq!(feed.begin(assignment, &snapshot).unwrap(), Begun::Gap);
     let mut woken = Vec::new();
     hub.reset(snapshot.last_seq(), &mut woken);

@@ -223,7 +223,7 @@ impl World {
                 Err(_) => true,
             }
         } else {
-            match self.hub.begin(snapshot.last_seq()).map(|assignment| self.feed.begin(assignment, &snapshot)) {
+            match self.hub.begin(&*snapshot).map(|assignment| self.feed.begin(assignment, &snapshot)) {
                 None => false,
                 Some(Ok(Begun::Pass)) => {
                     self.in_pass = true;

@@ -56,7 +56,12 @@ impl Shared {
         });
         match &erased {
             Ok(_) => tracing::info!("an erasure was accepted; no query shows the events any more"),
-            Err(error) => tracing::warn!(reason = %error, "an erasure was refused"),
+            // Possibly with every request, so the log line is limited.
+            Err(error) => {
+                if let Some(suppressed) = self.refusals.due() {
+                    tracing::warn!(reason = %error, suppressed, "an erasure was refused");
+                }
+            }
         }
         erased
     }

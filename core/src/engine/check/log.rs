@@ -24,8 +24,10 @@ pub(in crate::engine) struct LogWalk<'a, O> {
     next_seq: u64,
     /// The number of the next erasure.
     next_erasure: u64,
-    /// Whether erasures are missing, or may be.
-    may_miss_erasures: bool,
+    /// Whether erasures are missing.
+    misses_erasures: bool,
+    /// Whether there may have been more erasures after the last known one, in a damaged range.
+    may_have_more_erasures: bool,
     /// Where the last damaged range ends.
     damaged_to: u64,
     /// Whether the first record, or damage in its place, was read. Before it, the log may have been trimmed.
@@ -160,7 +162,8 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
             chain: None,
             next_seq,
             next_erasure: origin.map_or(1, |origin| origin.next_erasure),
-            may_miss_erasures: false,
+            misses_erasures: false,
+            may_have_more_erasures: false,
             damaged_to: 0,
             is_begun: false,
             origin,
@@ -175,12 +178,13 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
 
     /// The summary. Call this after [`LogItem::End`].
     pub(in crate::engine) fn summary(&self) -> LogSummary {
-        let Self { next_known_seq, next_possible_seq, millis, may_miss_erasures, next_erasure, .. } = *self;
+        let Self { next_known_seq, next_possible_seq, millis, next_erasure, .. } = *self;
         // If the log was closed, it is known how many there were until then.
         let closed_with = self.closed_at.map_or(0, |closed| closed.next_erasure);
         let is_known =
             closed_with == next_erasure && self.closed_at.is_some_and(|closed| closed.offset >= self.damaged_to);
-        let may_miss_erasures = (may_miss_erasures && !is_known) || closed_with > next_erasure;
+        let may_miss_erasures =
+            self.misses_erasures || (self.may_have_more_erasures && !is_known) || closed_with > next_erasure;
         LogSummary { next_known_seq, next_possible_seq, millis, may_miss_erasures }
     }
 
@@ -188,7 +192,7 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
     pub(in crate::engine) fn next(&mut self) -> Result<LogItem, StorageError> {
         let item = self.next_item()?;
         if let LogItem::Damage(damaged) = &item {
-            (self.may_miss_erasures, self.damaged_to) = (true, damaged.end);
+            (self.may_have_more_erasures, self.damaged_to) = (true, damaged.end);
         }
         Ok(item)
     }
@@ -265,11 +269,14 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
         self.at += HEADER_BYTES as u64 + header.body_len();
         self.chain = Some(*crc);
         match content {
-            Content::Mark | Content::Unknown => {}
+            Content::Mark => {}
+            // Perhaps an erasure by a later version.
+            Content::Unknown => self.misses_erasures = true,
             Content::Events(rows) => self.next_seq += rows.len() as u64,
             Content::Erasure(erasure) => {
                 // The numbers have no gaps. Without a manifest, nothing is known of those before the first one.
-                self.may_miss_erasures = erasure.number > self.next_erasure;
+                self.misses_erasures |= erasure.number > self.next_erasure;
+                self.may_have_more_erasures = false;
                 self.next_erasure = erasure.number + 1;
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use argus_core::engine::{Engine, Seed};
 use argus_core::query::{Filter, Order, Scan};
-use argus_core::repository::{MaintenanceQueue, Repository as _};
+use argus_core::repository::{MaintenanceQueue, Repository as _, Snapshot};
 use argus_core::storage::MemoryStorage;
 use argus_core::subscribe::{Begun, Feed, Found, Hub, Live, Message, ReaderId, StreamLimits, Subscription};
 
@@ -204,8 +204,9 @@ impl World {
         if self.in_pass {
             return;
         }
-        let Some(assignment) = self.hub.begin(self.last_seq()) else { return };
-        let begun = self.feed.begin(assignment, &(self.engine.snapshot() as Arc<_>)).expect(NEVER_FAILS);
+        let snapshot: Arc<dyn Snapshot> = self.engine.snapshot();
+        let Some(assignment) = self.hub.begin(&*snapshot) else { return };
+        let begun = self.feed.begin(assignment, &snapshot).expect(NEVER_FAILS);
         assert_eq!(begun, Begun::Pass, "nothing was removed");
         self.in_pass = true;
     }
