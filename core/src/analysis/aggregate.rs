@@ -176,6 +176,7 @@ impl AggregateFold {
             (false, _) => None,
         };
         let groups = if self.group_by.is_empty() { 1 } else { self.groups.len() };
+        let groups = self.question.top.map_or(groups, |top| groups.min(top.get() as usize));
         if let Some(filled) = &filled
             && filled.len().saturating_mul(groups) > self.limits.groups_max
         {

@@ -248,7 +248,9 @@ fn parse_by(name: &str, value: &str) -> Result<PayloadPath, ProblemReply> {
 }
 
 fn parse_aggregation(name: &str, value: &str) -> Result<Aggregation, ProblemReply> {
-    let path = value.split_once('(').map_or("", |(_, path)| path);
+    let argument = value.split_once('(').map_or("", |(_, argument)| argument);
+    let path = argument.strip_prefix("payload.").unwrap_or(argument);
+    let path = path.strip_suffix(')').unwrap_or(path);
     check_length(name, "path", path, PAYLOAD_PATH_BYTES_MAX)?;
     Aggregation::parse(value).map_err(|error| invalid(format!("{name}: {} {error}", Excerpt(value))))
 }

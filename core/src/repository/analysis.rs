@@ -45,6 +45,9 @@ pub trait AnalysisRun: Send {
     fn end(self: Box<Self>) -> (Progress, Box<dyn Send>);
 }
 
+/// How many bytes of a payload are read in one unit of a budget.
+const BYTES_PER_UNIT: usize = 32;
+
 /// A question that is answered by a scan.
 pub(super) struct FoldRun {
     scan: Box<dyn ScanRun>,
@@ -79,7 +82,9 @@ impl AnalysisRun for FoldRun {
         }
         let mut left = budget;
         let step = scan.poll_events(budget, &mut |event| {
-            let cost = progress.fold.add(&event);
+            // Reading a long payload takes longer than anything that the fold does with it.
+            let reading = u32::try_from(event.payload.as_str().len() / BYTES_PER_UNIT).unwrap_or(u32::MAX);
+            let cost = progress.fold.add(&event).saturating_add(reading);
             progress.reached = Some(Position { timestamp: event.timestamp, seq: event.seq });
             left = left.saturating_sub(cost);
             if left > 0 && progress.fold.wants_more() { Flow::More } else { Flow::Stop }
