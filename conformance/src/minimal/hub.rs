@@ -68,7 +68,7 @@ impl Streams {
         // Every waiting thread is woken, and looks for itself.
         let mut woken = Vec::new();
         let Ok(snapshot) = committer.reader().take() else { return false };
-        let Some(assignment) = self.lock().hub.begin(snapshot.last_seq()) else { return false };
+        let Some(assignment) = self.lock().hub.begin(&*snapshot) else { return false };
         let complete = feed.begin(assignment, &snapshot).and_then(|begun| {
             if begun == Begun::Gap {
                 return Ok(false);

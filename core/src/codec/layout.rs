@@ -55,6 +55,9 @@ pub(super) struct Shape {
 /// The most columns of a block. Texts with leaves beyond are stored whole.
 const COLUMNS_MAX: usize = 1024;
 
+/// The most bytes of all paths of a block. Each leaf has its whole path, so deep texts would take many times their size.
+const PATHS_BYTES_MAX: usize = 64 * 1024;
+
 /// The most names of a path.
 const NAMES_MAX: usize = 1024;
 
@@ -65,6 +68,8 @@ pub(super) struct LayoutBuilder {
     columns: BTreeMap<(Path, usize), usize>,
     /// The path of each column.
     paths: Vec<Path>,
+    /// The bytes of all paths.
+    path_bytes: usize,
     /// Number of shapes, and the shapes, encoded.
     shapes: usize,
     encoded: Vec<u8>,
@@ -75,6 +80,7 @@ impl LayoutBuilder {
     pub(super) fn clear(&mut self) {
         self.columns.clear();
         self.paths.clear();
+        self.path_bytes = 0;
         self.shapes = 0;
         self.encoded.clear();
     }
@@ -85,7 +91,7 @@ impl LayoutBuilder {
     }
 
     /// Adds a shape, and returns the columns of its leaves. Returns `None` and changes nothing if the pieces are not
-    /// those of a JSON text, or if there would be too many columns or shapes.
+    /// those of a JSON text, or if there would be too many columns, paths or shapes.
     pub(super) fn add(&mut self, pieces: &[&[u8]]) -> Option<Vec<usize>> {
         let paths = leaf_paths(pieces)?;
         let mut seen = BTreeMap::<&Path, usize>::new();
@@ -99,10 +105,13 @@ impl LayoutBuilder {
             })
             .collect();
         let keys = || paths.iter().cloned().zip(occurrences.iter().copied());
-        let new = keys().filter(|key| !self.columns.contains_key(key)).count();
-        if self.shapes == SHAPES_MAX || self.paths.len() + new > COLUMNS_MAX {
+        let new = || keys().filter(|key| !self.columns.contains_key(key));
+        let path_bytes = self.path_bytes + new().map(|(path, _)| path.bytes()).sum::<usize>();
+        let is_full = self.paths.len() + new().count() > COLUMNS_MAX || path_bytes > PATHS_BYTES_MAX;
+        if self.shapes == SHAPES_MAX || is_full {
             return None;
         }
+        self.path_bytes = path_bytes;
         let columns: Vec<usize> = keys()
             .map(|key| {
                 *self.columns.entry(key).or_insert_with_key(|(path, _)| {
@@ -166,6 +175,11 @@ impl Path {
     /// The names from the root to the leaf.
     pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(AsRef::as_ref)
+    }
+
+    /// The bytes of its names, with one more for each.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.iter().map(|name| name.len() + 1).sum()
     }
 
     /// The same path in memory of its own.

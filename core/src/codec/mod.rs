@@ -1,4 +1,4 @@
-//! Encodings of the columns in a block: as small as possible while any row can be decoded without the others.
+//! Encodings of the columns in a block: as small as possible while any text can be decoded without the others.
 //!
 //! The values of a column decide which encoding it gets (Kuschewski et al., "`BtrBlocks`", SIGMOD 2023). Callers check
 //! a checksum before they decode. Even so, no bytes make a decoder panic or read out of bounds.

@@ -19,7 +19,7 @@ use steps::{bytes, config, open, reopen, steps};
 
 /// A parameter of `GET /events`, or none. Not all other routes have it. The ids are those of generated events.
 fn parameter(source: &mut Random<'_>, ids: &[String]) -> String {
-    match source.below(12) {
+    match source.below(13) {
         0 | 1 => String::new(),
         2 | 3 => format!("order={}&", source.pick(&["desc", "seq", "asc"])),
         4 => format!("type={}&", source.pick(&["view", "click", "buy"])),
@@ -27,6 +27,8 @@ fn parameter(source: &mut Random<'_>, ids: &[String]) -> String {
         7 => format!("after_seq={}&", source.below(60)),
         8 => ids.iter().filter(|_| source.one_in(2)).map(|id| format!("id={id}&")).collect(),
         9 => "payload.a[exists]=true&".to_owned(),
+        // Columns decide these, and often no row of a block fulfils both.
+        12 => format!("payload.a={}&payload.b[gte]={}&", source.below(3), source.below(3)),
         10 => "start=2023-11-14T22:13:20Z&".to_owned(),
         _ => "end=2023-11-14T22:13:21Z&".to_owned(),
     }

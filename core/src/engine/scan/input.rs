@@ -8,7 +8,7 @@ use core::ops::Range;
 use super::bounds::Bounds;
 use super::pruning::{Pruning, Selected};
 use super::requested_types::{RequestedTypes, is_requested};
-use super::step::{Address, share};
+use super::step::{Address, BLOCK_ROWS, share};
 use crate::codec::Packed;
 use crate::column::partition_point;
 use crate::query::{Filter, Order};
@@ -127,14 +127,14 @@ impl MergeInput {
     }
 
     /// Reads the block that [`next`](Self::next) returned, unless none of its rows match. Returns how many bytes were
-    /// read, as they are in memory.
+    /// read, as they are in memory, and what that cost, in rows.
     ///
     /// # Errors
     ///
     /// [`SealedError`] if it cannot be read or is damaged.
-    pub(super) fn open(&mut self, pruning: &mut Pruning) -> Result<u64, SealedError> {
+    pub(super) fn open(&mut self, pruning: &mut Pruning) -> Result<(u64, u32), SealedError> {
         match &mut self.rows {
-            InputRows::Fresh { .. } | InputRows::Group { .. } => Ok(0),
+            InputRows::Fresh { .. } | InputRows::Group { .. } => Ok((0, 0)),
             InputRows::Partition(partition) => partition.open(pruning, self.backwards),
         }
     }
@@ -205,19 +205,20 @@ impl Partition {
         }
     }
 
-    fn open(&mut self, pruning: &mut Pruning, backwards: bool) -> Result<u64, SealedError> {
-        let Some(at) = take(&mut self.blocks, backwards) else { return Ok(0) };
+    fn open(&mut self, pruning: &mut Pruning, backwards: bool) -> Result<(u64, u32), SealedError> {
+        let Some(at) = take(&mut self.blocks, backwards) else { return Ok((0, 0)) };
         let number = self.numbers.get(at) as usize;
-        let Selected { rows: candidates, bytes } = pruning.rows(&self.sealed, number)?;
+        let Selected { rows: candidates, bytes, cost } = pruning.rows(&self.sealed, number)?;
+        let cost = cost.saturating_add(BLOCK_ROWS);
         if candidates.as_ref().is_some_and(RowSet::is_empty) {
-            return Ok(bytes);
+            return Ok((bytes, cost));
         }
         let block = self.sealed.block(number)?;
         let bytes = bytes + block.memory_bytes() as u64;
         let rows = clip(0..block.len(), &self.bounds, |row| block.sort_key(row));
         let requested = self.requested.in_block(&self.sealed, &block);
         self.open = Some(Open { number, block, rows, requested, candidates });
-        Ok(bytes)
+        Ok((bytes, cost))
     }
 }
 

@@ -7,7 +7,7 @@ use core::cmp::Ordering;
 use super::bounds::{Bounds, position};
 use super::input::{MergeInput, Next};
 use super::pruning::Pruning;
-use super::step::{Address, BLOCK_ROWS, Row, Step};
+use super::step::{Address, Row, Step};
 use crate::query::{Filter, Order, Position};
 use crate::repository::ReadError;
 use crate::segment::{Part, SortKey};
@@ -73,11 +73,11 @@ impl TimeMerge {
         let Some(Candidate { sort_key, input, row, .. }) = self.candidates.pop() else { return Ok(Step::End) };
         let Some(address) = row else {
             let opening = self.inputs.get_mut(input).expect(INPUT);
-            let bytes = opening.open(&mut self.pruning)?;
+            let (bytes, cost) = opening.open(&mut self.pruning)?;
             self.read_bytes += bytes;
             self.has_advanced |= opening.block().is_none();
             self.advance(input);
-            return Ok(Step::Work(BLOCK_ROWS));
+            return Ok(Step::Work(cost));
         };
         let source = self.inputs.get(input).expect(INPUT);
         let (block, is_requested) = (source.block().cloned(), source.is_requested(address.row));
@@ -92,7 +92,10 @@ impl TimeMerge {
     /// The position just before the next candidate: all events up to it were examined. `None` if nothing was examined
     /// yet.
     pub(super) fn reached(&self) -> Option<Position> {
-        let SortKey { time, seq } = self.candidates.peek().filter(|_| self.has_advanced)?.sort_key;
+        let next = self.candidates.peek().filter(|_| self.has_advanced)?.sort_key;
+        // A block that is not read yet may begin before the range.
+        let SortKey { time, seq } =
+            Some(next).filter(|key| !self.bounds.is_before(*key) && !self.bounds.is_after(*key))?;
         // Sequence numbers begin at 1 and stay far below their maximum.
         let seq =
             if self.bounds.order() == Order::TimeDescending { seq.saturating_add(1) } else { seq.saturating_sub(1) };

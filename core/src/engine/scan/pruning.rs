@@ -25,6 +25,8 @@ pub(super) struct Selected {
     pub(super) rows: Option<RowSet>,
     /// How many bytes were read to find out.
     pub(super) bytes: u64,
+    /// The cost of finding out, in rows.
+    pub(super) cost: u32,
 }
 
 /// The most conditions that are used, so that a step of a scan does not take too long. All others are left to the rows.
@@ -56,9 +58,11 @@ impl Pruning {
     /// [`SealedError`] if the block cannot be read or is damaged.
     pub(super) fn rows(&mut self, sealed: &Sealed, number: usize) -> Result<Selected, SealedError> {
         let selection = if self.0.is_empty() { None } else { sealed.select(number, &mut self.0)? };
-        Ok(selection.map_or(Selected { rows: None, bytes: 0 }, |selection| Selected {
+        Ok(selection.map_or(Selected { rows: None, bytes: 0, cost: 0 }, |selection| Selected {
             rows: Some(selection.rows),
             bytes: selection.bytes,
+            // Testing a value costs about as much as examining a row.
+            cost: u32::try_from(selection.values).unwrap_or(u32::MAX),
         }))
     }
 }

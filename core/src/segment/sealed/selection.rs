@@ -27,6 +27,8 @@ pub(crate) struct Selection {
     pub(crate) rows: RowSet,
     /// How many bytes were read.
     pub(crate) bytes: u64,
+    /// How many values were tested.
+    pub(crate) values: usize,
 }
 
 impl Sealed {
@@ -60,7 +62,7 @@ impl Sealed {
         };
         let layout = head.layout();
         let places = Places::decode(&mut page(Page::Shapes)?, layout, head.rows()).map_err(damaged)?;
-        let mut rows = RowSet::ALL;
+        let (mut rows, mut values) = (RowSet::ALL, 0);
         for test in tests {
             let mut found = RowSet::EMPTY;
             places.whole_rows(|row| found.insert(row));
@@ -69,6 +71,7 @@ impl Sealed {
             let at_path: Vec<usize> = paths.filter(|(_, path)| test.is_at(path.names())).map(|(at, _)| at).collect();
             for column in at_path {
                 let leaves = places.leaves().get(column).copied().unwrap_or_default();
+                values += leaves;
                 let mut is_wanted = Vec::new();
                 is_wanted.resize(leaves, false);
                 let texts = Texts::decode(&mut page(Page::Column(column))?, leaves).map_err(damaged)?;
@@ -88,6 +91,6 @@ impl Sealed {
                 break;
             }
         }
-        Ok(Some(Selection { rows, bytes: read }))
+        Ok(Some(Selection { rows, bytes: read, values }))
     }
 }

@@ -17,11 +17,12 @@ use crate::json::{Wanted, WantedStrings};
 ///
 /// | bytes | what |
 /// |---|---|
-/// | varint | number of paths p; nothing follows if there are no blocks |
+/// | varint | number of paths p |
 /// | 1 | 1 if every path of the blocks is listed, otherwise 0 |
 /// | … | p [paths](Path) |
 /// | packed | for each path, the number of lines m of its filter |
 /// | varint | offset of the first page |
+/// | varint | number of pages |
 /// | packed | the end of each page relative to that offset |
 ///
 /// The first page has a bit for each block, packed: whether some payloads of the block are stored whole, so that their
@@ -206,7 +207,8 @@ pub(super) fn lines_of(hash: u64, lines: usize) -> impl Iterator<Item = usize> {
 
 /// Maps numbers to integers in the same order.
 pub(super) fn number_key(number: f64) -> u64 {
-    let bits = number.to_bits();
+    // As values, -0 and 0 are equal.
+    let bits = (number + 0.0).to_bits();
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
 }
 
@@ -230,8 +232,8 @@ impl ValueIndex {
             IndexedPath { path, page, lines: lines as usize }
         };
         let paths = paths.into_iter().zip(lines.iter()).map(indexed).collect();
-        let is_ascending = ends.iter().zip(ends.iter().skip(1)).all(|(end, next)| end <= next);
-        if next != pages || !is_ascending {
+        let is_ascending = || ends.iter().zip(ends.iter().skip(1)).all(|(end, next)| end <= next);
+        if next != pages || !is_ascending() {
             return Err(Corrupt("the pages of the index of values are inconsistent"));
         }
         Ok(Self { paths, is_complete, at, ends, blocks })

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::Block;
 use super::values::{LITERALS, NUMBERS, PATHS_MAX, PathColumns, STRINGS, lines_of, number_key, write_index};
-use crate::codec::{Corrupt, Path, ValueSummary};
+use crate::codec::{Corrupt, Path, Texts, ValueSummary};
 
 /// Collects what [`ValueIndex`](super::values::ValueIndex) stores.
 #[derive(Debug, Default)]
@@ -48,6 +48,9 @@ const TENTHS_A_STRING: usize = 48;
 /// The most words of a filter.
 const WORDS_MAX: usize = 1 << 13;
 
+/// Longer paths are left out. Filters refuse them.
+const PATH_BYTES_MAX: usize = 1024;
+
 impl ValueIndexBuilder {
     /// Adds the next block, which has no more than `u32::MAX` predecessors.
     ///
@@ -61,14 +64,20 @@ impl ValueIndexBuilder {
             return Ok(());
         };
         self.has_whole.push(documents.has_whole().into());
+        let mut columns = BTreeMap::<&Path, Vec<(&Texts, usize)>>::new();
         for (path, column, count) in documents.columns() {
+            columns.entry(path).or_default().push((column, count));
+        }
+        for (path, columns) in columns {
+            if path.bytes() > PATH_BYTES_MAX || (self.paths.len() == PATHS_MAX && !self.paths.contains_key(path)) {
+                self.is_incomplete = true;
+                continue;
+            }
             self.summary.clear();
-            column.summarize(count, &mut self.summary, hash)?;
+            for (column, count) in columns {
+                column.summarize(count, &mut self.summary, hash)?;
+            }
             if !self.paths.contains_key(path) {
-                if self.paths.len() == PATHS_MAX {
-                    self.is_incomplete = true;
-                    continue;
-                }
                 self.paths.insert(path.detached(), PathValues::default());
             }
             self.paths.get_mut(path).expect("the path was inserted").add(number, &mut self.summary);
@@ -88,17 +97,14 @@ impl ValueIndexBuilder {
 }
 
 impl PathValues {
-    /// Adds the values of a column of the next block, or of one more column of the last block.
+    /// Adds the values of the next block.
     fn add(&mut self, block: usize, summary: &mut ValueSummary) {
         let hashes = &mut summary.hashes;
         hashes.sort_unstable();
         hashes.dedup();
         self.strings += hashes.len();
-        let values = BlockValues::of(block, summary, self.words_for(summary.hashes.len()));
-        match self.blocks.last_mut().filter(|last| last.block == block) {
-            Some(last) => last.merge(&values),
-            None => self.blocks.push(values),
-        }
+        let words = self.words_for(summary.hashes.len());
+        self.blocks.push(BlockValues::of(block, summary, words));
     }
 
     /// The words of a filter for this many strings.
@@ -172,25 +178,5 @@ impl BlockValues {
         let literals = if summary.literals { LITERALS } else { 0 };
         let bounds = summary.numbers.map_or([0; 2], |(low, high)| [number_key(low), number_key(high)]);
         Self { block, kinds: strings | numbers | literals, bounds, filter }
-    }
-
-    /// Adds the values of another column of the same path and block.
-    fn merge(&mut self, other: &Self) {
-        let [least, greatest] = self.bounds;
-        let [other_least, other_greatest] = other.bounds;
-        if self.kinds & NUMBERS == 0 {
-            self.bounds = other.bounds;
-        } else if other.kinds & NUMBERS != 0 {
-            self.bounds = [least.min(other_least), greatest.max(other_greatest)];
-        }
-        self.kinds |= other.kinds;
-        let (large, small) = if self.filter.len() < other.filter.len() {
-            (&other.filter, &self.filter)
-        } else {
-            (&self.filter, &other.filter)
-        };
-        // A shorter filter is repeated.
-        let words = large.iter().zip(small.iter().cycle().copied().chain(core::iter::repeat(0)));
-        self.filter = words.map(|(large, small)| large | small).collect();
     }
 }
