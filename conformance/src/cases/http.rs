@@ -332,7 +332,7 @@ fn json_ends_with_a_line_end(ctx: &Context<'_>) -> Outcome {
         (Request::get("/events/none"), 404),
         (Request::get("/nowhere"), 404),
         (Request::new("PUT", "/events"), 405),
-        (Request::get("/events").header("accept", "text/csv"), 406),
+        (Request::get("/events").header("accept", "text/plain"), 406),
         (Request::post("/events", "text/plain", EVENT), 415),
         (json("{}"), 422),
     ] {

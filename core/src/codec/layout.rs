@@ -55,7 +55,8 @@ pub(super) struct Shape {
 /// The most columns of a block. Texts with leaves beyond are stored whole.
 const COLUMNS_MAX: usize = 1024;
 
-/// The most bytes of all paths of a block. Each leaf has its whole path, so deep texts would take many times their size.
+/// The most bytes of all paths of a block. Each leaf has its whole path, so deep texts would take many times their
+/// size.
 const PATHS_BYTES_MAX: usize = 64 * 1024;
 
 /// The most names of a path.
