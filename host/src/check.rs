@@ -103,8 +103,10 @@ impl CheckCommand {
         let salvage = engine::salvage(&reader, target.medium(), Seed(u128::from_ne_bytes(seed)))?;
         target.complete().map_err(CheckError::Completion)?;
         let Salvage { source: report, copy, losses, has_other_ids, erased, may_miss_erasures } = salvage;
-        let salvaged = Salvaged { to, events: copy.events, losses, has_other_ids, erased, may_miss_erasures };
         let is_end_missing = is_end_missing(&reader, &report);
+        // The end of the log may have had erasures, too.
+        let may_miss_erasures = may_miss_erasures || is_end_missing;
+        let salvaged = Salvaged { to, events: copy.events, losses, has_other_ids, erased, may_miss_erasures };
         Ok(Outcome { path, file_errors, unknown_files, report, is_end_missing, salvaged: Some(salvaged) })
     }
 

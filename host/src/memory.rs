@@ -122,8 +122,8 @@ mod tests {
         assert_eq!(plan.bytes(), plan.terms().iter().map(|term| term.bytes).sum::<usize>());
         assert_eq!(
             plan.to_string(),
-            "2339 MiB (base 64, workers 8, connections 633, bodies 256, working 256, commits 256, answers 256, \
-             streams 64, fresh 96, compaction 288, types 98, filters 64)"
+            "2467 MiB (base 64, workers 8, connections 633, bodies 256, working 256, commits 256, answers 256, \
+             streams 64, fresh 96, compaction 416, types 98, filters 64)"
         );
     }
 

@@ -103,8 +103,9 @@ pub struct Settings {
     pub max_working_bytes: Option<usize>,
 
     /// Memory for long answers in flight. Beyond it, reads release what they hold, and new ones wait, up to
-    /// `--request-timeout`; then 503. The reads that run at that moment, 64 at most, may exceed it. An answer whose
-    /// client reads nothing for a second is suspended and takes almost no memory
+    /// `--request-timeout`; then 503. The reads that run at that moment, 64 at most, may exceed it. A list of
+    /// events whose client reads nothing for a second is suspended and takes almost no memory; the answer to a question
+    /// keeps its table, at most --query-memory
     #[arg(long, env = "ARGUS_MAX_ANSWER_BYTES", value_name = "SIZE", default_value = "256MiB")]
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_answer_bytes: usize,

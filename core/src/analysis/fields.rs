@@ -10,7 +10,7 @@ use super::question::{EXAMPLE_BYTES_MAX, EXAMPLES_MAX, FIELDS_SAMPLE};
 use super::slots::{Interner, index};
 use crate::event::Event;
 use crate::json::{MemberVisitor, RawString, Value, visit_members, write_string, write_u64};
-use crate::query::PayloadPath;
+use crate::query::{PAYLOAD_PATH_BYTES_MAX, PayloadPath};
 use crate::sketch::Distinct;
 
 /// The number of the path to the payload itself, which has no name.
@@ -152,7 +152,7 @@ impl PathTree {
     }
 
     /// All paths in the order of their names: each before those that lead on from it. Without those that have a name
-    /// with a lone surrogate, since such a name cannot be in a query string.
+    /// with a lone surrogate, or are too long, since a query string cannot have them.
     ///
     /// The texts of all paths together may be much longer than their names, so they are not kept.
     fn in_order(&self) -> Vec<u32> {
@@ -163,12 +163,17 @@ impl PathTree {
             let after = numbers.get(start..).unwrap_or_default();
             after.iter().copied().take_while(move |number| self.split(*number).0 == before)
         };
-        let (mut order, mut open) = (Vec::with_capacity(numbers.len()), Vec::from([after(ROOT)]));
-        while let Some(next) = open.last_mut().map(Iterator::next) {
+        let mut order = Vec::with_capacity(numbers.len());
+        // The names around, with the bytes of the path up to there.
+        let mut open = Vec::from([(after(ROOT), 0)]);
+        while let Some((next, before)) = open.last_mut().map(|(names, bytes)| (names.next(), *bytes)) {
+            let bytes = next.map_or(0, |number| before + usize::from(before > 0) + escaped_len(self.split(number).1));
             match next {
-                Some(number) if core::str::from_utf8(self.split(number).1).is_ok() => {
+                Some(number)
+                    if bytes <= PAYLOAD_PATH_BYTES_MAX && core::str::from_utf8(self.split(number).1).is_ok() =>
+                {
                     order.push(number);
-                    open.push(after(number));
+                    open.push((after(number), bytes));
                 }
                 Some(_) => {}
                 None => drop(open.pop()),
@@ -198,6 +203,11 @@ impl PathTree {
     fn held_bytes(&self) -> usize {
         self.numbers.held_bytes() + self.stats.capacity() * size_of::<PathStats>() + self.heap_bytes
     }
+}
+
+/// The length of a name in a path, as [`PayloadPath`] writes it.
+fn escaped_len(name: &[u8]) -> usize {
+    name.len() + name.iter().filter(|byte| matches!(byte, b'.' | b'[' | b']' | b'\\')).count()
 }
 
 impl PathStats {

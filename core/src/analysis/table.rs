@@ -56,9 +56,9 @@ impl Table {
         measures: Measures,
         filled: Option<&[Bucket]>,
     ) -> Self {
-        let order = match question.top {
+        let (order, is_exact) = match question.top {
             Some(top) => highest(&groups, slots, &measures, index(top.get())),
-            None => in_order(&groups),
+            None => (in_order(&groups), true),
         };
         let list = buckets.map_or(&[][..], BucketIndex::list);
         let mut sorted = match (filled, buckets) {
@@ -82,7 +82,7 @@ impl Table {
             rows,
             measures,
             outputs,
-            is_exact: true,
+            is_exact,
             errors: Vec::new(),
         };
         table.measure_accuracy();
@@ -210,27 +210,31 @@ fn in_order(groups: &Interner) -> Vec<u32> {
     order
 }
 
-/// The groups with the highest results of the first output over all buckets, the highest first.
-fn highest(groups: &Interner, slots: &Slots, measures: &Measures, count: usize) -> Vec<u32> {
-    let mut totals = measures.only(0);
-    totals.grow(groups.len());
-    for (slot, (_, group)) in slots.pairs().iter().enumerate() {
-        totals.merge(index(*group), measures, slot);
-    }
+/// The groups with the highest results of the first output over all buckets, highest first, and whether these results
+/// are exact.
+fn highest(groups: &Interner, slots: &Slots, measures: &Measures, count: usize) -> (Vec<u32>, bool) {
+    // The slots of each group are merged into one that is used for all groups, so that this takes little memory.
+    let mut by_group: Vec<(u32, u32)> = (0..).zip(slots.pairs()).map(|(slot, &(_, group))| (group, slot)).collect();
+    by_group.sort_unstable();
     let (mut json, mut text) = (Vec::new(), Vec::new());
-    let result = |group: u32| {
+    let mut are_exact = true;
+    let mut ranked: Vec<(Vec<u8>, u32)> = Vec::with_capacity(groups.len());
+    for own in by_group.chunk_by(|(group, _), (next, _)| group == next) {
+        let mut total = measures.only(0);
+        total.grow(1);
+        own.iter().for_each(|&(_, slot)| total.merge(0, measures, index(slot)));
+        are_exact &= total.accuracy(0, 0) == Accuracy::Exact;
         json.clear();
-        totals.write(0, Some(index(group)), &mut json);
+        total.write(0, Some(0), &mut json);
         let raw = core::str::from_utf8(&json).expect("a result is JSON");
         let mut result = Vec::new();
         key::write(Value::of(raw), raw, &mut text, &mut result);
-        (result, group)
-    };
-    let mut ranked: Vec<(Vec<u8>, u32)> = (0..).take(groups.len()).map(result).collect();
+        ranked.extend(own.first().map(|&(group, _)| (result, group)));
+    }
     ranked.sort_unstable_by(|(left, left_group), (right, right_group)| {
         right.cmp(left).then_with(|| groups.text(*left_group).cmp(groups.text(*right_group)))
     });
-    ranked.into_iter().take(count).map(|(_, group)| group).collect()
+    (ranked.into_iter().take(count).map(|(_, group)| group).collect(), are_exact)
 }
 
 /// The rows in their order. `all`: each group has one in each bucket.

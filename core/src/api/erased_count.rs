@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::text::to_json;
 use super::{Reply, Route};
-use crate::query::{Filter, Scan};
+use crate::query::{Filter, Order, Scan};
 use crate::repository::{Flow, ReadError, ScanRun, Snapshot};
 
 /// The reply's body.
@@ -29,7 +29,14 @@ pub(super) struct ErasedCount {
 impl ErasedCount {
     /// Counts the events of `snapshot` that `filter` selects.
     pub(super) fn new(snapshot: Arc<dyn Snapshot>, filter: Filter) -> Self {
-        Self { snapshot, scan: filter.into(), run: None, erased: 0 }
+        // In this order, a scan holds the fewest blocks.
+        let scan = Scan { order: Order::Sequence, ..filter.into() };
+        Self { snapshot, scan, run: None, erased: 0 }
+    }
+
+    /// The memory of the scan in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.run.as_ref().map_or(0, |run| run.held_bytes())
     }
 
     /// Examines about `budget` events. Ready with the reply.

@@ -194,46 +194,28 @@ impl Gate<'_> {
 
 impl Need {
     fn of(method: Method, route: Route) -> Self {
-        match (route, method) {
-            (Route::Health | Route::Live | Route::Ready | Route::OpenApi | Route::Root, _) => Self::Nothing,
-            (Route::Events, Method::Post) => Self::Scope(Scope::Write),
-            (Route::Events, Method::Delete) => Self::Scope(Scope::Erase),
-            (
-                Route::Events
-                | Route::Event
-                | Route::Aggregate
-                | Route::Funnel
-                | Route::Retention
-                | Route::Types
-                | Route::Fields,
-                Method::Get | Method::Head,
-            ) => Self::Scope(Scope::Read),
-            (Route::Stream, Method::Get | Method::Head) => Self::Scope(Scope::Stream),
-            (Route::Metrics, Method::Get | Method::Head) => Self::Scope(Scope::Metrics),
-            (
-                Route::Event
-                | Route::Aggregate
-                | Route::Funnel
-                | Route::Retention
-                | Route::Types
-                | Route::Fields
-                | Route::Stream
-                | Route::Metrics,
-                Method::Post | Method::Delete,
-            )
-            | (
-                Route::Events
-                | Route::Event
-                | Route::Aggregate
-                | Route::Funnel
-                | Route::Retention
-                | Route::Types
-                | Route::Fields
-                | Route::Stream
-                | Route::Metrics,
-                Method::Other,
-            )
-            | (Route::Other, _) => Self::AnyKey,
+        match route {
+            Route::Health | Route::Live | Route::Ready | Route::OpenApi | Route::Root => Self::Nothing,
+            Route::Events => match method {
+                Method::Get | Method::Head => Self::Scope(Scope::Read),
+                Method::Post => Self::Scope(Scope::Write),
+                Method::Delete => Self::Scope(Scope::Erase),
+                Method::Other => Self::AnyKey,
+            },
+            Route::Event | Route::Aggregate | Route::Funnel | Route::Retention | Route::Types | Route::Fields => {
+                Self::to_get(method, Scope::Read)
+            }
+            Route::Stream => Self::to_get(method, Scope::Stream),
+            Route::Metrics => Self::to_get(method, Scope::Metrics),
+            Route::Other => Self::AnyKey,
+        }
+    }
+
+    /// For a route that has no method but `GET` and `HEAD`.
+    fn to_get(method: Method, scope: Scope) -> Self {
+        match method {
+            Method::Get | Method::Head => Self::Scope(scope),
+            Method::Post | Method::Delete | Method::Other => Self::AnyKey,
         }
     }
 }

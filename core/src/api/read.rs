@@ -248,7 +248,8 @@ impl ReadRun {
         match &self.state {
             State::Searching(run) => run.held_bytes(),
             State::Inquiring(run) => run.held_bytes(),
-            State::Asked(_) | State::Over => 0,
+            State::Asked(Question::Erased(count)) => count.held_bytes(),
+            State::Asked(Question::Search(_) | Question::Lookup(_) | Question::Inquiry(_)) | State::Over => 0,
         }
     }
 
@@ -270,10 +271,7 @@ impl ReadRun {
         budget: u32,
     ) -> Result<Poll<ReadStep>, ReadError> {
         let step = run.poll(reader, uptime, budget)?;
-        self.state = match step {
-            Poll::Ready(ReadStep::Whole(_) | ReadStep::Done | ReadStep::Stopped(_)) => State::Over,
-            Poll::Ready(ReadStep::Start(_) | ReadStep::Chunk(_)) | Poll::Pending => State::Inquiring(run),
-        };
+        self.state = if is_last(&step) { State::Over } else { State::Inquiring(run) };
         Ok(step)
     }
 
@@ -285,11 +283,16 @@ impl ReadRun {
         budget: u32,
     ) -> Result<Poll<ReadStep>, ReadError> {
         let step = run.poll(reader, uptime, budget)?;
-        self.state = match step {
-            Poll::Ready(ReadStep::Whole(_) | ReadStep::Done | ReadStep::Stopped(_)) => State::Over,
-            Poll::Ready(ReadStep::Start(_) | ReadStep::Chunk(_)) | Poll::Pending => State::Searching(run),
-        };
+        self.state = if is_last(&step) { State::Over } else { State::Searching(run) };
         Ok(step)
+    }
+}
+
+/// Whether nothing follows a step.
+fn is_last(step: &Poll<ReadStep>) -> bool {
+    match step {
+        Poll::Ready(ReadStep::Whole(_) | ReadStep::Done | ReadStep::Stopped(_)) => true,
+        Poll::Ready(ReadStep::Start(_) | ReadStep::Chunk(_)) | Poll::Pending => false,
     }
 }
 

@@ -138,7 +138,8 @@ impl Packed {
             let values = (0..whole.min(count)).map(|index| {
                 let bit = index * width as usize;
                 let window = data.get(bit / 8..).and_then(<[u8]>::first_chunk::<8>);
-                (u64::from_le_bytes(window.copied().unwrap_or_default()) >> (bit % 8)) & mask
+                let window = window.expect("`whole` counts the values that have eight bytes from their first one on");
+                (u64::from_le_bytes(*window) >> (bit % 8)) & mask
             });
             out.extend(values);
         }

@@ -1,4 +1,4 @@
-//! Encodes a column of payloads.
+//! Encodes a column of payloads as version 2 of segments did, for tests of reading it.
 
 use alloc::vec::Vec;
 

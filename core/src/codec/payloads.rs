@@ -1,4 +1,4 @@
-//! Decodes a column of payloads. Each row can be decoded by itself.
+//! Decodes a column of payloads in segments of version 2. Each row can be decoded by itself.
 
 use alloc::vec::Vec;
 

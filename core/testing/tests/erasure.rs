@@ -11,8 +11,8 @@ use argus_core::query::{Filter, Operand, PayloadFilter, PayloadPath, Scan, Test,
 use argus_core::repository::{CommitError, Erased, ExpiryCause, Gap, Maintenance as _, Repository as _};
 use argus_core::storage::{MemoryStorage, StorageReader as _};
 use argus_testing::{
-    Draft, Ending, Faults, NOW, Pace, SMALL, SimStorage, all_events, all_gaps, count_erased, flipped, generate, get,
-    maintain, segments, with_blob, with_log,
+    Draft, Ending, Faults, NOW, Pace, SMALL, SimStorage, UNCOMPACTED, all_events, all_gaps, blob, count_erased,
+    flipped, generate, get, maintain, segments, with_blob, with_log,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -298,7 +298,7 @@ fn a_backup_has_pending_erasures_and_a_salvage_leaves_the_events_out() {
         assert_eq!(all_events(&opened.snapshot()).unwrap(), expected);
         assert_eq!(opened.snapshot().stats().unwrap().erasures.pending, 0);
         assert!(segments(&saved).iter().all(|name| {
-            let blob = argus_testing::blob(&saved, name);
+            let blob = blob(&saved, name);
             !blob.windows(SECRET.len()).any(|window| window == SECRET.as_bytes())
         }));
 
@@ -332,6 +332,23 @@ fn a_lost_erasure_is_not_forgotten_when_others_follow() {
         let salvaged = salvage(&with_log(&copy, &log), &mut MemoryStorage::default(), Seed(3)).unwrap();
         assert!(salvaged.may_miss_erasures, "{later} later ones");
     }
+}
+
+#[test]
+fn a_lost_log_may_have_had_erasures() {
+    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(1), UNCOMPACTED).unwrap();
+    let drafts: Vec<Draft> = (0..8).map(|index| event(SECRET, index)).collect();
+    engine.commit(NOW, &[generate::batch(&drafts)]).unwrap();
+    maintain(&mut engine, after(Duration::ZERO)).unwrap();
+    engine.erase(NOW, &by_user(SECRET)).unwrap();
+    // The process is killed, and all files of the log are lost.
+    let medium = engine.storage();
+    assert!(medium.log_range().unwrap().start > 0, "the events are sealed");
+    let mut lost = MemoryStorage::default();
+    for name in medium.list().unwrap() {
+        lost.insert(&name, blob(medium, &name));
+    }
+    assert!(salvage(&lost, &mut MemoryStorage::default(), Seed(3)).unwrap().may_miss_erasures);
 }
 
 #[test]

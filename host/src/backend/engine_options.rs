@@ -16,6 +16,10 @@ const FRESH_SEALS: usize = 4 + 2;
 /// Memory per event while sealed segments are merged, in bytes: its position in the new segment, and its id.
 const COMPACTED_EVENT_BYTES: usize = 48;
 
+/// Memory for the blocks of the new segment that are being filled, one for each type partition, and for its index of
+/// values.
+const COMPACTION_BYTES: usize = 128 * 1024 * 1024;
+
 /// Memory per event type, in bytes: its name of up to 256 bytes, and its index entries, both in stored segments and in
 /// those being merged.
 const TYPE_BYTES: usize = 1024;
@@ -91,7 +95,7 @@ impl EngineOptions {
         let Tuning { seal_bytes, segment_events_max, filter_bytes_max, types_max, .. } = self.tuning();
         [
             ("fresh", FRESH_SEALS.saturating_mul(seal_bytes)),
-            ("compaction", segment_events_max.saturating_mul(COMPACTED_EVENT_BYTES)),
+            ("compaction", segment_events_max.saturating_mul(COMPACTED_EVENT_BYTES).saturating_add(COMPACTION_BYTES)),
             ("types", types_max.saturating_mul(TYPE_BYTES)),
             ("filters", usize::try_from(filter_bytes_max).unwrap_or(usize::MAX)),
         ]

@@ -188,6 +188,11 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
         LogSummary { next_known_seq, next_possible_seq, millis, may_miss_erasures }
     }
 
+    /// Takes into account that there may have been more records, of which nothing is left.
+    pub(in crate::engine) fn doubt_erasures(&mut self) {
+        (self.may_have_more_erasures, self.damaged_to) = (true, u64::MAX);
+    }
+
     /// The next item. Do not call this after [`LogItem::End`].
     pub(in crate::engine) fn next(&mut self) -> Result<LogItem, StorageError> {
         let item = self.next_item()?;

@@ -293,6 +293,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
             let damaged = match walk.next()? {
                 LogItem::Damage(damaged) => DamagedRange { offset: start, ..damaged },
                 LogItem::Record(_) | LogItem::End { .. } => {
+                    walk.doubt_erasures();
                     let seqs = Some((manifest.next_seq, u64::MAX));
                     DamagedRange { offset: start, end: u64::MAX, seqs, is_exact: false }
                 }

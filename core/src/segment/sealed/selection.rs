@@ -1,6 +1,7 @@
 //! Selects rows of a block by the values in their columns, without reading the other columns.
 
 use alloc::boxed::Box;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -30,6 +31,9 @@ pub(crate) struct Selection {
     /// How many values were tested.
     pub(crate) values: usize,
 }
+
+/// Why a leaf can be found.
+const LEAF: &str = "a column has as many leaves as all shapes that use it";
 
 impl Sealed {
     /// The rows of a block for which each of the tests may hold for any value at its path; `None` if the block has no
@@ -70,19 +74,18 @@ impl Sealed {
             let paths = layout.columns().iter().enumerate();
             let at_path: Vec<usize> = paths.filter(|(_, path)| test.is_at(path.names())).map(|(at, _)| at).collect();
             for column in at_path {
-                let leaves = places.leaves().get(column).copied().unwrap_or_default();
+                let leaves = *places.leaves().get(column).expect("there is a number of leaves for each column");
                 values += leaves;
-                let mut is_wanted = Vec::new();
-                is_wanted.resize(leaves, false);
+                let mut is_wanted = vec![false; leaves];
                 let texts = Texts::decode(&mut page(Page::Column(column))?, leaves).map_err(damaged)?;
                 let mut any = false;
                 let mark = |leaf: usize| {
                     any = true;
-                    is_wanted.get_mut(leaf).into_iter().for_each(|wanted| *wanted = true);
+                    *is_wanted.get_mut(leaf).expect(LEAF) = true;
                 };
                 texts.find(leaves, only.as_deref(), &mut |token| test.holds_for(token), mark).map_err(damaged)?;
                 if any {
-                    let is_wanted = |leaf: usize| is_wanted.get(leaf).copied().unwrap_or_default();
+                    let is_wanted = |leaf: usize| *is_wanted.get(leaf).expect(LEAF);
                     places.rows_of(layout, column, is_wanted, |row| found.insert(row));
                 }
             }

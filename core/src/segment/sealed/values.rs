@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::put_crc;
 use crate::checksum::Crc32c;
-use crate::codec::{Corrupt, Cursor, Packed, Path, pack, pack_all, put_varint};
+use crate::codec::{Corrupt, Cursor, Packed, Path, pack, put_varint};
 use crate::json::{Wanted, WantedStrings};
 
 /// Says which blocks may have certain values at a path, so that a scan need not read the others. In the segment's
@@ -86,13 +86,13 @@ pub(super) struct PathColumns<'a> {
     pub(super) bounds: [Vec<u64>; 2],
     /// The number of lines, and for each block its bits, as many as divide the number of lines.
     pub(super) lines: usize,
-    pub(super) filters: Vec<&'a [u64]>,
+    pub(super) filters: Vec<Box<[u64]>>,
 }
 
 /// Appends the pages to `out`, whose end is at offset `at` of the blob, and the directory to `index`. `has_whole` says
-/// of each block whether some of its payloads are stored whole.
-pub(super) fn write_index(
-    paths: &[PathColumns<'_>],
+/// of each block whether some of its payloads are stored whole. Takes the paths one by one, since each may be large.
+pub(super) fn write_index<'a>(
+    paths: impl Iterator<Item = PathColumns<'a>>,
     is_complete: bool,
     has_whole: &[u64],
     at: u64,
@@ -104,32 +104,35 @@ pub(super) fn write_index(
     pages.open(out);
     pack(has_whole, out);
     pages.close(out);
-    for PathColumns { kinds, bounds: [least, greatest], lines, filters, .. } in paths {
+    let (mut listed, mut line_counts) = (Vec::new(), Vec::new());
+    for PathColumns { path, kinds, bounds: [least, greatest], lines, filters } in paths {
+        path.encode(&mut listed);
+        line_counts.push(lines as u64);
         pages.open(out);
-        pack(kinds, out);
+        pack(&kinds, out);
         if kinds.iter().any(|kinds| kinds & NUMBERS != 0) {
-            pack(least, out);
-            pack(greatest, out);
+            pack(&least, out);
+            pack(&greatest, out);
         }
         pages.close(out);
         let lines_a_page = lines_a_page(blocks);
-        for first in (0..*lines).step_by(64) {
-            let bytes = sixty_four_lines(filters, first / 64);
+        for first in (0..lines).step_by(64) {
+            let bytes = sixty_four_lines(&filters, first / 64);
             for (line, bits) in (first..).zip(bytes.chunks(bytes.len() / 64)) {
                 if line % lines_a_page == 0 {
                     pages.open(out);
                 }
                 out.extend_from_slice(bits);
-                if (line + 1) % lines_a_page == 0 || line + 1 == *lines {
+                if (line + 1) % lines_a_page == 0 || line + 1 == lines {
                     pages.close(out);
                 }
             }
         }
     }
-    put_varint(paths.len() as u64, index);
+    put_varint(line_counts.len() as u64, index);
     index.push(u8::from(is_complete));
-    paths.iter().for_each(|columns| columns.path.encode(index));
-    pack_all(paths.iter().map(|columns| columns.lines as u64), index);
+    index.extend_from_slice(&listed);
+    pack(&line_counts, index);
     put_varint(at, index);
     put_varint(pages.ends.len() as u64, index);
     pack(&pages.ends, index);
@@ -156,7 +159,7 @@ impl PageWriter {
 }
 
 /// The lines that belong to one word of each block's filter, one after the other.
-fn sixty_four_lines(filters: &[&[u64]], word: usize) -> Vec<u8> {
+fn sixty_four_lines(filters: &[Box<[u64]>], word: usize) -> Vec<u8> {
     let line_bytes = filters.len().div_ceil(8);
     let mut bytes = vec![0; 64 * line_bytes];
     for (group, filters) in filters.chunks(64).enumerate() {

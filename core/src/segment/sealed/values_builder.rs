@@ -12,9 +12,11 @@ use crate::codec::{Corrupt, Path, Texts, ValueSummary};
 /// Collects what [`ValueIndex`](super::values::ValueIndex) stores.
 #[derive(Debug, Default)]
 pub(super) struct ValueIndexBuilder {
-    paths: BTreeMap<Path, PathValues>,
-    /// Whether a path was left out.
-    is_incomplete: bool,
+    /// `None` for a path that was left out, because its filters were too large.
+    paths: BTreeMap<Path, Option<PathValues>>,
+    /// Whether there are paths that are not in `paths`.
+    has_others: bool,
+    filter_bytes: usize,
     /// For each block, whether some of its payloads are stored whole.
     has_whole: Vec<u64>,
     summary: ValueSummary,
@@ -48,7 +50,10 @@ const TENTHS_A_STRING: usize = 48;
 /// The most words of a filter.
 const WORDS_MAX: usize = 1 << 13;
 
-/// Longer paths are left out. Filters refuse them.
+/// The most bytes of all filters. Beyond it, the path with the largest ones is left out.
+const FILTER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Longer paths are left out, since a query cannot have them.
 const PATH_BYTES_MAX: usize = 1024;
 
 impl ValueIndexBuilder {
@@ -70,7 +75,7 @@ impl ValueIndexBuilder {
         }
         for (path, columns) in columns {
             if path.bytes() > PATH_BYTES_MAX || (self.paths.len() == PATHS_MAX && !self.paths.contains_key(path)) {
-                self.is_incomplete = true;
+                self.has_others = true;
                 continue;
             }
             self.summary.clear();
@@ -78,33 +83,51 @@ impl ValueIndexBuilder {
                 column.summarize(count, &mut self.summary, hash)?;
             }
             if !self.paths.contains_key(path) {
-                self.paths.insert(path.detached(), PathValues::default());
+                self.paths.insert(path.detached(), Some(PathValues::default()));
             }
-            self.paths.get_mut(path).expect("the path was inserted").add(number, &mut self.summary);
+            if let Some(values) = self.paths.get_mut(path).expect("the path was inserted") {
+                self.filter_bytes += values.add(number, &mut self.summary);
+            }
         }
+        self.bound_filters();
         Ok(())
+    }
+
+    /// Leaves out paths while all filters together are too large.
+    fn bound_filters(&mut self) {
+        while self.filter_bytes > FILTER_BYTES_MAX {
+            let bytes = |values: &Option<PathValues>| values.as_ref().map_or(0, PathValues::filter_bytes);
+            let Some(largest) = self.paths.values_mut().max_by_key(|values| bytes(values)) else { return };
+            self.filter_bytes -= bytes(largest);
+            *largest = None;
+        }
     }
 
     /// Appends the pages to `out`, whose end is at offset `at` of the blob, and the directory to `index`.
     pub(super) fn finish(&self, at: u64, out: &mut Vec<u8>, index: &mut Vec<u8>) {
         let count = self.has_whole.len();
-        let mut buffers = Vec::new();
-        buffers.resize_with(self.paths.len(), Vec::new);
-        let columns = self.paths.iter().zip(&mut buffers);
-        let columns: Vec<_> = columns.map(|((path, values), filters)| values.columns(path, count, filters)).collect();
-        write_index(&columns, !self.is_incomplete, &self.has_whole, at, out, index);
+        let is_complete = !self.has_others && self.paths.values().all(Option::is_some);
+        let columns = self.paths.iter().filter_map(|(path, values)| Some(values.as_ref()?.columns(path, count)));
+        write_index(columns, is_complete, &self.has_whole, at, out, index);
     }
 }
 
 impl PathValues {
-    /// Adds the values of the next block.
-    fn add(&mut self, block: usize, summary: &mut ValueSummary) {
+    /// Adds the values of the next block. Returns the bytes of its filter.
+    fn add(&mut self, block: usize, summary: &mut ValueSummary) -> usize {
         let hashes = &mut summary.hashes;
         hashes.sort_unstable();
         hashes.dedup();
         self.strings += hashes.len();
         let words = self.words_for(summary.hashes.len());
-        self.blocks.push(BlockValues::of(block, summary, words));
+        let values = BlockValues::of(block, summary, words);
+        let bytes = size_of_val(&*values.filter);
+        self.blocks.push(values);
+        bytes
+    }
+
+    fn filter_bytes(&self) -> usize {
+        self.blocks.iter().map(|values| size_of_val(&*values.filter)).sum()
     }
 
     /// The words of a filter for this many strings.
@@ -132,25 +155,21 @@ impl PathValues {
         words
     }
 
-    /// The columns of the index for this many blocks. `filters` is filled with the filters.
-    fn columns<'a>(&self, path: &'a Path, count: usize, filters: &'a mut Vec<Box<[u64]>>) -> PathColumns<'a> {
-        let mut columns = PathColumns {
-            path,
-            kinds: vec![0; count],
-            bounds: [vec![0; count], vec![0; count]],
-            lines: self.common_words() * 64,
-            filters: Vec::new(),
-        };
+    /// The columns of the index for this many blocks.
+    fn columns<'a>(&self, path: &'a Path, count: usize) -> PathColumns<'a> {
+        let words = self.common_words();
+        let mut filters = Vec::new();
         filters.resize_with(count, Box::default);
+        let (kinds, bounds) = (vec![0; count], [vec![0; count], vec![0; count]]);
+        let mut columns = PathColumns { path, kinds, bounds, lines: words * 64, filters };
         let slot = "a block has a number below their count";
         for values in &self.blocks {
             *columns.kinds.get_mut(values.block).expect(slot) = values.kinds;
             for (column, bound) in columns.bounds.iter_mut().zip(values.bounds) {
                 *column.get_mut(values.block).expect(slot) = bound;
             }
-            *filters.get_mut(values.block).expect(slot) = folded(&values.filter, self.common_words());
+            *columns.filters.get_mut(values.block).expect(slot) = folded(&values.filter, words);
         }
-        columns.filters = filters.iter().map(AsRef::as_ref).collect();
         columns
     }
 }

@@ -290,7 +290,7 @@ impl Writer {
         let place = BlockPlace { offset: at, length: self.pending.len() - before, head };
         let number = self.index.push(partition, place, &summary);
         // Reading the block back also proves that it can be read.
-        let bytes = Bytes::copy_from_slice(self.pending.get(before..).unwrap_or_default());
+        let bytes = Bytes::copy_from_slice(self.pending.get(before..).expect("a block was appended"));
         let block = Block::decode(&bytes, Version::CURRENT).map_err(unreadable)?;
         self.add_values(&block)?;
         for seq in seqs {

@@ -260,8 +260,8 @@ impl Block {
             Commits::Runs { starts, millis } => {
                 let seq = self.sort_key(row).seq;
                 let after = starts.partition_point(|&start| start <= seq);
-                // Decoding refuses a block whose first run begins after a row.
-                after.checked_sub(1).and_then(|run| millis.get(run)).map_or(0, |&millis| millis as i64)
+                let run = after.checked_sub(1).and_then(|run| millis.get(run));
+                *run.expect("decoding refuses a block whose first run begins after a row") as i64
             }
         }
     }

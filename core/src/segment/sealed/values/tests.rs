@@ -42,10 +42,10 @@ fn index_of(blocks: &[Values]) -> (ValueIndex, Vec<u8>) {
         kinds: blocks.iter().map(kinds).collect(),
         bounds: [bound(|numbers| numbers.0), bound(|numbers| numbers.1)],
         lines: filters.iter().map(Vec::len).max().unwrap() * 64,
-        filters: filters.iter().map(Vec::as_slice).collect(),
+        filters: filters.into_iter().map(Into::into).collect(),
     };
     let (mut out, mut directory) = (std::vec![9; 7], Vec::new());
-    write_index(&[columns], true, &std::vec![0; blocks.len()], 7, &mut out, &mut directory);
+    write_index([columns].into_iter(), true, &std::vec![0; blocks.len()], 7, &mut out, &mut directory);
     let mut cursor = Cursor::new(directory.into());
     let index = ValueIndex::decode(&mut cursor, blocks.len()).unwrap();
     assert!(cursor.is_empty());
