@@ -56,6 +56,7 @@ mod log;
 pub mod query;
 pub mod repository;
 pub mod room;
+mod row_group;
 mod segment;
 pub mod sketch;
 pub mod storage;

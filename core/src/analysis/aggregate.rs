@@ -1,5 +1,7 @@
 //! Computes an [`Aggregate`].
 
+mod rows;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -21,6 +23,7 @@ const VALUES_PER_UNIT: usize = 2;
 pub(super) struct AggregateFold {
     question: Box<Aggregate>,
     limits: AnalysisLimits,
+    seed: u64,
     values: Values,
     group_by: Vec<GroupColumn>,
     /// The keys of each group, one after another.
@@ -61,6 +64,7 @@ impl AggregateFold {
         scratch.grow(1);
         let mut fold = Self {
             limits,
+            seed,
             values,
             group_by,
             groups: Interner::new(seed),
@@ -78,6 +82,11 @@ impl AggregateFold {
             fold.filled_buckets(start, end)?;
         }
         Ok(fold)
+    }
+
+    /// The same question, before its first event.
+    pub(super) fn emptied(&self) -> Result<Self, Excess> {
+        Self::new(self.question.clone(), self.limits, self.seed)
     }
 
     pub(super) fn question(&self) -> &Aggregate {

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::key;
+use super::slot_rows::SlotRows;
 use crate::json::Decimal;
 use crate::sketch::{Distinct, Quantiles, Total};
 
@@ -64,6 +65,23 @@ impl<S: State> Column<S> {
         let before = state.heap_bytes();
         change(state);
         self.heap_bytes = self.heap_bytes.saturating_sub(before).saturating_add(state.heap_bytes());
+    }
+
+    /// Changes the state of the slot of each row; `change` also gets the row.
+    pub(super) fn change_rows(&mut self, rows: &SlotRows, mut change: impl FnMut(&mut S, usize)) {
+        let Self { states, heap_bytes } = self;
+        let heap = |states: &[S]| rows.slots().iter().filter_map(|slot| states.get(*slot)).map(S::heap_bytes).sum();
+        let before: usize = heap(states);
+        if let Some(state) = rows.only().and_then(|slot| states.get_mut(slot)) {
+            (0..rows.len()).for_each(|row| change(state, row));
+        } else {
+            for (row, slot) in rows.iter().enumerate() {
+                if let Some(state) = states.get_mut(slot) {
+                    change(state, row);
+                }
+            }
+        }
+        *heap_bytes = heap_bytes.saturating_sub(before).saturating_add(heap(states));
     }
 
     /// Adds a state of another column to that of a slot.

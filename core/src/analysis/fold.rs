@@ -9,9 +9,21 @@ use super::question::{Fields, Question, Types};
 use super::retention::RetentionFold;
 use super::types::TypesFold;
 use crate::event::Event;
+use crate::json::Paths;
 use crate::query::{Filter, Order, Scan};
+use crate::row_group::RowGroup;
 
 use alloc::boxed::Box;
+
+/// What a fold needs to know about the events of a row group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Needs<'f> {
+    /// The paths whose values are its columns, in the order of their numbers.
+    pub(crate) paths: &'f Paths,
+    pub(crate) path_count: usize,
+    pub(crate) times: bool,
+    pub(crate) types: bool,
+}
 
 /// The state of a question while it takes the events of its [`scan`](Self::scan).
 ///
@@ -101,6 +113,60 @@ impl Fold {
                 self.exceed(excess);
                 0
             }
+        }
+    }
+
+    /// What row groups must have for this fold; `None` if it takes only single events.
+    pub(crate) fn needs(&self) -> Option<Needs<'_>> {
+        match &self.0 {
+            State::Aggregate(fold) => {
+                let (paths, path_count) = fold.paths();
+                Some(Needs { paths, path_count, times: fold.needs_times(), types: fold.needs_types() })
+            }
+            State::Types(types) => Some(types.1.needs()),
+            State::Funnel(_) | State::Retention(_) | State::Fields(_) | State::Exceeded(_) => None,
+        }
+    }
+
+    /// Takes the events of a row group, which has all that the fold [needs](Self::needs). No event has two values at
+    /// one of the paths.
+    pub(crate) fn add_rows(&mut self, rows: &RowGroup<'_>) {
+        let added = match &mut self.0 {
+            State::Aggregate(fold) => fold.add_rows(rows),
+            State::Types(types) => types.1.add_rows(rows),
+            State::Funnel(_) | State::Retention(_) | State::Fields(_) | State::Exceeded(_) => {
+                debug_assert!(matches!(self.0, State::Exceeded(_)), "this fold takes single events");
+                Ok(())
+            }
+        };
+        if let Err(excess) = added {
+            self.exceed(excess);
+        }
+    }
+
+    /// Takes events of one type, of which only the number and the times of the first and the last one are known, in
+    /// nanoseconds since the Unix epoch. Returns false, and takes none, if that is not enough.
+    pub(crate) fn add_counted(&mut self, type_name: &str, count: u64, times: (i64, i64)) -> bool {
+        let added = match &mut self.0 {
+            State::Aggregate(fold) => fold.add_counted(type_name, count, times),
+            State::Types(types) => types.1.add_counted(type_name, count, times).map(|()| true),
+            State::Funnel(_) | State::Retention(_) | State::Fields(_) => Ok(false),
+            State::Exceeded(_) => Ok(true),
+        };
+        added.unwrap_or_else(|excess| {
+            self.exceed(excess);
+            true
+        })
+    }
+
+    /// A fold of the same question before its first event, to be merged with this one; `None` if its events must come
+    /// in order.
+    #[must_use]
+    pub(crate) fn emptied(&self) -> Option<Self> {
+        match &self.0 {
+            State::Aggregate(fold) => fold.emptied().ok().map(|fold| Self(State::Aggregate(Box::new(fold)))),
+            State::Types(types) => Some(Self(State::Types(Box::new((types.0.clone(), types.1.emptied()))))),
+            State::Funnel(_) | State::Retention(_) | State::Fields(_) | State::Exceeded(_) => None,
         }
     }
 

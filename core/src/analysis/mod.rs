@@ -24,12 +24,15 @@ mod field;
 mod fields;
 mod fold;
 mod funnel;
+mod group_codes;
 mod key;
 mod limits;
 mod measures;
 mod question;
 mod retention;
+mod slot_rows;
 mod slots;
+mod source;
 mod table;
 mod types;
 mod values;
@@ -38,6 +41,7 @@ pub use aggregation::{Aggregation, AggregationError, Function};
 pub use answer::Answer;
 pub use field::Field;
 pub use fold::Fold;
+pub(crate) use fold::Needs;
 pub use limits::{AnalysisLimits, Excess, Rows};
 pub use question::{
     AGGREGATIONS_MAX, Aggregate, EXAMPLE_BYTES_MAX, EXAMPLES_MAX, FIELDS_SAMPLE, Fields, Funnel, GROUP_BY_MAX,

@@ -5,9 +5,12 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use super::fold::Needs;
 use super::limits::{AnalysisLimits, Excess, Rows};
+use super::slots::index;
 use crate::event::{Event, Timestamp};
-use crate::json::{write_string, write_u64};
+use crate::json::{Paths, write_string, write_u64};
+use crate::row_group::{RowGroup, Types};
 
 /// What is known about each type.
 #[derive(Debug)]
@@ -16,6 +19,7 @@ pub(super) struct TypesFold {
     types: BTreeMap<Box<str>, Entry>,
     /// Bytes of the names.
     name_bytes: usize,
+    no_paths: Paths,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,13 +35,51 @@ pub(super) struct TypeList(Vec<(Box<str>, Entry)>);
 
 impl TypesFold {
     pub(super) fn new(limits: AnalysisLimits) -> Self {
-        Self { limits, types: BTreeMap::new(), name_bytes: 0 }
+        Self { limits, types: BTreeMap::new(), name_bytes: 0, no_paths: Paths::default() }
+    }
+
+    /// The same, before the first event.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(self.limits)
+    }
+
+    pub(super) fn needs(&self) -> Needs<'_> {
+        Needs { paths: &self.no_paths, path_count: 0, times: true, types: true }
     }
 
     pub(super) fn add(&mut self, event: &Event<'_>) -> Result<usize, Excess> {
         let entry = Entry { count: 1, first: event.timestamp, last: event.timestamp };
         self.add_entry(event.event_type.as_str(), entry)?;
         Ok(0)
+    }
+
+    pub(super) fn add_rows(&mut self, rows: &RowGroup<'_>) -> Result<(), Excess> {
+        let time = |row: usize| Timestamp::from_nanos(*rows.times.get(row).expect("a row group has the times it must"));
+        match rows.types {
+            Types::One(name) => {
+                let (first, last) = (time(0), time(rows.rows.saturating_sub(1)));
+                self.add_entry(name, Entry { count: rows.rows as u64, first, last })
+            }
+            Types::Coded { names, codes } => {
+                let mut entries = alloc::vec![None::<Entry>; names.len()];
+                for (row, code) in codes.iter().enumerate() {
+                    let Some(entry) = entries.get_mut(index(*code)) else { continue };
+                    let known = entry.get_or_insert(Entry { count: 0, first: time(row), last: time(row) });
+                    known.count += 1;
+                    known.last = time(row);
+                }
+                let named = names.iter().zip(entries);
+                named
+                    .filter_map(|(name, entry)| Some((name, entry?)))
+                    .try_for_each(|(name, entry)| self.add_entry(name, entry))
+            }
+        }
+    }
+
+    /// Adds events of one type, of which only the number and the times of the first and the last one are known.
+    pub(super) fn add_counted(&mut self, name: &str, count: u64, times: (i64, i64)) -> Result<(), Excess> {
+        let (first, last) = (Timestamp::from_nanos(times.0), Timestamp::from_nanos(times.1));
+        self.add_entry(name, Entry { count, first, last })
     }
 
     pub(super) fn merge(&mut self, other: &Self) -> Result<(), Excess> {

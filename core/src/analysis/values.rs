@@ -43,6 +43,11 @@ impl Values {
         number
     }
 
+    /// The paths, and how many there are.
+    pub(super) fn paths(&self) -> (&Paths, usize) {
+        (&self.paths, self.places.len())
+    }
+
     /// Finds the values in a payload. Returns how many bytes it read.
     pub(super) fn read(&mut self, payload: &str) -> usize {
         let Self { paths, places, .. } = self;

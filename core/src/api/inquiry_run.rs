@@ -18,7 +18,6 @@ use super::problem_reply::ProblemReply;
 use super::read_step::ReadStep;
 use super::{ProblemKind, Reply, Route};
 use crate::analysis::{Answer, Excess, Fold};
-use crate::query::Position;
 use crate::repository::{AnalysisRun, Progress, ReadError, Reader, Snapshot};
 
 /// A chunk is sent when it has this many bytes.
@@ -62,8 +61,6 @@ struct Sending {
 struct Running {
     run: Box<dyn AnalysisRun>,
     snapshot: HeldSnapshot,
-    /// The position of the run when it began.
-    from: Option<Position>,
 }
 
 impl InquiryRun {
@@ -73,7 +70,7 @@ impl InquiryRun {
         let fold = Fold::new(question, limits, seed);
         let snapshot = reader.take()?;
         let last_seq = snapshot.last_seq();
-        let progress = Progress { fold, reached: None, up_to_seq: last_seq };
+        let progress = Progress::new(fold, last_seq);
         let phase = Phase::Running(Running::begin(progress, snapshot, uptime)?);
         Ok(Self { route, format, head_only, last_seq, phase, is_continued: false, scanned_before: 0 })
     }
@@ -105,13 +102,13 @@ impl InquiryRun {
     pub(super) fn suspend(&mut self) -> Option<Box<dyn Send>> {
         self.scanned_before = self.scanned_bytes();
         match mem::replace(&mut self.phase, Phase::Done) {
-            Phase::Running(running) => {
+            Phase::Running(running) if running.run.can_end() => {
                 let (progress, released) = running.run.end();
                 self.phase = Phase::Suspended(progress);
                 self.is_continued = true;
                 Some(released)
             }
-            other @ (Phase::Suspended(_) | Phase::Sending(_) | Phase::Done) => {
+            other @ (Phase::Running(_) | Phase::Suspended(_) | Phase::Sending(_) | Phase::Done) => {
                 self.phase = other;
                 None
             }
@@ -121,7 +118,7 @@ impl InquiryRun {
     /// As [`ReadRun::is_starting`](super::ReadRun::is_starting).
     pub(super) fn is_starting(&self) -> bool {
         match &self.phase {
-            Phase::Running(running) => self.is_continued && running.run.reached() == running.from,
+            Phase::Running(running) => self.is_continued && running.run.can_end() && !running.run.has_advanced(),
             Phase::Suspended(_) => true,
             Phase::Sending(_) | Phase::Done => false,
         }
@@ -194,8 +191,8 @@ impl InquiryRun {
 
 impl Running {
     fn begin(progress: Progress, snapshot: Arc<dyn Snapshot>, uptime: Duration) -> Result<Self, ReadError> {
-        let (held, from) = (HeldSnapshot::new(&snapshot, uptime), progress.reached);
-        Ok(Self { run: snapshot.analyze(progress)?, snapshot: held, from })
+        let held = HeldSnapshot::new(&snapshot, uptime);
+        Ok(Self { run: snapshot.analyze(progress)?, snapshot: held })
     }
 }
 

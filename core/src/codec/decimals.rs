@@ -6,7 +6,7 @@ use super::cursor::{Corrupt, Cursor};
 use super::integers::parse_u64;
 use super::packed::{Packed, pack, packed_len};
 use super::span::Span;
-use crate::json::write_u64;
+use crate::json::write_scaled;
 
 /// Texts that are decimal numbers in their usual form, such as `-0.5`, `12.90` and `7`: an integer, and how many of its
 /// digits are after the point.
@@ -65,18 +65,20 @@ impl Decimals {
     }
 
     pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {
-        let (digits, scale) = ((self.digits.get(index) ^ SIGN) as i64, self.scales.get(index) as usize);
-        if digits < 0 {
-            out.push(b'-');
-        }
-        let start = out.len();
-        write_u64(digits.unsigned_abs(), out);
-        if scale > 0 {
-            // At least one digit comes before the point.
-            let missing = (scale + 1).saturating_sub(out.len() - start);
-            out.splice(start..start, core::iter::repeat_n(b'0', missing));
-            out.insert(out.len() - scale, b'.');
-        }
+        write_scaled((self.digits.get(index) ^ SIGN) as i64, self.scales.get(index) as u32, out);
+    }
+
+    /// The numbers as integers, which are divided by 10 to the power of the second; `None` if one does not fit.
+    pub(super) fn mantissas(&self) -> Option<(Vec<i64>, u32)> {
+        let (mut digits, mut scales) = (Vec::new(), Vec::new());
+        self.digits.append_all(&mut digits);
+        self.scales.append_all(&mut scales);
+        let places = scales.iter().copied().max().unwrap_or_default() as u32;
+        let scaled = digits.iter().zip(&scales).map(|(digits, scale)| {
+            let factor = 10_i64.checked_pow(places - *scale as u32)?;
+            ((*digits ^ SIGN) as i64).checked_mul(factor)
+        });
+        scaled.collect::<Option<_>>().map(|mantissas| (mantissas, places))
     }
 }
 

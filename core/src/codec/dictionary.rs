@@ -115,19 +115,11 @@ impl Dictionary {
         self.texts.get(code).ok_or(Corrupt("the code of a text is invalid"))
     }
 
-    /// Calls `found` with each index whose code is wanted.
-    pub(super) fn find(&self, wanted: &[bool], mut found: impl FnMut(usize)) {
-        if !wanted.contains(&true) {
-            return;
-        }
+    /// The code of each row. They are not checked.
+    pub(super) fn codes(&self) -> Vec<u64> {
         let mut codes = Vec::new();
         self.codes.append_all(&mut codes);
-        for (index, code) in codes.into_iter().enumerate() {
-            // A code without a text is reported when the text is read.
-            if wanted.get(code as usize).copied().unwrap_or(true) {
-                found(index);
-            }
-        }
+        codes
     }
 
     /// The text at `index`. Codes are checked here, because most rows of a decoded block are never read.

@@ -8,6 +8,7 @@ use super::layout::{Layout, Path, Shape};
 use super::packed::Packed;
 use super::shape::SHAPES_MAX;
 use super::texts::Texts;
+use crate::row_group::NONE;
 
 /// A column of compact JSON texts, split by *shape* and path. The leaves of a text are its strings (with quotation
 /// marks, but not the names of members), numbers, `true`, `false` and `null`; its shape is the rest. The leaves at one
@@ -44,7 +45,7 @@ struct ShapeRow {
 }
 
 /// Where the leaves of each shape are in the columns.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
     rows: Vec<ShapeRow>,
     /// The number of rows without a shape.
@@ -92,25 +93,28 @@ impl Places {
         whole.for_each(|(row, _)| found(row));
     }
 
-    /// Calls `found` with each row that has a leaf of this column for which `is_wanted` is true.
-    pub(crate) fn rows_of(
-        &self,
-        layout: &Layout,
-        column: usize,
-        is_wanted: impl Fn(usize) -> bool,
-        mut found: impl FnMut(usize),
-    ) {
+    /// Whether all rows have the first shape, so that each row has the leaves of its own number.
+    pub(crate) fn are_uniform(&self) -> bool {
+        self.starts.len() == 1 && self.whole == 0
+    }
+
+    /// The shape of each row from 1 on; 0 if it has none.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = usize> {
+        self.rows.iter().map(|row| row.shape as usize)
+    }
+
+    /// The number of each row's leaf in a column; [`NONE`] if it has none.
+    pub(crate) fn leaves_of(&self, layout: &Layout, column: usize) -> Vec<u32> {
         let start = |(shape, starts): (&Shape, &Vec<u32>)| {
             let mut leaves = shape.leaves.iter().zip(starts);
             leaves.find(|((other, _), _)| *other == column).map(|(_, start)| *start)
         };
         let starts: Vec<Option<u32>> = layout.shapes().iter().zip(&self.starts).map(start).collect();
-        for (row, ShapeRow { shape, index }) in self.rows.iter().enumerate() {
+        let leaf = |ShapeRow { shape, index }: &ShapeRow| {
             let start = shape.checked_sub(1).and_then(|shape| starts.get(shape as usize).copied().flatten());
-            if start.is_some_and(|start| is_wanted((start + index) as usize)) {
-                found(row);
-            }
-        }
+            start.map_or(NONE, |start| start + index)
+        };
+        self.rows.iter().map(leaf).collect()
     }
 
     /// The number of rows without a shape.

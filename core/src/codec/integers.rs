@@ -95,6 +95,17 @@ impl Integers {
         Some(if is_exact { (low, high) } else { (low.next_down(), high.next_up()) })
     }
 
+    /// The integers; `None` if one has more than 63 bits.
+    pub(super) fn signed_values(&self) -> Option<Vec<i64>> {
+        let mut values = Vec::new();
+        self.values.append_all(&mut values);
+        if self.signed {
+            return Some(values.into_iter().map(|value| (value ^ SIGN) as i64).collect());
+        }
+        let fits = values.iter().fold(0, |bits, value| bits | value) < SIGN;
+        fits.then(|| values.into_iter().map(|value| value as i64).collect())
+    }
+
     pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {
         let value = self.values.get(index);
         if !self.signed {

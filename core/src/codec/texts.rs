@@ -1,5 +1,7 @@
 //! A column of texts in the encoding that takes the fewest bytes.
 
+mod columns;
+
 use alloc::vec::Vec;
 
 use super::affixed::{Affixed, AffixedBuilder};
@@ -242,56 +244,6 @@ impl Texts {
         Ok(())
     }
 
-    /// Calls `found` with the index of each of `count` JSON tokens for which `holds` is true. If `only` is a string,
-    /// without escapes, `holds` is true for it alone.
-    pub(crate) fn find(
-        &self,
-        count: usize,
-        only: Option<&[u8]>,
-        holds: &mut dyn FnMut(&str) -> bool,
-        mut found: impl FnMut(usize),
-    ) -> Result<(), Corrupt> {
-        let mut token = Vec::new();
-        let mut test = |token: &[u8]| core::str::from_utf8(token).is_ok_and(&mut *holds);
-        // In a string with escapes, the bytes are not those of the token.
-        let plain = only.filter(|string| self.quoted && !self.has_escapes() && is_plain(string));
-        match (&self.form, plain) {
-            (Form::Template(template), Some(string)) => template.find(string, count, found),
-            (Form::Affixed(affixed), Some(string)) => affixed.find(string, found),
-            (Form::Dictionary(dictionary), _) => {
-                let mut wanted = Vec::with_capacity(dictionary.len());
-                for code in 0..dictionary.len() {
-                    token.clear();
-                    self.append_code(dictionary, code, &mut token)?;
-                    wanted.push(test(&token));
-                }
-                dictionary.find(&wanted, found);
-            }
-            (
-                Form::Strings(_) | Form::Integers(_) | Form::Decimals(_) | Form::Template(_) | Form::Affixed(_),
-                Some(_) | None,
-            ) => {
-                for index in 0..count {
-                    token.clear();
-                    self.append(index, &mut token)?;
-                    if test(&token) {
-                        found(index);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the texts may have backslashes. Only for forms that can find a text.
-    fn has_escapes(&self) -> bool {
-        match &self.form {
-            Form::Template(template) => template.has_byte(b'\\'),
-            Form::Affixed(affixed) => affixed.has_byte(b'\\'),
-            Form::Strings(_) | Form::Dictionary(_) | Form::Integers(_) | Form::Decimals(_) => true,
-        }
-    }
-
     fn quote(&self, out: &mut Vec<u8>) {
         if self.quoted {
             out.push(b'"');
@@ -314,11 +266,6 @@ impl Texts {
         self.quote(out);
         Ok(())
     }
-}
-
-/// Whether a JSON string of these bytes needs no escapes.
-fn is_plain(string: &[u8]) -> bool {
-    string.iter().all(|byte| *byte >= b' ' && !matches!(byte, b'"' | b'\\'))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod open;
 mod open_error;
 mod parts;
 mod proposal;
+mod questions;
 mod reading;
 mod retention;
 mod salvage;

@@ -81,6 +81,14 @@ impl Parts {
         &self.key
     }
 
+    pub(super) fn sealed(&self) -> impl Iterator<Item = &Arc<Sealed>> {
+        self.sealed.iter()
+    }
+
+    pub(super) fn fresh(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        self.fresh.iter()
+    }
+
     /// All segments.
     pub(super) fn iter(&self) -> impl Iterator<Item = Part> {
         let sealed = self.sealed.iter().map(|sealed| Part::Sealed(Arc::clone(sealed)));

@@ -7,11 +7,12 @@ use alloc::vec::Vec;
 use super::erasure::Erasures;
 use super::gaps::GapSearch;
 use super::parts::{Located, Parts};
+use super::questions::ColumnarRun;
 use super::scan::Run;
 use crate::event::Event;
 use crate::identity::IdentityKey;
 use crate::query::Scan;
-use crate::repository::{GapRun, ReadError, ScanRun, Snapshot, Stats};
+use crate::repository::{AnalysisRun, FoldRun, GapRun, Progress, ReadError, ScanRun, Snapshot, Stats};
 use crate::segment::{RowText, Sealed, SealedError, Segment};
 use crate::storage::StorageError;
 
@@ -72,6 +73,16 @@ impl Snapshot for EngineSnapshot {
 
     fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError> {
         Ok(Box::new(Run::new(&self.parts, scan)?))
+    }
+
+    fn analyze(self: Arc<Self>, progress: Progress) -> Result<Box<dyn AnalysisRun>, ReadError> {
+        match ColumnarRun::begin(&self.parts, progress) {
+            Ok(run) => Ok(Box::new(run)),
+            Err(progress) => {
+                let scan = self.scan(&progress.remaining_scan())?;
+                Ok(Box::new(FoldRun::new(scan, progress)))
+            }
+        }
     }
 }
 

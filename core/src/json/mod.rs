@@ -27,6 +27,7 @@ pub(crate) use paths::value_at;
 pub use scanner::{Scanner, SyntaxError};
 pub use span::{LONG_NUMBER_DIGITS, Span};
 pub(crate) use string::ordinary_len;
+pub(crate) use string::write_scaled;
 pub use string::{LoneSurrogate, RawString, write_bytes, write_string, write_u64};
 pub use value::Value;
 pub(crate) use wanted::{Wanted, WantedStrings, number_bounds};

@@ -152,6 +152,22 @@ pub fn write_u64(mut number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(digits.get(start..).expect("a 64-bit number has at most 20 digits"));
 }
 
+/// Appends `mantissa` divided by 10^`places`, with this number of digits after the point.
+pub(crate) fn write_scaled(mantissa: i64, places: u32, out: &mut Vec<u8>) {
+    let places = places as usize;
+    if mantissa < 0 {
+        out.push(b'-');
+    }
+    let start = out.len();
+    write_u64(mantissa.unsigned_abs(), out);
+    if places > 0 {
+        // At least one digit comes before the point.
+        let missing = (places + 1).saturating_sub(out.len() - start);
+        out.splice(start..start, core::iter::repeat_n(b'0', missing));
+        out.insert(out.len() - places, b'.');
+    }
+}
+
 /// Appends what stands between the quotes of a string of these bytes.
 fn write_content(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;

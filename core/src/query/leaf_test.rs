@@ -2,11 +2,13 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use super::Test;
 use super::candidate::Candidate;
 use super::conditions::Predicate;
 use crate::json::{Value, Wanted, WantedStrings};
+use crate::row_group::ValueTest;
 
 /// A test that holds for a payload if, and only if, it holds for any scalar value at its path.
 #[derive(Clone, Debug)]
@@ -40,14 +42,30 @@ impl LeafTest {
         };
         Some(Self { predicate, only, text: Vec::new() })
     }
+}
 
-    /// The string, without escapes, for which alone the test holds; `None` if it holds for other values.
-    pub(crate) fn only(&self) -> Option<&[u8]> {
+impl ValueTest for LeafTest {
+    fn only(&self) -> Option<&[u8]> {
         self.only.as_deref()
     }
 
-    /// Whether the test holds for the value of a JSON token.
-    pub(crate) fn holds_for(&mut self, token: &str) -> bool {
+    fn holds_for(&mut self, token: &str) -> bool {
         self.predicate.holds_for(Candidate::of(Value::of(token), &mut self.text))
+    }
+
+    fn order(&mut self, number: &str) -> Option<Ordering> {
+        let candidate = Candidate::of(Value::of(number), &mut self.text);
+        match &self.predicate {
+            Predicate::Equal(operand) | Predicate::Compare(operand, _) => operand.order(candidate),
+            Predicate::Any | Predicate::Prefix(_) | Predicate::Contains(_) => None,
+        }
+    }
+
+    fn holds_if(&self, order: Ordering) -> bool {
+        match &self.predicate {
+            Predicate::Equal(_) => order.is_eq(),
+            Predicate::Compare(_, is_wanted) => is_wanted(order),
+            Predicate::Any | Predicate::Prefix(_) | Predicate::Contains(_) => false,
+        }
     }
 }

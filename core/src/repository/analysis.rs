@@ -1,6 +1,7 @@
 //! Runs questions over a snapshot.
 
 use alloc::boxed::Box;
+use core::any::Any;
 use core::task::Poll;
 
 use super::error::ReadError;
@@ -8,15 +9,15 @@ use super::scan::{Flow, ScanRun};
 use crate::analysis::Fold;
 use crate::query::{Position, Scan};
 
-/// How far a question has got. A run begins with it and gives it back, so that another run, also on a later snapshot,
-/// can go on.
+/// How far a question has got. A run begins with it and gives it back, so that another run, also on a later snapshot of
+/// the same repository, can go on.
 #[derive(Debug)]
 pub struct Progress {
     /// What was seen so far.
     pub fold: Fold,
     /// All events of the fold's scan up to here were seen; `None` if none was.
     pub reached: Option<Position>,
-    /// Later events are not part of the answer.
+    /// Later events are not part of the answer, or were seen already.
     pub up_to_seq: u64,
 }
 
@@ -30,8 +31,31 @@ pub trait AnalysisRun: Send {
     /// [`ReadError`]; the run cannot be continued.
     fn poll(&mut self, budget: u32) -> Result<Poll<()>, ReadError>;
 
-    /// As [`Progress::reached`].
-    fn reached(&self) -> Option<Position>;
+    /// Whether it has got further since it began. If not, another run would start over.
+    fn has_advanced(&self) -> bool;
+
+    /// Whether it may be [ended](Self::end) now. A run that sees events in an order of its own can be continued by
+    /// another one only at some points; in between, it holds little memory of the snapshot.
+    fn can_end(&self) -> bool {
+        true
+    }
+
+    /// Hands out a part of the remaining work, so that another thread can do it at the same time; `None` if it is not
+    /// worth it. The part must be [returned](Self::join), finished or not.
+    fn split(&mut self) -> Option<Box<dyn AnalysisPart>> {
+        None
+    }
+
+    /// Takes back a part that [`split`](Self::split) has handed out.
+    fn join(&mut self, part: Box<dyn AnalysisPart>) {
+        debug_assert!(false, "this run has handed out no part");
+        drop(part);
+    }
+
+    /// Whether all that remains is in parts that were handed out.
+    fn awaits_parts(&self) -> bool {
+        false
+    }
 
     /// Bytes of memory that the run holds, with those of its fold. Memory that it shares with other runs counts by its
     /// share. Cheap.
@@ -40,22 +64,43 @@ pub trait AnalysisRun: Send {
     /// Bytes of stored events that the run has read so far, as they are in memory; 0 if unknown. Cheap.
     fn scanned_bytes(&self) -> u64;
 
-    /// Ends the run. Returns how far it has got, and what it releases, so that the caller can drop that where it may
+    /// Ends the run when it is ready, or when it [can](Self::can_end). Returns how far it has got, and what it releases, so that the caller can drop that where it may
     /// take time.
     fn end(self: Box<Self>) -> (Progress, Box<dyn Send>);
+}
+
+/// A part of the work of an [`AnalysisRun`].
+pub trait AnalysisPart: Send {
+    /// Examines about `budget` events at most. Ready once none is left.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; neither the part nor its run can be continued.
+    fn poll(&mut self, budget: u32) -> Result<Poll<()>, ReadError>;
+
+    /// This value, for the run that it came from.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 
 /// How many bytes of a payload are read in one unit of a budget.
 const BYTES_PER_UNIT: usize = 32;
 
 /// A question that is answered by a scan.
-pub(super) struct FoldRun {
+pub(crate) struct FoldRun {
     scan: Box<dyn ScanRun>,
     has_head: bool,
+    /// What was reached when it began.
+    from: Option<Position>,
     progress: Progress,
 }
 
 impl Progress {
+    /// Before the first event.
+    #[must_use]
+    pub fn new(fold: Fold, up_to_seq: u64) -> Self {
+        Self { fold, reached: None, up_to_seq }
+    }
+
     /// The events that the fold has not seen yet.
     #[must_use]
     pub fn remaining_scan(&self) -> Scan {
@@ -65,14 +110,14 @@ impl Progress {
 
 impl FoldRun {
     /// `scan` is that of [`Progress::remaining_scan`].
-    pub(super) fn new(scan: Box<dyn ScanRun>, progress: Progress) -> Self {
-        Self { scan, has_head: false, progress }
+    pub(crate) fn new(scan: Box<dyn ScanRun>, progress: Progress) -> Self {
+        Self { scan, has_head: false, from: progress.reached, progress }
     }
 }
 
 impl AnalysisRun for FoldRun {
     fn poll(&mut self, budget: u32) -> Result<Poll<()>, ReadError> {
-        let Self { scan, has_head, progress } = self;
+        let Self { scan, has_head, progress, .. } = self;
         if !progress.fold.wants_more() {
             return Ok(Poll::Ready(()));
         }
@@ -95,8 +140,8 @@ impl AnalysisRun for FoldRun {
         Ok(if progress.fold.wants_more() { step } else { Poll::Ready(()) })
     }
 
-    fn reached(&self) -> Option<Position> {
-        self.progress.reached
+    fn has_advanced(&self) -> bool {
+        self.progress.reached != self.from
     }
 
     fn held_bytes(&self) -> usize {

@@ -15,7 +15,8 @@ mod snapshot;
 
 use alloc::vec::Vec;
 
-pub use analysis::{AnalysisRun, Progress};
+pub(crate) use analysis::FoldRun;
+pub use analysis::{AnalysisPart, AnalysisRun, Progress};
 pub use erased::Erased;
 pub use erasure_stats::ErasureStats;
 pub use error::{CommitError, Failure, ReadError};

@@ -19,7 +19,7 @@ pub(crate) use rewrite::{LeftOut, Rewrite, Rewritten};
 pub(crate) use rows::HEADER_BYTES as INDEX_HEADER_BYTES;
 pub(crate) use rows::Rows;
 pub(crate) use sealed::{
-    Block, BlockSet, ColumnTest, DamagedPart, RecoveredBlocks, RowSet, Sealed, SealedError, TypeList, count_types,
+    Block, BlockColumns, BlockSet, ColumnTest, DamagedPart, RecoveredBlocks, Sealed, SealedError, TypeList, count_types,
 };
 pub(crate) use sieve::{RowView, Sieve};
 pub(crate) use tally::Tally;

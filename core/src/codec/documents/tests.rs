@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use core::cmp::Ordering;
 use std::format;
 use std::string::String;
 use std::vec;
@@ -11,6 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::codec::{DocumentsEncoder, Pages, ValueSummary};
+use crate::row_group::ValueTest;
 
 /// The layout, and each page.
 type Encoded = (Vec<u8>, Vec<Vec<u8>>);
@@ -176,6 +178,27 @@ fn rows(kinds: &[String], order: &[usize]) -> Vec<String> {
     order.iter().map(|index| kinds[index % kinds.len()].clone()).collect()
 }
 
+/// Holds for values with a longer text.
+struct LongerThan(usize);
+
+impl ValueTest for LongerThan {
+    fn only(&self) -> Option<&[u8]> {
+        Some(b"/items/7/x")
+    }
+
+    fn holds_for(&mut self, token: &str) -> bool {
+        token.len() > self.0
+    }
+
+    fn order(&mut self, number: &str) -> Option<Ordering> {
+        Some(number.len().cmp(&self.0))
+    }
+
+    fn holds_if(&self, order: Ordering) -> bool {
+        order.is_gt()
+    }
+}
+
 proptest! {
     #[test]
     fn json_round_trips(
@@ -222,7 +245,9 @@ proptest! {
             }
             for (_, column, count) in documents.columns() {
                 let _ = column.summarize(count, &mut summary, |_| 0);
-                let _ = column.find(count, Some(b"/items/7/x"), &mut |token| token.len() > 3, |_| {});
+                let _ = column.select(count, &mut LongerThan(3));
+                let _ = column.values(count, None);
+                let _ = column.values(count, Some(&[0, u32::MAX, 7]));
             }
         }
     }

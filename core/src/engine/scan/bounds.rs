@@ -6,7 +6,7 @@ use crate::segment::SortKey;
 
 /// The range of sort keys and sequence numbers that a scan covers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(in crate::engine) struct Bounds {
     /// The time range, inclusive on both sides.
     first: SortKey,
     last: SortKey,
@@ -20,7 +20,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    pub(super) fn of(scan: &Scan) -> Self {
+    pub(in crate::engine) fn of(scan: &Scan) -> Self {
         let filter = &scan.filter;
         let key = |position: Position| SortKey { time: position.timestamp.as_nanos(), seq: position.seq };
         let (from, to) = (scan.from.map(key), scan.to.map(key));
@@ -43,12 +43,12 @@ impl Bounds {
         }
     }
 
-    pub(super) fn order(&self) -> Order {
+    pub(in crate::engine) fn order(&self) -> Order {
         self.order
     }
 
     /// Whether a sort key is less than all in the range.
-    pub(super) fn is_before(&self, key: SortKey) -> bool {
+    pub(in crate::engine) fn is_before(&self, key: SortKey) -> bool {
         let is_before = match self.order {
             Order::TimeAscending => self.from.is_some_and(|from| key <= from),
             Order::TimeDescending => self.to.is_some_and(|to| key < to),
@@ -58,7 +58,7 @@ impl Bounds {
     }
 
     /// Whether a sort key is greater than all in the range.
-    pub(super) fn is_after(&self, key: SortKey) -> bool {
+    pub(in crate::engine) fn is_after(&self, key: SortKey) -> bool {
         let is_after = match self.order {
             Order::TimeAscending => self.to.is_some_and(|to| key > to),
             Order::TimeDescending => self.from.is_some_and(|from| key >= from),
@@ -68,31 +68,36 @@ impl Bounds {
     }
 
     /// The exclusive lower bound of sequence numbers.
-    pub(super) fn after_seq(&self) -> u64 {
+    pub(in crate::engine) fn after_seq(&self) -> u64 {
         self.after_seq
     }
 
     /// The inclusive upper bound of sequence numbers.
-    pub(super) fn up_to_seq(&self) -> u64 {
+    pub(in crate::engine) fn up_to_seq(&self) -> u64 {
         self.up_to_seq
     }
 
     /// Whether the range has any sequence number from the first to the last of these.
-    pub(super) fn has_any_seq(&self, (first, last): (u64, u64)) -> bool {
+    pub(in crate::engine) fn has_any_seq(&self, (first, last): (u64, u64)) -> bool {
         last > self.after_seq && first <= self.up_to_seq
     }
 
+    /// Whether the range has all sequence numbers from the first to the last of these.
+    pub(in crate::engine) fn has_all_seqs(&self, (first, last): (u64, u64)) -> bool {
+        first > self.after_seq && last <= self.up_to_seq
+    }
+
     /// Whether the range has any time from the first to the last of these, in nanoseconds since the Unix epoch.
-    pub(super) fn has_any_time(&self, (first, last): (i64, i64)) -> bool {
+    pub(in crate::engine) fn has_any_time(&self, (first, last): (i64, i64)) -> bool {
         first <= self.last.time && last >= self.first.time
     }
 
-    pub(super) fn contains(&self, key: SortKey) -> bool {
+    pub(in crate::engine) fn contains(&self, key: SortKey) -> bool {
         !self.is_before(key) && !self.is_after(key) && self.has_any_seq((key.seq, key.seq))
     }
 }
 
 /// A sort key as the position that callers see.
-pub(super) fn position(key: SortKey) -> Position {
+pub(in crate::engine) fn position(key: SortKey) -> Position {
     Position { timestamp: Timestamp::from_nanos(key.time), seq: key.seq }
 }

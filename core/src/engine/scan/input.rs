@@ -12,7 +12,8 @@ use super::step::{Address, BLOCK_ROWS, share};
 use crate::codec::Packed;
 use crate::column::partition_point;
 use crate::query::{Filter, Order};
-use crate::segment::{Block, BlockSet, Part, RowSet, Sealed, SealedError, Segment, SortKey};
+use crate::row_group::RowSet;
+use crate::segment::{Block, BlockSet, Part, Sealed, SealedError, Segment, SortKey};
 
 /// If more types than this are requested in a fresh segment, the rows of all types are read, and those of other types
 /// left out. So the number of inputs is limited, even if a prefix matches most of many types.

@@ -15,5 +15,8 @@ mod sequence;
 mod step;
 mod walk;
 
+pub(super) use bounds::Bounds;
+pub(super) use pruning::Pruning;
+pub(super) use requested_types::RequestedTypes;
 pub(super) use run::Run;
 pub(super) use step::share;

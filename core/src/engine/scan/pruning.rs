@@ -5,14 +5,15 @@ use alloc::vec::Vec;
 
 use crate::json::Wanted;
 use crate::query::{Filter, LeafTest, PayloadFilter};
-use crate::segment::{BlockSet, ColumnTest, RowSet, Sealed, SealedError};
+use crate::row_group::{RowSet, ValueTest};
+use crate::segment::{BlockSet, ColumnTest, Sealed, SealedError};
 
 /// The payload conditions of a filter that columns can decide.
-#[derive(Debug)]
-pub(super) struct Pruning(Vec<ColumnCondition>);
+#[derive(Clone, Debug)]
+pub(in crate::engine) struct Pruning(Vec<ColumnCondition>);
 
-#[derive(Debug)]
-struct ColumnCondition {
+#[derive(Clone, Debug)]
+pub(in crate::engine) struct ColumnCondition {
     /// The names of the path.
     names: Vec<Box<[u8]>>,
     wanted: Wanted,
@@ -20,22 +21,32 @@ struct ColumnCondition {
 }
 
 /// The rows of a block that may match.
-pub(super) struct Selected {
+pub(in crate::engine) struct Selected {
     /// `None` if all may.
-    pub(super) rows: Option<RowSet>,
+    pub(in crate::engine) rows: Option<RowSet>,
     /// How many bytes were read to find out.
-    pub(super) bytes: u64,
+    pub(in crate::engine) bytes: u64,
     /// The cost of finding out, in rows.
-    pub(super) cost: u32,
+    pub(in crate::engine) cost: u32,
 }
 
 /// The most conditions that are used, so that a step of a scan does not take too long. All others are left to the rows.
 const CONDITIONS_MAX: usize = 8;
 
 impl Pruning {
-    pub(super) fn of(filter: &Filter) -> Self {
+    pub(in crate::engine) fn of(filter: &Filter) -> Self {
         let conditions = filter.payload.iter().filter_map(ColumnCondition::of);
         Self(conditions.take(CONDITIONS_MAX).collect())
+    }
+
+    /// How many conditions there are.
+    pub(in crate::engine) fn conditions(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The conditions as tests on columns.
+    pub(in crate::engine) fn tests(&mut self) -> &mut [ColumnCondition] {
+        &mut self.0
     }
 
     /// The blocks that may have a matching event; `None` if all may.
@@ -43,7 +54,7 @@ impl Pruning {
     /// # Errors
     ///
     /// [`SealedError`] if the index of values cannot be read or is damaged.
-    pub(super) fn blocks(&self, sealed: &Sealed) -> Result<Option<BlockSet>, SealedError> {
+    pub(in crate::engine) fn blocks(&self, sealed: &Sealed) -> Result<Option<BlockSet>, SealedError> {
         let conditions = self
             .0
             .iter()
@@ -56,14 +67,13 @@ impl Pruning {
     /// # Errors
     ///
     /// [`SealedError`] if the block cannot be read or is damaged.
-    pub(super) fn rows(&mut self, sealed: &Sealed, number: usize) -> Result<Selected, SealedError> {
-        let selection = if self.0.is_empty() { None } else { sealed.select(number, &mut self.0)? };
-        Ok(selection.map_or(Selected { rows: None, bytes: 0, cost: 0 }, |selection| Selected {
-            rows: Some(selection.rows),
-            bytes: selection.bytes,
-            // Testing a value costs about as much as examining a row.
-            cost: u32::try_from(selection.values).unwrap_or(u32::MAX),
-        }))
+    pub(in crate::engine) fn rows(&mut self, sealed: &Sealed, number: usize) -> Result<Selected, SealedError> {
+        let columns = if self.0.is_empty() { None } else { sealed.columns(number)? };
+        let Some(mut columns) = columns else { return Ok(Selected { rows: None, bytes: 0, cost: 0 }) };
+        let (rows, values) = columns.select(&mut self.0)?;
+        // Testing a value costs about as much as examining a row.
+        let cost = u32::try_from(values).unwrap_or(u32::MAX);
+        Ok(Selected { rows: Some(rows), bytes: columns.read_bytes(), cost })
     }
 }
 
@@ -72,12 +82,8 @@ impl ColumnTest for ColumnCondition {
         names.eq(self.names.iter().map(AsRef::as_ref))
     }
 
-    fn only(&self) -> Option<Box<[u8]>> {
-        self.test.only().map(Into::into)
-    }
-
-    fn holds_for(&mut self, token: &str) -> bool {
-        self.test.holds_for(token)
+    fn test(&mut self) -> &mut dyn ValueTest {
+        &mut self.test
     }
 }
 

@@ -19,13 +19,12 @@
 //! demand.
 
 mod block;
+mod columns;
 mod filter;
 mod ids;
 mod index;
 mod lookup;
 mod recovered_blocks;
-mod row_set;
-mod selection;
 mod sequence_index;
 mod type_list;
 mod values;
@@ -44,11 +43,10 @@ use bytes::Bytes;
 use thiserror::Error;
 
 pub(crate) use block::{Block, Row, Summary};
+pub(crate) use columns::{BlockColumns, ColumnTest};
 use ids::IdIndex;
 pub(crate) use index::{Index, TypeSummary};
 pub(crate) use recovered_blocks::RecoveredBlocks;
-pub(crate) use row_set::RowSet;
-pub(crate) use selection::ColumnTest;
 use sequence_index::SequenceIndex;
 pub(crate) use type_list::{TypeList, count_types};
 pub(crate) use values::BlockSet;

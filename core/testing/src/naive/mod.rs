@@ -25,7 +25,8 @@ const LIMITS: AnalysisLimits = AnalysisLimits::DEFAULT;
 
 /// The answer of a snapshot as JSON.
 ///
-/// Each call examines this number of events. The run is ended after this number of calls, and another one goes on.
+/// Each call examines this number of events. Some of the work is handed out and done between the calls. As soon as the
+/// run can be ended after this number of calls, another one goes on.
 ///
 /// # Errors
 ///
@@ -38,16 +39,21 @@ pub fn analyze(
     calls: u32,
 ) -> Result<Result<String, Excess>, ReadError> {
     let fold = Fold::new(question.clone(), limits, 7);
-    let mut progress = Progress { fold, reached: None, up_to_seq: snapshot.last_seq() };
+    let mut progress = Progress::new(fold, snapshot.last_seq());
     loop {
-        let from = progress.reached;
         let mut run = Arc::clone(snapshot).analyze(progress)?;
         let mut left = calls;
         let mut step = run.poll(budget)?;
         // A run that has not seen an event yet would start over without end.
-        while step.is_pending() && (left > 0 || run.reached() == from) {
+        while step.is_pending() && (left > 0 || !run.has_advanced() || !run.can_end()) {
             left = left.saturating_sub(1);
+            let parts: Vec<_> = (0..left % 3).filter_map(|_| run.split()).collect();
             step = run.poll(budget)?;
+            for mut part in parts {
+                let _ = part.poll(budget)?;
+                run.join(part);
+                step = Poll::Pending;
+            }
         }
         progress = run.end().0;
         if step == Poll::Ready(()) {

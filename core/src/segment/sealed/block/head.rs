@@ -178,6 +178,11 @@ impl Head {
         self.rows
     }
 
+    /// The names of the rows' types.
+    pub(in crate::segment::sealed) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.names.iter().map(AsRef::as_ref)
+    }
+
     /// The layout of the payloads.
     pub(in crate::segment::sealed) fn layout(&self) -> &Layout {
         &self.layout

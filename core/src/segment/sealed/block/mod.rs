@@ -15,11 +15,9 @@ pub(super) use head::{Head, Page};
 use super::Version;
 use crate::codec::{Corrupt, Cursor, Documents, Packed, Payloads, Places, Texts, decode_series};
 use crate::damage::Damage;
+pub(super) use crate::row_group::ROWS_MAX;
 use crate::segment::tally::Tally;
 use crate::segment::{RowText, SortKey, damaged_text};
-
-/// The most rows of a block. Indexes of rows must fit into 16 bits.
-pub(super) const ROWS_MAX: usize = 4096;
 
 /// Some rows of a sealed segment, sorted by time and then by sequence number. A block is self-contained, so that it can
 /// be copied to another segment as it is. It has a [head](head::Head), and a [page](head::Page) for each column, which

@@ -1,0 +1,176 @@
+//! Adds many events at once.
+
+use alloc::vec::Vec;
+
+use super::AggregateFold;
+use crate::analysis::group_codes::GroupCodes;
+use crate::analysis::limits::Excess;
+use crate::analysis::slot_rows::SlotRows;
+use crate::analysis::slots::index;
+use crate::calendar::Buckets;
+use crate::event::Timestamp;
+use crate::json::Paths;
+use crate::row_group::{RowGroup, ValueColumn};
+
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
+
+/// No run has this number.
+const NO_RUN: u32 = u32::MAX;
+
+/// The group of a code.
+#[derive(Clone, Copy, Debug, Default)]
+struct CodedGroup {
+    /// Whether any row has it.
+    is_used: bool,
+    number: u32,
+    /// The lowest code of this group.
+    code: u32,
+}
+
+impl AggregateFold {
+    /// The paths whose values it needs, and how many they are.
+    pub(in crate::analysis) fn paths(&self) -> (&Paths, usize) {
+        self.values.paths()
+    }
+
+    /// Whether it needs the times of events.
+    pub(in crate::analysis) fn needs_times(&self) -> bool {
+        self.buckets.is_some()
+    }
+
+    /// Whether it needs the types of events.
+    pub(in crate::analysis) fn needs_types(&self) -> bool {
+        self.group_by.iter().any(|column| column.path.is_none())
+    }
+
+    /// Adds the events of a row group. No event has two values at one path.
+    pub(in crate::analysis) fn add_rows(&mut self, rows: &RowGroup<'_>) -> Result<(), Excess> {
+        let seed = self.seed;
+        let codes = self.group_by.iter().map(|column| match column.path {
+            None => GroupCodes::of_types(rows.types),
+            Some(path) => GroupCodes::of_column(rows.columns.get(path).unwrap_or(&ValueColumn::Empty), seed),
+        });
+        let codes = codes.reduce(|first, second| first.by(second, seed)).unwrap_or_else(|| GroupCodes::same(|_| ()));
+        if let (Some(first), Some(last)) = (rows.times.first(), rows.times.last()) {
+            self.see_times(*first, *last);
+        }
+        let slots = self.slots_of(rows, &codes);
+        self.measures.grow(self.slots.len());
+        self.measures.add_rows(&slots, rows.columns);
+        self.check()
+    }
+
+    /// Adds events of one type, of which only the number and the times of the first and the last one are known. Returns
+    /// false, and adds nothing, if that is not enough.
+    pub(in crate::analysis) fn add_counted(
+        &mut self,
+        type_name: &str,
+        count: u64,
+        (first, last): (i64, i64),
+    ) -> Result<bool, Excess> {
+        if self.values.paths().1 > 0 {
+            return Ok(false);
+        }
+        let bucket = match &mut self.buckets {
+            None => 0,
+            Some(numbers) => {
+                let buckets: &mut Buckets = numbers.buckets();
+                let bucket = buckets.of(first);
+                if buckets.of(last).start != bucket.start {
+                    return Ok(false);
+                }
+                numbers.number_of(bucket)
+            }
+        };
+        self.see_times(first, last);
+        self.key.clear();
+        // Without a path, the type is the only field that there may be.
+        if self.needs_types() {
+            crate::analysis::key::write_string(type_name.as_bytes(), &mut self.key);
+        }
+        let group = self.groups.number(&self.key);
+        let slot = self.slots.slot(bucket, group);
+        self.measures.grow(slot + 1);
+        self.measures.add_events(slot, count);
+        self.check()?;
+        Ok(true)
+    }
+
+    /// The slot of each row.
+    fn slots_of(&mut self, rows: &RowGroup<'_>, groups: &GroupCodes) -> SlotRows {
+        let runs = self.runs_of(rows);
+        let Some(codes) = groups.codes() else {
+            let group = self.groups.number(groups.keys().get(0).unwrap_or_default());
+            if let [(bucket, len)] = runs.as_slice() {
+                return SlotRows::same(self.slots.slot(*bucket, group), *len);
+            }
+            let slots = runs.iter().map(|(bucket, _)| self.slots.slot(*bucket, group)).collect();
+            let indexes = (0..).zip(&runs).flat_map(|(index, (_, len))| core::iter::repeat_n(index, *len));
+            return SlotRows::new(slots, indexes.collect());
+        };
+        let used = self.used_groups(codes, groups);
+        let (mut slots, mut indexes) = (Vec::new(), Vec::with_capacity(rows.rows));
+        // For each code the run in which it came last, and the index of its slot there.
+        let mut index_of: Vec<(u32, u32)> = alloc::vec![(NO_RUN, 0); used.len()];
+        let mut rest = codes;
+        for (run, (bucket, len)) in (0..).zip(&runs) {
+            let (codes, later) = rest.split_at(rest.len().min(*len));
+            rest = later;
+            for code in codes {
+                let group = used.get(index(*code)).expect("each code that occurs has a group");
+                let known = index_of.get_mut(index(group.code)).expect("a group has one of its codes");
+                if known.0 != run {
+                    slots.push(self.slots.slot(*bucket, group.number));
+                    *known = (run, slots.len() as u32 - 1);
+                }
+                indexes.push(known.1);
+            }
+        }
+        SlotRows::new(slots, indexes)
+    }
+
+    /// The buckets of the rows, each with the number of its rows. No bucket occurs twice.
+    fn runs_of(&mut self, rows: &RowGroup<'_>) -> Vec<(u32, usize)> {
+        let Some(buckets) = &mut self.buckets else { return Vec::from([(0, rows.rows)]) };
+        let (mut runs, mut rest) = (Vec::new(), rows.times);
+        while let Some(first) = rest.first() {
+            let bucket = buckets.buckets().of(*first);
+            let end = bucket.end.saturating_mul(NANOS_PER_SECOND);
+            let len = rest.partition_point(|time| *time < end).max(1);
+            runs.push((buckets.number_of(bucket), len));
+            rest = rest.get(len..).unwrap_or_default();
+        }
+        runs
+    }
+
+    /// For each code its group, if it occurs.
+    fn used_groups(&mut self, codes: &[u32], groups: &GroupCodes) -> Vec<CodedGroup> {
+        let mut used = alloc::vec![CodedGroup::default(); groups.keys().len()];
+        for code in codes {
+            let group = used.get_mut(index(*code)).expect("there is a key for each code");
+            if !group.is_used {
+                let number = self.groups.number(groups.keys().get(index(*code)).unwrap_or_default());
+                *group = CodedGroup { is_used: true, number, code: *code };
+            }
+        }
+        // Values with different texts may be equal.
+        let mut by_number: Vec<CodedGroup> = used.iter().copied().filter(|group| group.is_used).collect();
+        by_number.sort_unstable_by_key(|group| (group.number, group.code));
+        let mut first = CodedGroup::default();
+        for group in by_number {
+            if first.is_used && first.number == group.number {
+                let repeated = used.get_mut(index(group.code)).expect("the code was found there");
+                repeated.code = first.code;
+            } else {
+                first = group;
+            }
+        }
+        used
+    }
+
+    fn see_times(&mut self, first: i64, last: i64) {
+        let (first, last) = (Timestamp::from_nanos(first), Timestamp::from_nanos(last));
+        let (earliest, latest) = self.span.unwrap_or((first, last));
+        self.span = Some((earliest.min(first), latest.max(last)));
+    }
+}

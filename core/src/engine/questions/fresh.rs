@@ -1,0 +1,135 @@
+//! Answers fresh segments, which are in memory.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::plan::Plan;
+use crate::analysis::Fold;
+use crate::engine::scan::{RequestedTypes, share};
+use crate::query::Evaluation;
+use crate::repository::ReadError;
+use crate::row_group::{ROWS_MAX, RowGroup, Types};
+use crate::segment::{Part, Segment, payload_text};
+
+/// Reading this many bytes of a payload costs about as much as examining a row.
+const PAYLOAD_BYTES: usize = 32;
+
+/// The cost of a row whose type and time suffice.
+const ROWS_PER_UNIT: usize = 8;
+
+/// Fresh segments that a question still has to look at.
+#[derive(Debug, Default)]
+pub(super) struct FreshRows {
+    /// The last is next.
+    segments: Vec<Arc<Segment>>,
+    /// The next row of that one.
+    next: usize,
+}
+
+impl FreshRows {
+    /// All rows of these segments, which ascend by sequence number.
+    pub(super) fn of(segments: impl Iterator<Item = Arc<Segment>>) -> Self {
+        Self { segments: segments.collect(), next: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// The last sequence number of the segments that were not begun; `None` in the middle of one, or after the last.
+    pub(super) fn last_seq(&self) -> Option<u64> {
+        self.segments.last().filter(|_| self.next == 0).map(|segment| segment.last_seq())
+    }
+
+    /// Passes the matching events among the next rows to the fold. Returns the cost.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if a text is damaged.
+    pub(super) fn step(&mut self, plan: &mut Plan, fold: &mut Fold) -> Result<u32, ReadError> {
+        let Some(segment) = self.segments.last() else { return Ok(0) };
+        let needs_payloads = !plan.filter.payload.is_empty() || fold.needs().is_none_or(|needs| needs.path_count > 0);
+        let end = segment.rows().len().min(self.next + ROWS_MAX);
+        let cost = match RequestedTypes::in_fresh(&plan.filter, segment) {
+            Some(requested) if plan.bounds.has_any_seq((segment.base(), segment.last_seq())) => {
+                if needs_payloads || plan.erasures.may_erase_in(&Part::Fresh(Arc::clone(segment))) {
+                    add_events(segment, self.next..end, &requested, plan, fold)?
+                } else {
+                    add_rows(segment, self.next..end, &requested, plan, fold)?
+                }
+            }
+            Some(_) | None => {
+                self.next = usize::MAX;
+                1
+            }
+        };
+        self.next = self.next.max(end);
+        if self.next >= segment.rows().len() {
+            self.segments.truncate(self.segments.len() - 1);
+            self.next = 0;
+        }
+        Ok(cost)
+    }
+
+    /// Memory in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.segments.iter().map(|segment| share(segment.memory_bytes(), segment)).sum()
+    }
+}
+
+/// Passes the events of some rows to the fold, one by one.
+fn add_events(
+    segment: &Segment,
+    range: core::ops::Range<usize>,
+    requested: &RequestedTypes,
+    plan: &mut Plan,
+    fold: &mut Fold,
+) -> Result<u32, ReadError> {
+    let mut cost = 0_u32;
+    for row in range {
+        cost = cost.saturating_add(1);
+        if !plan.bounds.contains(segment.sort_key(row)) || !requested.has(segment.rows().row_type(row)) {
+            continue;
+        }
+        let payload = segment.payload(row)?;
+        let reading = u32::try_from(payload.as_str().len() / PAYLOAD_BYTES).unwrap_or(u32::MAX);
+        let Evaluation { matches, cost: comparing } = plan.conditions.evaluate(payload);
+        cost = cost.saturating_add(reading).saturating_add(comparing);
+        if matches {
+            let is_erased = plan.erasures.erases_fresh(segment, row)?;
+            cost = cost.saturating_add(plan.erasures.take_cost());
+            if !is_erased {
+                cost = cost.saturating_add(fold.add(&segment.event(row, &plan.key)?));
+            }
+        }
+    }
+    Ok(cost)
+}
+
+/// Passes the types and times of some rows to a fold that needs no more. None of their events is erased, and there are
+/// no conditions on payloads.
+fn add_rows(
+    segment: &Segment,
+    range: core::ops::Range<usize>,
+    requested: &RequestedTypes,
+    plan: &Plan,
+    fold: &mut Fold,
+) -> Result<u32, ReadError> {
+    let rows = segment.rows();
+    let names = (0..rows.type_count()).map(|code| payload_text(rows.type_name(code), segment.base()));
+    let names: Vec<&str> = names.collect::<Result<_, _>>()?;
+    let (mut times, mut codes) = (Vec::with_capacity(range.len()), Vec::with_capacity(range.len()));
+    let cost = range.len() / ROWS_PER_UNIT;
+    for row in range {
+        let code = rows.row_type(row);
+        if plan.bounds.contains(segment.sort_key(row)) && requested.has(code) {
+            times.push(rows.timestamp(row));
+            codes.push(code as u32);
+        }
+    }
+    if !times.is_empty() {
+        let types = Types::Coded { names: &names, codes: &codes };
+        fold.add_rows(&RowGroup { rows: times.len(), times: &times, types, columns: &[] });
+    }
+    Ok(u32::try_from(cost).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,139 @@
+//! The blocks that a question still has to look at.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::plan::Plan;
+use crate::column::partition_point;
+use crate::engine::scan::RequestedTypes;
+use crate::segment::{Sealed, SealedError};
+
+/// Blocks of sealed segments that a question still has to look at.
+#[derive(Debug, Default)]
+pub(super) struct Pieces(Vec<PartPiece>);
+
+/// Some blocks of a segment: one of every `step`, beginning with the one at `first`.
+#[derive(Clone, Debug)]
+struct PartPiece {
+    sealed: Arc<Sealed>,
+    first: usize,
+    step: usize,
+    opened: Option<Opened>,
+}
+
+/// The blocks of a piece that may have matching events, as far as the indexes tell.
+#[derive(Clone, Debug)]
+struct Opened {
+    requested: RequestedTypes,
+    /// Their numbers. The next is at the end.
+    numbers: Vec<u32>,
+}
+
+/// A block to look at.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    pub(super) sealed: Arc<Sealed>,
+    pub(super) requested: RequestedTypes,
+    pub(super) number: usize,
+}
+
+/// The next step.
+pub(super) enum Next {
+    Piece(Piece),
+    /// An index was read.
+    Opened,
+    End,
+}
+
+impl Pieces {
+    /// All blocks of these segments. The last segment comes first.
+    pub(super) fn of(sealed: impl Iterator<Item = Arc<Sealed>>) -> Self {
+        Self(sealed.map(|sealed| PartPiece { sealed, first: 0, step: 1, opened: None }).collect())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// About how many blocks there are, at most.
+    pub(super) fn blocks_max(&self) -> usize {
+        let blocks = self.0.iter().map(|piece| match &piece.opened {
+            Some(opened) => opened.numbers.len(),
+            None => piece.sealed.index().blocks() / piece.step + 1,
+        });
+        blocks.sum()
+    }
+
+    /// Takes half of the blocks away.
+    pub(super) fn split(&mut self) -> Self {
+        let other = self.0.iter_mut().map(PartPiece::split).collect();
+        Self(other)
+    }
+
+    /// # Errors
+    ///
+    /// [`SealedError`] if an index cannot be read or is damaged.
+    pub(super) fn next(&mut self, plan: &Plan) -> Result<Next, SealedError> {
+        let Some(piece) = self.0.last_mut() else { return Ok(Next::End) };
+        let Some(opened) = &mut piece.opened else {
+            match piece.open(plan)? {
+                Some(opened) => piece.opened = Some(opened),
+                None => self.0.truncate(self.0.len() - 1),
+            }
+            return Ok(Next::Opened);
+        };
+        let Some(number) = opened.numbers.pop() else {
+            self.0.truncate(self.0.len() - 1);
+            return self.next(plan);
+        };
+        let (sealed, requested) = (Arc::clone(&piece.sealed), opened.requested.clone());
+        Ok(Next::Piece(Piece { sealed, requested, number: number as usize }))
+    }
+
+    /// Memory in bytes, without the segments.
+    pub(super) fn held_bytes(&self) -> usize {
+        let opened = self.0.iter().filter_map(|piece| piece.opened.as_ref());
+        let numbers: usize = opened.map(|opened| opened.numbers.capacity() * size_of::<u32>()).sum();
+        self.0.capacity() * size_of::<PartPiece>() + numbers
+    }
+}
+
+impl PartPiece {
+    fn split(&mut self) -> Self {
+        let mut other = self.clone();
+        match (&mut self.opened, &mut other.opened) {
+            (Some(own), Some(others)) => {
+                let middle = own.numbers.len() / 2;
+                others.numbers = own.numbers.split_off(middle);
+            }
+            (_, _) => {
+                self.step *= 2;
+                other.first += other.step;
+                other.step *= 2;
+            }
+        }
+        other
+    }
+
+    /// The blocks that may have matching events; `None` if there are none.
+    fn open(&self, plan: &Plan) -> Result<Option<Opened>, SealedError> {
+        let (sealed, bounds) = (&self.sealed, &plan.bounds);
+        if !bounds.has_any_seq(sealed.seqs()) || !bounds.has_any_time(sealed.times()) {
+            return Ok(None);
+        }
+        let Some(requested) = RequestedTypes::in_sealed(&plan.filter, sealed) else { return Ok(None) };
+        let index = sealed.index();
+        let mut numbers = Vec::new();
+        for partition in index.partitions() {
+            let number = |at| partition.get(at) as usize;
+            let start = partition_point(0..partition.len(), |at| bounds.is_before(index.last(number(at))));
+            let end = partition_point(start..partition.len(), |at| !bounds.is_after(index.first(number(at))));
+            let in_time = (start..end).map(number);
+            numbers.extend(in_time.filter(|number| requested.has_any(sealed, *number)).map(|number| number as u32));
+        }
+        let candidates = if numbers.is_empty() { None } else { plan.pruning.blocks(sealed)? };
+        let candidates = |number: &u32| candidates.as_ref().is_none_or(|blocks| blocks.has(*number as usize));
+        let numbers: Vec<u32> = numbers.into_iter().filter(candidates).skip(self.first).step_by(self.step).collect();
+        Ok((!numbers.is_empty()).then_some(Opened { requested, numbers }))
+    }
+}

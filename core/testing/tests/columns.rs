@@ -1,0 +1,89 @@
+//! Questions about events that lie in columns, against the naive model.
+//!
+//! The events have few shapes, and each path has values that suit one encoding, so that whole blocks are answered from
+//! their columns.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use argus_core::engine::{Engine, Seed, Tuning};
+use argus_core::event::Timestamp;
+use argus_core::repository::Repository as _;
+use argus_core::storage::MemoryStorage;
+use argus_testing::{Draft, NOW, Random, all_events, check_question, generate, maintain, steady};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// Draws a value in JSON; nothing for no value.
+type Values = fn(&mut Random<'_>) -> String;
+
+/// Values for one path. Most sets have the values of one encoding alone; some have others in between.
+const VALUES: [Values; 14] = [
+    |random| random.below(100_000).to_string(),
+    |random| format!("{}", random.below(2_000) as i64 - 1_000),
+    |random| format!("{}.{:02}", random.below(500), random.below(100)),
+    |random| format!("-{}.{}", random.below(5), random.below(1_000_000_000_000)),
+    |random| format!("\"{}\"", random.pick(&["DE", "FR", "US", "JP", "a\\\"b", "\\u0061", "500"])),
+    |random| format!("\"u-{}\"", random.below(40)),
+    |random| format!("\"/items/{}\"", random.below(1 << 40)),
+    |random| format!("\"{:016x}\"", random.number()),
+    |random| format!("\"{}\"", random.below(3)),
+    |random| random.pick(&["1", "1.0", "1e0", "10e-1", "2", "\"1\"", "null", "true", "false"]).into(),
+    |random| if random.one_in(4) { String::new() } else { random.below(50).to_string() },
+    |random| if random.one_in(4) { String::new() } else { format!("{}.5", random.below(9)) },
+    |random| random.pick(&["3", "[3]", "[3,4]", "[]", "{\"b\":3}", "{}", "[[3],{\"b\":1}]"]).into(),
+    |random| {
+        random.pick(&["9223372036854775807", "-9223372036854775808", "1e300", "0.1", "4611686018427387904"]).into()
+    },
+];
+
+/// Events of two types in the order of time, with some late ones, all in sealed segments.
+fn sealed(random: &mut Random<'_>, count: usize) -> Engine<MemoryStorage> {
+    let tuning = Tuning { seal_events: 64, ..Tuning::default() };
+    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), tuning).unwrap();
+    let [a, b, c] = [(); 3].map(|()| random.pick(&VALUES));
+    let drafts: Vec<Draft> = (0..count as u64)
+        .map(|at| {
+            let late = if random.one_in(20) { random.below(600) } else { 0 };
+            let seconds = i64::try_from(600 + at - late.min(at)).unwrap();
+            let members = [("a", a(random)), ("b", b(random)), ("ä", c(random))];
+            let members: Vec<String> = members
+                .iter()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(name, value)| format!("\"{name}\":{value}"))
+                .collect();
+            Draft {
+                event_type: generate::event_type(random),
+                timestamp: Timestamp::from_nanos(NOW.as_nanos() + seconds * 1_000_000_000),
+                payload: format!("{{{}}}", members.join(",")),
+                id: None,
+            }
+        })
+        .collect();
+    for drafts in drafts.chunks(100) {
+        engine.commit(NOW, &[generate::batch(drafts)]).unwrap();
+    }
+    maintain(&mut engine, steady(NOW)).unwrap();
+    engine
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn columns_answer_as_the_model_does(
+        seed: u64,
+        count in 100..700_usize,
+        questions in vec(vec(any::<u8>(), 120), 12),
+        budget in 1..500_u32,
+        calls in 1..20_u32,
+    ) {
+        let engine = sealed(&mut Random::seeded(seed), count);
+        let snapshot = engine.snapshot();
+        let events = all_events(&snapshot).unwrap();
+        prop_assert_eq!(events.len(), count);
+        for bytes in &questions {
+            let question = generate::question(&mut Random::bytes(bytes));
+            check_question(&snapshot, &events, &question, budget, calls)?;
+        }
+    }
+}
