@@ -18,7 +18,7 @@ use super::problem_reply::ProblemReply;
 use super::read_step::ReadStep;
 use super::{ProblemKind, Reply, Route};
 use crate::analysis::{Answer, Excess, Fold};
-use crate::repository::{AnalysisRun, Progress, ReadError, Reader, Snapshot};
+use crate::repository::{AnalysisPart, AnalysisRun, Progress, ReadError, Reader, Snapshot};
 
 /// A chunk is sent when it has this many bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -112,6 +112,32 @@ impl InquiryRun {
                 self.phase = other;
                 None
             }
+        }
+    }
+
+    /// As [`ReadRun::split`](super::ReadRun::split).
+    pub(super) fn split(&mut self) -> Option<Box<dyn AnalysisPart>> {
+        match &mut self.phase {
+            Phase::Running(running) => running.run.split(),
+            Phase::Suspended(_) | Phase::Sending(_) | Phase::Done => None,
+        }
+    }
+
+    /// As [`ReadRun::join`](super::ReadRun::join).
+    pub(super) fn join(&mut self, part: Box<dyn AnalysisPart>) {
+        match &mut self.phase {
+            Phase::Running(running) => running.run.join(part),
+            Phase::Suspended(_) | Phase::Sending(_) | Phase::Done => {
+                debug_assert!(false, "a run goes on until its parts are back");
+            }
+        }
+    }
+
+    /// As [`ReadRun::awaits_parts`](super::ReadRun::awaits_parts).
+    pub(super) fn awaits_parts(&self) -> bool {
+        match &self.phase {
+            Phase::Running(running) => running.run.awaits_parts(),
+            Phase::Suspended(_) | Phase::Sending(_) | Phase::Done => false,
         }
     }
 

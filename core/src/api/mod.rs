@@ -63,7 +63,7 @@ pub use forwarded::Proxies;
 pub use gate::{Caller, Gate, Meters};
 pub use health::Metrics;
 pub use problem::{Problem, ProblemKind};
-pub use read::{READ_BUDGET, Read, ReadRun};
+pub use read::{READ_BUDGET, Read, ReadPart, ReadRun};
 pub use read_step::ReadStep;
 pub use redaction::redacted;
 pub use refusal::Refusal;

@@ -1,6 +1,7 @@
 //! Requests that read: one state machine for all routes.
 
 use alloc::boxed::Box;
+use core::fmt;
 use core::mem;
 use core::task::Poll;
 use core::time::Duration;
@@ -15,7 +16,7 @@ use super::search::Search;
 use super::search_run::SearchRun;
 use super::{Draft, Limits, Refusal, Route};
 use crate::clock::Moment;
-use crate::repository::{ReadError, Reader};
+use crate::repository::{AnalysisPart, ReadError, Reader};
 
 /// A good budget for [`ReadRun::poll`]: some 100 microseconds of work where events lie in memory.
 pub const READ_BUDGET: u32 = 4096;
@@ -64,6 +65,9 @@ pub struct ReadRun {
     /// The encoder of a streamed body, if it has a content coding.
     encoder: Option<Encoder>,
 }
+
+/// A part of a read, which another thread can work on at the same time.
+pub struct ReadPart(Box<dyn AnalysisPart>);
 
 #[derive(Debug)]
 enum State {
@@ -263,6 +267,33 @@ impl ReadRun {
         }
     }
 
+    /// Hands out a part of the remaining work, for another thread; `None` if there is none, or it is not worth it.
+    /// [`join`](Self::join) must return it before the next call of [`suspend`](Self::suspend).
+    pub fn split(&mut self) -> Option<ReadPart> {
+        match &mut self.state {
+            State::Inquiring(run) => run.split().map(ReadPart),
+            State::Asked(_) | State::Searching(_) | State::Over => None,
+        }
+    }
+
+    /// Takes back a part that [`split`](Self::split) has handed out, finished or not.
+    pub fn join(&mut self, part: ReadPart) {
+        match &mut self.state {
+            State::Inquiring(run) => run.join(part.0),
+            // It was stopped.
+            State::Asked(_) | State::Searching(_) | State::Over => {}
+        }
+    }
+
+    /// Whether all that remains is in parts that were handed out, so that to [`poll`](Self::poll) does nothing.
+    #[must_use]
+    pub fn awaits_parts(&self) -> bool {
+        match &self.state {
+            State::Inquiring(run) => run.awaits_parts(),
+            State::Asked(_) | State::Searching(_) | State::Over => false,
+        }
+    }
+
     fn inquire(
         &mut self,
         mut run: Box<InquiryRun>,
@@ -285,6 +316,23 @@ impl ReadRun {
         let step = run.poll(reader, uptime, budget)?;
         self.state = if is_last(&step) { State::Over } else { State::Searching(run) };
         Ok(step)
+    }
+}
+
+impl ReadPart {
+    /// Examines about `budget` events at most, as [`ReadRun::poll`] does. Ready once none is left.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]. The read cannot be continued.
+    pub fn poll(&mut self, budget: u32) -> Result<Poll<()>, ReadError> {
+        self.0.poll(budget)
+    }
+}
+
+impl fmt::Debug for ReadPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReadPart")
     }
 }
 

@@ -7,6 +7,7 @@ use super::integers::parse_u64;
 use super::packed::{Packed, pack, packed_len};
 use super::span::Span;
 use crate::json::write_scaled;
+use crate::row_group::MANTISSA_END;
 
 /// Texts that are decimal numbers in their usual form, such as `-0.5`, `12.90` and `7`: an integer, and how many of its
 /// digits are after the point.
@@ -68,17 +69,22 @@ impl Decimals {
         write_scaled((self.digits.get(index) ^ SIGN) as i64, self.scales.get(index) as u32, out);
     }
 
-    /// The numbers as integers, which are divided by 10 to the power of the second; `None` if one does not fit.
+    /// The numbers as integers, which are divided by 10 to the power of the second; `None` if one is no mantissa of a
+    /// [`ValueColumn`](crate::row_group::ValueColumn).
     pub(super) fn mantissas(&self) -> Option<(Vec<i64>, u32)> {
         let (mut digits, mut scales) = (Vec::new(), Vec::new());
         self.digits.append_all(&mut digits);
-        self.scales.append_all(&mut scales);
-        let places = scales.iter().copied().max().unwrap_or_default() as u32;
-        let scaled = digits.iter().zip(&scales).map(|(digits, scale)| {
-            let factor = 10_i64.checked_pow(places - *scale as u32)?;
-            ((*digits ^ SIGN) as i64).checked_mul(factor)
-        });
-        scaled.collect::<Option<_>>().map(|mantissas| (mantissas, places))
+        let same_scale = self.scales.only();
+        if same_scale.is_none() {
+            self.scales.append_all(&mut scales);
+        }
+        let places = same_scale.or_else(|| scales.iter().copied().max()).unwrap_or_default() as u32;
+        let mut mantissas: Vec<i64> = digits.into_iter().map(|digits| (digits ^ SIGN) as i64).collect();
+        for (mantissa, scale) in mantissas.iter_mut().zip(&scales) {
+            *mantissa = mantissa.checked_mul(10_i64.checked_pow(places - *scale as u32)?)?;
+        }
+        let fits = mantissas.iter().fold(0, |bits, mantissa| bits | mantissa.unsigned_abs()) < MANTISSA_END;
+        fits.then_some((mantissas, places))
     }
 }
 

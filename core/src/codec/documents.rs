@@ -26,7 +26,7 @@ use crate::row_group::NONE;
 #[derive(Clone, Debug)]
 pub(crate) struct Documents {
     layout: Arc<Layout>,
-    rows: Vec<ShapeRow>,
+    rows: ShapeRows,
     /// For each shape, where its rows begin in the columns of its leaves.
     starts: Vec<Vec<u32>>,
     columns: Vec<Texts>,
@@ -44,10 +44,18 @@ struct ShapeRow {
     index: u32,
 }
 
+/// Where each row is.
+#[derive(Clone, Debug)]
+enum ShapeRows {
+    /// All rows have the first shape, of which there is no other.
+    Uniform(usize),
+    Mixed(Vec<ShapeRow>),
+}
+
 /// Where the leaves of each shape are in the columns.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Places {
-    rows: Vec<ShapeRow>,
+    rows: ShapeRows,
     /// The number of rows without a shape.
     whole: usize,
     starts: Vec<Vec<u32>>,
@@ -57,21 +65,58 @@ pub(crate) struct Places {
 
 const NO_ROW: Corrupt = Corrupt("a row does not exist");
 
+impl ShapeRows {
+    fn get(&self, row: usize) -> Option<ShapeRow> {
+        match self {
+            Self::Uniform(count) => (row < *count).then(|| u32::try_from(row).ok()).flatten().map(ShapeRow::first),
+            Self::Mixed(rows) => rows.get(row).copied(),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = ShapeRow> {
+        let (uniform, mixed) = match self {
+            Self::Uniform(count) => (0..u32::try_from(*count).unwrap_or(u32::MAX), &[][..]),
+            Self::Mixed(rows) => (0..0, rows.as_slice()),
+        };
+        uniform.map(ShapeRow::first).chain(mixed.iter().copied())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Uniform(_) => 0,
+            Self::Mixed(rows) => size_of_val(rows.as_slice()),
+        }
+    }
+}
+
+impl ShapeRow {
+    /// A row of the first shape.
+    fn first(index: u32) -> Self {
+        Self { shape: 1, index }
+    }
+}
+
 impl Places {
     /// Decodes the page of shapes of a block with this many rows.
     pub(crate) fn decode(cursor: &mut Cursor, layout: &Layout, count: usize) -> Result<Self, Corrupt> {
         let shapes = layout.shapes().len();
         let numbers = Packed::decode(cursor, count)?;
         let mut counts = [0u32; SHAPES_MAX + 1];
-        let mut rows = Vec::with_capacity(count);
-        for number in numbers.iter() {
-            if number > shapes as u64 {
-                return Err(Corrupt("the number of a shape is invalid"));
+        let rows = if shapes == 1 && numbers.only() == Some(1) {
+            counts[1] = u32::try_from(count).map_err(|_| NO_ROW)?;
+            ShapeRows::Uniform(count)
+        } else {
+            let mut rows = Vec::with_capacity(count);
+            for number in numbers.iter() {
+                if number > shapes as u64 {
+                    return Err(Corrupt("the number of a shape is invalid"));
+                }
+                let index = counts.get_mut(number as usize).ok_or(Corrupt("the number of a shape is invalid"))?;
+                rows.push(ShapeRow { shape: number as u32, index: *index });
+                *index += 1;
             }
-            let index = counts.get_mut(number as usize).ok_or(Corrupt("the number of a shape is invalid"))?;
-            rows.push(ShapeRow { shape: number as u32, index: *index });
-            *index += 1;
-        }
+            ShapeRows::Mixed(rows)
+        };
         let [whole, counts @ ..] = counts;
         let mut leaves = alloc::vec![0; layout.columns().len()];
         let starts = layout.shapes().iter().zip(counts).map(|(Shape { leaves: of_shape, .. }, rows)| {
@@ -89,13 +134,18 @@ impl Places {
 
     /// Calls `found` with each row without a shape.
     pub(crate) fn whole_rows(&self, mut found: impl FnMut(usize)) {
-        let whole = self.rows.iter().enumerate().filter(|(_, place)| place.shape == 0);
-        whole.for_each(|(row, _)| found(row));
+        if self.whole > 0 {
+            let whole = self.rows.iter().enumerate().filter(|(_, place)| place.shape == 0);
+            whole.for_each(|(row, _)| found(row));
+        }
     }
 
     /// Whether all rows have the first shape, so that each row has the leaves of its own number.
     pub(crate) fn are_uniform(&self) -> bool {
-        self.starts.len() == 1 && self.whole == 0
+        match &self.rows {
+            ShapeRows::Uniform(_) => true,
+            ShapeRows::Mixed(_) => false,
+        }
     }
 
     /// The shape of each row from 1 on; 0 if it has none.
@@ -110,7 +160,7 @@ impl Places {
             leaves.find(|((other, _), _)| *other == column).map(|(_, start)| *start)
         };
         let starts: Vec<Option<u32>> = layout.shapes().iter().zip(&self.starts).map(start).collect();
-        let leaf = |ShapeRow { shape, index }: &ShapeRow| {
+        let leaf = |ShapeRow { shape, index }: ShapeRow| {
             let start = shape.checked_sub(1).and_then(|shape| starts.get(shape as usize).copied().flatten());
             start.map_or(NONE, |start| start + index)
         };
@@ -139,7 +189,7 @@ impl Documents {
     pub(crate) fn memory_bytes(&self) -> usize {
         let starts: usize = self.starts.iter().map(Vec::len).sum();
         self.layout.memory_bytes()
-            + size_of_val(self.rows.as_slice())
+            + self.rows.memory_bytes()
             + size_of_val(self.columns.as_slice())
             + self.columns.iter().chain(&self.whole).map(Texts::memory_bytes).sum::<usize>()
             + starts * size_of::<u32>()
@@ -162,7 +212,7 @@ impl Documents {
 
     /// Appends the text of a row to `out`.
     pub(crate) fn append(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Corrupt> {
-        let &ShapeRow { shape, index } = self.rows.get(row).ok_or(NO_ROW)?;
+        let ShapeRow { shape, index } = self.rows.get(row).ok_or(NO_ROW)?;
         let Some(shape) = shape.checked_sub(1) else {
             return self.whole.as_ref().ok_or(NO_ROW)?.append(index as usize, out);
         };

@@ -6,6 +6,7 @@ use super::cursor::{Corrupt, Cursor};
 use super::packed::{Packed, pack};
 use super::span::Span;
 use crate::json::write_u64;
+use crate::row_group::MANTISSA_END;
 
 /// Texts that are integers in their shortest decimal form. Saves 0.1 to 0.2 bytes per event on the streams of the
 /// [module](super), which have few numbers; on those, LZ4 does nearly as well.
@@ -95,15 +96,17 @@ impl Integers {
         Some(if is_exact { (low, high) } else { (low.next_down(), high.next_up()) })
     }
 
-    /// The integers; `None` if one has more than 63 bits.
-    pub(super) fn signed_values(&self) -> Option<Vec<i64>> {
+    /// The integers; `None` if one is no mantissa of a [`ValueColumn`](crate::row_group::ValueColumn).
+    pub(super) fn mantissas(&self) -> Option<Vec<i64>> {
         let mut values = Vec::new();
         self.values.append_all(&mut values);
-        if self.signed {
-            return Some(values.into_iter().map(|value| (value ^ SIGN) as i64).collect());
-        }
-        let fits = values.iter().fold(0, |bits, value| bits | value) < SIGN;
-        fits.then(|| values.into_iter().map(|value| value as i64).collect())
+        let flip = if self.signed { SIGN } else { 0 };
+        let fits = self.values.bound() < MANTISSA_END
+            || values.iter().all(|value| {
+                let magnitude = if self.signed { ((value ^ SIGN) as i64).unsigned_abs() } else { *value };
+                magnitude < MANTISSA_END
+            });
+        fits.then(|| values.into_iter().map(|value| (value ^ flip) as i64).collect())
     }
 
     pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {

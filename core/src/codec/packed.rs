@@ -115,6 +115,17 @@ impl Packed {
         self.min.wrapping_add(scaled.wrapping_mul(self.unit))
     }
 
+    /// The only value; `None` if there are several, or none.
+    pub(crate) fn only(&self) -> Option<u64> {
+        (self.width == 0 && self.count > 0).then_some(self.min)
+    }
+
+    /// No value is above this. It may be higher than the greatest value.
+    pub(crate) fn bound(&self) -> u64 {
+        let scaled_max = u64::MAX.checked_shr(u64::BITS - self.width).unwrap_or(0);
+        self.min.saturating_add(scaled_max.saturating_mul(self.unit))
+    }
+
     /// Whether any value is `bound` or more. For most columns, the minimum and the width are enough to tell.
     pub(crate) fn exceeds(&self, bound: u64) -> bool {
         let scaled_max = u64::MAX.checked_shr(u64::BITS - self.width).unwrap_or(0);
@@ -143,8 +154,10 @@ impl Packed {
             });
             out.extend(values);
         }
-        for scaled in out.iter_mut().skip(start) {
-            *scaled = min.wrapping_add(scaled.wrapping_mul(unit));
+        if (min, unit) != (0, 1) {
+            for scaled in out.iter_mut().skip(start) {
+                *scaled = min.wrapping_add(scaled.wrapping_mul(unit));
+            }
         }
         out.extend((out.len() - start..count).map(|index| self.get(index)));
     }

@@ -5,6 +5,8 @@ pub(crate) const ROWS_MAX: usize = 4096;
 
 const WORD_BITS: usize = u64::BITS as usize;
 const WORDS: usize = ROWS_MAX / WORD_BITS;
+/// The bits that [`RowSet::of`] packs at once.
+const BITS_AT_ONCE: usize = 8;
 
 /// A set of rows below [`ROWS_MAX`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +23,12 @@ impl RowSet {
     pub(crate) fn of<T>(values: &[T], mut is_wanted: impl FnMut(&T) -> bool) -> Self {
         let mut set = Self::EMPTY;
         for (word, values) in set.0.iter_mut().zip(values.chunks(WORD_BITS)) {
-            *word = values.iter().rev().fold(0, |bits, value| bits << 1 | u64::from(is_wanted(value)));
+            for (at, values) in (0..).step_by(BITS_AT_ONCE).zip(values.chunks(BITS_AT_ONCE)) {
+                let mut bits = [0; BITS_AT_ONCE];
+                bits.iter_mut().zip(values).for_each(|(bit, value)| *bit = u8::from(is_wanted(value)));
+                // The product moves the lowest bit of each byte to the highest byte.
+                *word |= (u64::from_le_bytes(bits).wrapping_mul(0x0102_0408_1020_4080) >> 56) << at;
+            }
         }
         set
     }
@@ -57,6 +64,16 @@ impl RowSet {
         self.0.iter().all(|word| *word == 0)
     }
 
+    /// The number of its rows below `end`.
+    pub(crate) fn count(&self, end: usize) -> usize {
+        let words = (0..end).step_by(WORD_BITS).zip(&self.0);
+        let ones = words.map(|(start, word)| {
+            let missing = (start + WORD_BITS).saturating_sub(end) as u32;
+            word.checked_shl(missing).unwrap_or(0).count_ones() as usize
+        });
+        ones.sum()
+    }
+
     /// Its rows below `end`, ascending.
     pub(crate) fn rows(&self, end: usize) -> impl Iterator<Item = usize> {
         let words = (0..).step_by(WORD_BITS).zip(&self.0).take_while(move |(start, _)| *start < end);
@@ -85,6 +102,9 @@ mod tests {
         let expected: Vec<usize> = (0..100).step_by(3).collect();
         assert_eq!(set.rows(100).collect::<Vec<_>>(), expected);
         assert_eq!(set.rows(ROWS_MAX).count(), ROWS_MAX.div_ceil(3));
+        for end in [0, 1, 63, 64, 65, 127, 1_000, ROWS_MAX] {
+            assert_eq!(set.count(end), set.rows(end).count(), "{end}");
+        }
         set.intersect(&RowSet::of(&values, |value| *value >= 4090));
         set.insert(0);
         assert_eq!(set.rows(ROWS_MAX).collect::<Vec<_>>(), [0, 4092, 4095]);

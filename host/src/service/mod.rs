@@ -11,6 +11,7 @@ mod upgrade;
 use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,6 +62,8 @@ pub(crate) struct Service<R> {
     parsers: Arc<Semaphore>,
     /// The memory for parsing them.
     working_memory: Arc<WorkingMemory>,
+    /// On how many threads at once one question is answered.
+    read_threads: NonZeroUsize,
 }
 
 /// The service of one connection.
@@ -97,9 +100,10 @@ struct Elapsed;
 
 impl<R: Runtime> Service<R> {
     pub(crate) fn new(node: Arc<Node>, runtime: R) -> Arc<Self> {
-        let threads = node.settings.worker_threads().get();
+        let threads = node.settings.worker_threads();
         let working_memory = WorkingMemory::new(node.settings.working_bytes());
-        Arc::new(Self { node, runtime, parsers: Arc::new(Semaphore::new(threads)), working_memory })
+        let parsers = Arc::new(Semaphore::new(threads.get()));
+        Arc::new(Self { node, runtime, parsers, working_memory, read_threads: threads })
     }
 
     pub(crate) fn session(self: &Arc<Self>, peer: SocketAddr, connection: Arc<Connection>) -> Arc<Session<R>> {

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use argus_core::api::{Metrics as MetricsAction, READ_BUDGET, Read, ReadRun, ReadStep, Refusal};
+use argus_core::api::{Metrics as MetricsAction, READ_BUDGET, Read, ReadPart, ReadRun, ReadStep, Refusal};
+use argus_core::repository::ReadError;
+use futures_util::future::{join, join_all};
 
 use super::{Answer, Elapsed, Session, Streamed};
 use crate::answers::{Admitted, Standing};
 use crate::clock;
 use crate::metrics::Gauges;
 use crate::node::Node;
-use crate::reply_body::{Advance, Advanced, BrokenOff};
+use crate::reply_body::{Advance, Advanced, Advancing, BrokenOff};
 use crate::runtime::Runtime;
 use crate::watch::panic_message;
 
@@ -51,7 +53,12 @@ impl<R: Runtime> Session<R> {
         loop {
             let (run, outcome) = step;
             match outcome {
-                Ok(Poll::Pending) => step = advance(run).await,
+                Ok(Poll::Pending) => {
+                    let mut run = run;
+                    let helpers = self.service.read_threads.get() - 1;
+                    let parts: Vec<ReadPart> = (0..helpers).map_while(|_| run.split()).collect();
+                    step = self.help(advance(run), parts).await;
+                }
                 Ok(Poll::Ready(ReadStep::Whole(draft))) => return Ok(draft.into()),
                 Ok(Poll::Ready(ReadStep::Stopped(refusal))) => return Err(refusal),
                 Ok(Poll::Ready(ReadStep::Start(draft))) => {
@@ -69,6 +76,26 @@ impl<R: Runtime> Session<R> {
                 Err(BrokenOff { refusal, .. }) => return Err(refusal),
             }
         }
+    }
+
+    /// Waits for a read that is continued, while other threads work on parts of it.
+    async fn help(&self, advancing: Advancing, parts: Vec<ReadPart>) -> Advanced {
+        if parts.is_empty() {
+            return advancing.await;
+        }
+        let helping = parts.into_iter().map(|part| {
+            let node = Arc::clone(&self.service.node);
+            self.service.runtime.run_in_background(move || advance_part(part, READ_SLICE, &node))
+        });
+        let ((mut run, mut outcome), helped) = join(advancing, join_all(helping)).await;
+        for (part, computed, result) in helped {
+            run.join(part);
+            run.spend(computed);
+            if let Err(broken_off) = result {
+                outcome = Err(broken_off);
+            }
+        }
+        (run, outcome)
     }
 
     /// Renders the metrics on a thread that may block: those of the process are read from files, and the repository may
@@ -124,23 +151,15 @@ fn advance_slice(mut run: ReadRun, slice: Duration, admitted: Option<&Admitted>,
     let reader = node.committer.reader();
     let step = loop {
         let slice = if run.is_starting() { START_SLICE } else { slice };
-        match catch_unwind(AssertUnwindSafe(|| run.poll(&reader, clock::moment(), READ_BUDGET))) {
-            Ok(Ok(Poll::Pending)) if begun.elapsed() < slice => {}
-            Ok(Ok(step)) => {
+        match attempt(node, || run.poll(&reader, clock::moment(), READ_BUDGET)) {
+            Ok(Poll::Pending) if begun.elapsed() < slice && !run.awaits_parts() => {}
+            Ok(step) => {
                 if let Poll::Ready(ReadStep::Stopped(refusal)) = &step {
                     node.metrics.query_stopped(refusal);
                 }
                 break Ok(step);
             }
-            Ok(Err(error)) => {
-                node.warnings.unreadable(&error);
-                break Err(BrokenOff { reason: error.to_string(), refusal: Refusal::Unreadable(error) });
-            }
-            Err(panic) => {
-                let reason = format!("panic: {}", panic_message(panic.as_ref()));
-                tracing::error!(reason, "a read failed");
-                break Err(BrokenOff { reason, refusal: Refusal::Internal });
-            }
+            Err(broken_off) => break Err(broken_off),
         }
     };
     run.spend(begun.elapsed());
@@ -161,4 +180,33 @@ fn advance_slice(mut run: ReadRun, slice: Duration, admitted: Option<&Admitted>,
         }
     }
     (run, step)
+}
+
+/// Computes a part of a read until it is finished or the time slice is over. Returns it with the time that it took.
+fn advance_part(mut part: ReadPart, slice: Duration, node: &Node) -> (ReadPart, Duration, Result<(), BrokenOff>) {
+    let begun = Instant::now();
+    let result = loop {
+        match attempt(node, || part.poll(READ_BUDGET)) {
+            Ok(Poll::Pending) if begun.elapsed() < slice => {}
+            Ok(Poll::Pending | Poll::Ready(())) => break Ok(()),
+            Err(broken_off) => break Err(broken_off),
+        }
+    };
+    (part, begun.elapsed(), result)
+}
+
+/// Runs a step of a read. Logs its error, or its panic.
+fn attempt<T>(node: &Node, step: impl FnOnce() -> Result<T, ReadError>) -> Result<T, BrokenOff> {
+    match catch_unwind(AssertUnwindSafe(step)) {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(error)) => {
+            node.warnings.unreadable(&error);
+            Err(BrokenOff { reason: error.to_string(), refusal: Refusal::Unreadable(error) })
+        }
+        Err(panic) => {
+            let reason = format!("panic: {}", panic_message(panic.as_ref()));
+            tracing::error!(reason, "a read failed");
+            Err(BrokenOff { reason, refusal: Refusal::Internal })
+        }
+    }
 }

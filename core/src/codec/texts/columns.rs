@@ -7,7 +7,7 @@ use super::{Form, Texts};
 use crate::codec::cursor::Corrupt;
 use crate::codec::dictionary::Dictionary;
 use crate::json::write_scaled;
-use crate::row_group::{MANTISSA_END, NONE, RowSet, Tokens, ValueColumn, ValueTest};
+use crate::row_group::{NONE, RowSet, Tokens, ValueColumn, ValueTest};
 
 const NOT_TEXT: Corrupt = Corrupt("a value is not UTF-8");
 
@@ -59,10 +59,17 @@ impl Texts {
             }
             (Form::Dictionary(dictionary), _) => {
                 let wanted = self.wanted_codes(dictionary, plain.as_deref(), test)?;
-                if wanted.contains(&true) {
-                    // A code without a text is reported when the text is read.
-                    let is_wanted = |code: &u64| wanted.get(*code as usize).copied().unwrap_or(true);
-                    found = RowSet::of(&dictionary.codes(), is_wanted);
+                // A code without a text is reported when the text is read.
+                match wanted.len() {
+                    _ if !wanted.contains(&true) => {}
+                    0..=64 => {
+                        let mask = wanted.iter().rev().fold(0, |mask, wanted| mask << 1 | u64::from(*wanted));
+                        found = RowSet::of(&dictionary.codes(), |code| mask >> (code & 63) & 1 == 1);
+                    }
+                    _ => {
+                        let is_wanted = |code: &u64| wanted.get(*code as usize).copied().unwrap_or(true);
+                        found = RowSet::of(&dictionary.codes(), is_wanted);
+                    }
                 }
             }
             (
@@ -108,8 +115,8 @@ impl Texts {
     /// The numbers of the column as integers, which are divided by 10 to the power of the second; `None` if it has
     /// other values, or numbers that do not fit.
     fn numbers(&self) -> Option<(Vec<i64>, u32)> {
-        let numbers = match &self.form {
-            Form::Integers(integers) if !self.quoted => integers.signed_values().map(|values| (values, 0)),
+        match &self.form {
+            Form::Integers(integers) if !self.quoted => integers.mantissas().map(|mantissas| (mantissas, 0)),
             Form::Decimals(decimals) if !self.quoted => decimals.mantissas(),
             Form::Integers(_)
             | Form::Decimals(_)
@@ -117,8 +124,7 @@ impl Texts {
             | Form::Dictionary(_)
             | Form::Template(_)
             | Form::Affixed(_) => None,
-        };
-        numbers.filter(|(mantissas, _)| mantissas.iter().all(|mantissa| mantissa.unsigned_abs() < MANTISSA_END))
+        }
     }
 
     fn coded(&self, dictionary: &Dictionary, leaves: Option<&[u32]>) -> Result<ValueColumn, Corrupt> {
@@ -179,11 +185,14 @@ fn select_numbers(mantissas: &[i64], places: u32, test: &mut dyn ValueTest) -> R
         low
     };
     let (equal, greater) = (first_not(Ordering::is_lt), first_not(Ordering::is_le));
-    let [less, same, more] = [Ordering::Less, Ordering::Equal, Ordering::Greater].map(|order| test.holds_if(order));
-    RowSet::of(mantissas, |mantissa| {
-        let (below, up_to) = (*mantissa < equal, *mantissa < greater);
-        below & less | !below & up_to & same | !up_to & more
-    })
+    let end = greatest + 1;
+    // No test holds for lower and for higher numbers, but not for equal ones.
+    let ranges = [(Ordering::Less, least, equal), (Ordering::Equal, equal, greater), (Ordering::Greater, greater, end)];
+    let mut wanted = ranges.into_iter().filter(|(order, ..)| test.holds_if(*order));
+    let Some((_, start, first_end)) = wanted.next() else { return RowSet::EMPTY };
+    let end = wanted.last().map_or(first_end, |(.., end)| end);
+    let count = end.abs_diff(start);
+    RowSet::of(mantissas, |mantissa| (mantissa.wrapping_sub(start) as u64) < count)
 }
 
 /// Whether a JSON string of these bytes needs no escapes.

@@ -149,11 +149,12 @@ impl Worker {
         }
         let codes = requested_types(piece, &mut columns, needs.types, &mut rows)?;
         let shapes = if needs.path_count > 0 { columns.values_at(needs.paths, needs.path_count) } else { Vec::new() };
-        let Divided { columnar, others } = divide(plan, needs, &columns, &shapes, &rows);
-        let chosen: Vec<u32> = columnar.rows(count).map(|row| row as u32).collect();
-        let chosen = (chosen.len() < count).then_some(chosen);
-        if chosen.as_ref().is_none_or(|chosen| !chosen.is_empty()) {
-            let taken = chosen.as_ref().map_or(count, Vec::len);
+        let Divided { columnar, others } = divide(plan, needs, &mut columns, &shapes, &rows)?;
+        let taken = columnar.count(count);
+        if taken > 0 {
+            let has_columns = needs.path_count > 0 || needs.times || needs.types;
+            let chosen: Option<Vec<u32>> =
+                (taken < count && has_columns).then(|| columnar.rows(count).map(|row| row as u32).collect());
             let mut of_paths = Vec::with_capacity(needs.path_count);
             for path in 0..needs.path_count {
                 let column = shapes.iter().filter(|shape| shape.is_simple);
@@ -174,7 +175,7 @@ impl Worker {
         }
         self.read_bytes += columns.read_bytes();
         let mut cost = BLOCK_ROWS.saturating_add(u32::try_from(values / VALUES_PER_ROW).unwrap_or(u32::MAX));
-        if others.rows(count).next().is_some() {
+        if others.count(count) > 0 {
             drop(columns);
             cost = cost.saturating_add(self.answer_rows(piece.clone(), others)?);
         }
@@ -240,20 +241,26 @@ fn requested_types(
 
 /// Divides the selected rows. Columns have all about the rows whose shape has at most one value at each path. If they do
 /// not decide all conditions, or if a row has no shape, its payload has to be read.
-fn divide(plan: &Plan, needs: Needs<'_>, columns: &BlockColumns<'_>, shapes: &[ShapeValues], rows: &RowSet) -> Divided {
+fn divide(
+    plan: &Plan,
+    needs: Needs<'_>,
+    columns: &mut BlockColumns<'_>,
+    shapes: &[ShapeValues],
+    rows: &RowSet,
+) -> Result<Divided, ReadError> {
     let (mut columnar, mut others) = (rows.clone(), rows.clone());
     if needs.path_count == 0 && plan.filter.payload.is_empty() {
-        return Divided { columnar, others: RowSet::EMPTY };
+        return Ok(Divided { columnar, others: RowSet::EMPTY });
     }
     let shaped = if needs.path_count > 0 {
         let simple: Vec<bool> = shapes.iter().map(|shape| shape.is_simple).collect();
-        columns.rows_of_shapes(Some(&simple))
+        columns.rows_of_shapes(Some(&simple))?
     } else {
-        columns.rows_of_shapes(None)
+        columns.rows_of_shapes(None)?
     };
     columnar.intersect(if plan.is_columnar() { &shaped } else { &RowSet::EMPTY });
     others.remove(&columnar);
-    Divided { columnar, others }
+    Ok(Divided { columnar, others })
 }
 
 /// The names of the types of a block.

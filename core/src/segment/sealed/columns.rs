@@ -15,7 +15,8 @@ pub(crate) struct BlockColumns<'s> {
     sealed: &'s Sealed,
     number: usize,
     head: Head,
-    places: Places,
+    /// Read when they are needed.
+    places: Option<Places>,
     /// How many bytes were read so far.
     read_bytes: u64,
 }
@@ -50,10 +51,7 @@ impl Sealed {
         if head.rows() != self.index.rows(number) {
             return Err(damaged(Corrupt("it has other events than the index says")));
         }
-        let mut columns = BlockColumns { sealed: self, number, head, places: Places::default(), read_bytes: head_len };
-        let mut shapes = columns.page(Page::Shapes)?;
-        columns.places = Places::decode(&mut shapes, columns.head.layout(), columns.head.rows()).map_err(damaged)?;
-        Ok(Some(columns))
+        Ok(Some(BlockColumns { sealed: self, number, head, places: None, read_bytes: head_len }))
     }
 }
 
@@ -115,19 +113,23 @@ impl BlockColumns<'_> {
     /// them; for all others, the tests do hold. Also returns how many values were tested.
     pub(crate) fn select(&mut self, tests: &mut [impl ColumnTest]) -> Result<(RowSet, usize), SealedError> {
         let (mut rows, mut values) = (RowSet::ALL, 0);
+        if tests.is_empty() {
+            return Ok((rows, values));
+        }
+        let places = self.places()?;
         for test in tests {
             let mut found = RowSet::EMPTY;
-            self.places.whole_rows(|row| found.insert(row));
+            places.whole_rows(|row| found.insert(row));
             let paths = self.head.layout().columns().iter().enumerate();
             let at_path: Vec<usize> = paths.filter(|(_, path)| test.is_at(path.names())).map(|(at, _)| at).collect();
             for column in at_path {
-                let (texts, leaves) = self.texts(column)?;
+                let (texts, leaves) = self.texts(&places, column)?;
                 values += leaves;
                 let selected = texts.select(leaves, test.test()).map_err(|error| self.damaged(error))?;
-                if self.places.are_uniform() {
+                if places.are_uniform() {
                     found.unite(&selected);
                 } else if !selected.is_empty() {
-                    let of_rows = self.places.leaves_of(self.head.layout(), column);
+                    let of_rows = places.leaves_of(self.head.layout(), column);
                     found.unite(&RowSet::of(&of_rows, |leaf| selected.has(*leaf as usize)));
                 }
             }
@@ -136,6 +138,7 @@ impl BlockColumns<'_> {
                 break;
             }
         }
+        self.places = Some(places);
         Ok((rows, values))
     }
 
@@ -145,36 +148,51 @@ impl BlockColumns<'_> {
     }
 
     /// The rows that have a shape of which `is_wanted` is true; `None` for any shape.
-    pub(crate) fn rows_of_shapes(&self, is_wanted: Option<&[bool]>) -> RowSet {
+    pub(crate) fn rows_of_shapes(&mut self, is_wanted: Option<&[bool]>) -> Result<RowSet, SealedError> {
+        let places = self.places()?;
         let is_wanted = |shape: usize| is_wanted.is_none_or(|is_wanted| is_wanted.get(shape) == Some(&true));
-        if self.places.are_uniform() {
-            return if is_wanted(0) { RowSet::ALL } else { RowSet::EMPTY };
-        }
-        let shapes: Vec<usize> = self.places.shapes().collect();
-        RowSet::of(&shapes, |shape| shape.checked_sub(1).is_some_and(is_wanted))
+        let rows = if places.are_uniform() {
+            if is_wanted(0) { RowSet::ALL } else { RowSet::EMPTY }
+        } else {
+            let shapes: Vec<usize> = places.shapes().collect();
+            RowSet::of(&shapes, |shape| shape.checked_sub(1).is_some_and(is_wanted))
+        };
+        self.places = Some(places);
+        Ok(rows)
     }
 
     /// The values of a column, for some rows; `None` for all rows.
     pub(crate) fn values(&mut self, column: usize, rows: Option<&[u32]>) -> Result<ValueColumn, SealedError> {
-        let (texts, leaves) = self.texts(column)?;
-        let values = match (self.places.are_uniform(), rows) {
+        let places = self.places()?;
+        let (texts, leaves) = self.texts(&places, column)?;
+        let values = match (places.are_uniform(), rows) {
             (true, rows) => texts.values(leaves, rows),
-            (false, None) => texts.values(leaves, Some(&self.places.leaves_of(self.head.layout(), column))),
+            (false, None) => texts.values(leaves, Some(&places.leaves_of(self.head.layout(), column))),
             (false, Some(rows)) => {
-                let of_rows = self.places.leaves_of(self.head.layout(), column);
+                let of_rows = places.leaves_of(self.head.layout(), column);
                 let chosen = rows.iter().map(|row| of_rows.get(*row as usize).copied().unwrap_or(u32::MAX));
                 texts.values(leaves, Some(&chosen.collect::<Vec<_>>()))
             }
         };
+        self.places = Some(places);
         values.map_err(|error| self.damaged(error))
     }
 
     /// A column of leaves, and how many it has.
-    fn texts(&mut self, column: usize) -> Result<(Texts, usize), SealedError> {
-        let leaves = *self.places.leaves().get(column).expect("there is a number of leaves for each column");
+    fn texts(&mut self, places: &Places, column: usize) -> Result<(Texts, usize), SealedError> {
+        let leaves = *places.leaves().get(column).expect("there is a number of leaves for each column");
         let mut page = self.page(Page::Column(column))?;
         let texts = Texts::decode(&mut page, leaves).map_err(|error| self.damaged(error))?;
         Ok((texts, leaves))
+    }
+
+    /// Takes the places of the leaves. The caller puts them back.
+    fn places(&mut self) -> Result<Places, SealedError> {
+        if let Some(places) = self.places.take() {
+            return Ok(places);
+        }
+        let mut page = self.page(Page::Shapes)?;
+        Places::decode(&mut page, self.head.layout(), self.head.rows()).map_err(|error| self.damaged(error))
     }
 
     fn series(&mut self, page: Page) -> Result<Vec<u64>, SealedError> {
