@@ -9,6 +9,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use super::key;
 use super::slots::index;
 use super::values::{Keys, Values};
+use crate::json::Paths;
 use crate::query::PayloadPath;
 
 /// What a hash table of numbers takes for each of them: four bytes, and one that it looks at first.
@@ -39,31 +40,35 @@ impl ByValues {
         Self { values, path, keys, seed, table, hashes: Vec::new(), last: Vec::new() }
     }
 
-    /// Finds the distinct values in a payload, except null. Returns how many there are.
-    pub(super) fn read(&mut self, payload: &str) -> usize {
+    /// Finds the distinct values in a payload, except null.
+    pub(super) fn read(&mut self, payload: &str) -> &[u128] {
         let Self { values, path, keys, seed, last, .. } = self;
         values.read(payload);
         values.distinct(*path, payload, keys);
         last.clear();
-        last.extend(keys.iter().filter(|key| !key::is_null(key)).map(|key| {
-            let mut hasher = SipHasher13::new_with_keys(*seed, 0x6172_6775_735f_6279);
-            hasher.write(key);
-            hasher.finish128().as_u128()
-        }));
-        last.len()
+        last.extend(keys.iter().filter(|key| !key::is_null(key)).map(|key| hash(*seed, key)));
+        last
     }
 
-    /// The number of one of the last event's values, if it has one already.
-    pub(super) fn find(&self, at: usize) -> Option<u32> {
-        let hash = self.last.get(at)?;
-        let is_equal = |number: &u32| self.hashes.get(index(*number)) == Some(hash);
-        self.table.find(*hash as u64, is_equal).copied()
+    /// The hash of the value with this key; `None` for null.
+    pub(super) fn hash(&self, key: &[u8]) -> Option<u128> {
+        (!key::is_null(key)).then(|| hash(self.seed, key))
     }
 
-    /// Gives a number to one of the last event's values, which has none yet.
-    pub(super) fn add(&mut self, at: usize) -> u32 {
-        let Self { table, hashes, last, .. } = self;
-        let hash = last.get(at).copied().unwrap_or_default();
+    /// The path, as the only one of a set.
+    pub(super) fn paths(&self) -> (&Paths, usize) {
+        self.values.paths()
+    }
+
+    /// The number of a value, if it has one already.
+    pub(super) fn find(&self, hash: u128) -> Option<u32> {
+        let is_equal = |number: &u32| self.hashes.get(index(*number)) == Some(&hash);
+        self.table.find(hash as u64, is_equal).copied()
+    }
+
+    /// Gives a number to a value, which has none yet.
+    pub(super) fn add(&mut self, hash: u128) -> u32 {
+        let Self { table, hashes, .. } = self;
         let number = u32::try_from(hashes.len()).expect("the limit on memory is reached long before 2^32 values");
         push(hashes, hash);
         let hash_of = |number: &u32| hashes.get(index(*number)).map_or(0, |hash| *hash as u64);
@@ -76,6 +81,12 @@ impl ByValues {
         let buffers = self.values.held_bytes() + self.keys.held_bytes() + self.last.capacity() * size_of::<u128>();
         buffers + self.hashes.capacity() * size_of::<u128>() + self.table.capacity() * TABLE_BYTES
     }
+}
+
+fn hash(seed: u64, key: &[u8]) -> u128 {
+    let mut hasher = SipHasher13::new_with_keys(seed, 0x6172_6775_735f_6279);
+    hasher.write(key);
+    hasher.finish128().as_u128()
 }
 
 /// Adds to a list that may become very long. It grows by an eighth at a time, not to twice its size.

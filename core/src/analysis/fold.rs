@@ -5,10 +5,11 @@ use super::answer::{Answer, Content};
 use super::fields::FieldsFold;
 use super::funnel::FunnelFold;
 use super::limits::{AnalysisLimits, Excess};
+use super::occurrences::OccurrenceFold;
 use super::question::{Fields, Question, Types};
 use super::retention::RetentionFold;
 use super::types::TypesFold;
-use crate::event::Event;
+use crate::event::{Event, Timestamp, TypeTest};
 use crate::json::Paths;
 use crate::query::{Filter, Order, Scan};
 use crate::row_group::RowGroup;
@@ -23,6 +24,7 @@ pub(crate) struct Needs<'f> {
     pub(crate) path_count: usize,
     pub(crate) times: bool,
     pub(crate) types: bool,
+    pub(crate) seqs: bool,
 }
 
 /// The state of a question while it takes the events of its [`scan`](Self::scan).
@@ -39,6 +41,8 @@ enum State {
     Retention(Box<RetentionFold>),
     Types(Box<(Types, TypesFold)>),
     Fields(Box<(Fields, FieldsFold)>),
+    /// What a funnel or retention has to know about a span of time.
+    Occurrences(Box<(Scan, OccurrenceFold)>),
     Exceeded(Box<(Scan, Excess)>),
 }
 
@@ -72,6 +76,7 @@ impl Fold {
             State::Retention(fold) => in_time(&fold.question().filter),
             State::Types(types) => in_time(&types.0.filter),
             State::Fields(fields) => Scan { order: Order::TimeDescending, ..in_time(&fields.0.filter) },
+            State::Occurrences(occurrences) => occurrences.0.clone(),
             State::Exceeded(exceeded) => exceeded.0.clone(),
         }
     }
@@ -81,7 +86,7 @@ impl Fold {
     #[must_use]
     pub fn takes_any_order(&self) -> bool {
         match &self.0 {
-            State::Aggregate(_) | State::Types(_) | State::Exceeded(_) => true,
+            State::Aggregate(_) | State::Types(_) | State::Occurrences(_) | State::Exceeded(_) => true,
             State::Funnel(_) | State::Retention(_) | State::Fields(_) => false,
         }
     }
@@ -90,7 +95,9 @@ impl Fold {
     #[must_use]
     pub fn wants_more(&self) -> bool {
         match &self.0 {
-            State::Aggregate(_) | State::Funnel(_) | State::Retention(_) | State::Types(_) => true,
+            State::Aggregate(_) | State::Funnel(_) | State::Retention(_) | State::Types(_) | State::Occurrences(_) => {
+                true
+            }
             State::Fields(fields) => !fields.1.is_complete(),
             State::Exceeded(_) => false,
         }
@@ -105,6 +112,7 @@ impl Fold {
             State::Retention(fold) => fold.add(event),
             State::Types(types) => types.1.add(event),
             State::Fields(fields) => fields.1.add(event),
+            State::Occurrences(occurrences) => occurrences.1.add(event),
             State::Exceeded(_) => Ok(0),
         };
         match added {
@@ -121,9 +129,10 @@ impl Fold {
         match &self.0 {
             State::Aggregate(fold) => {
                 let (paths, path_count) = fold.paths();
-                Some(Needs { paths, path_count, times: fold.needs_times(), types: fold.needs_types() })
+                Some(Needs { paths, path_count, times: fold.needs_times(), types: fold.needs_types(), seqs: false })
             }
             State::Types(types) => Some(types.1.needs()),
+            State::Occurrences(occurrences) => Some(occurrences.1.needs()),
             State::Funnel(_) | State::Retention(_) | State::Fields(_) | State::Exceeded(_) => None,
         }
     }
@@ -134,6 +143,7 @@ impl Fold {
         let added = match &mut self.0 {
             State::Aggregate(fold) => fold.add_rows(rows),
             State::Types(types) => types.1.add_rows(rows),
+            State::Occurrences(occurrences) => occurrences.1.add_rows(rows),
             State::Funnel(_) | State::Retention(_) | State::Fields(_) | State::Exceeded(_) => {
                 debug_assert!(matches!(self.0, State::Exceeded(_)), "this fold takes single events");
                 Ok(())
@@ -150,7 +160,7 @@ impl Fold {
         let added = match &mut self.0 {
             State::Aggregate(fold) => fold.add_counted(type_name, count, times),
             State::Types(types) => types.1.add_counted(type_name, count, times).map(|()| true),
-            State::Funnel(_) | State::Retention(_) | State::Fields(_) => Ok(false),
+            State::Funnel(_) | State::Retention(_) | State::Fields(_) | State::Occurrences(_) => Ok(false),
             State::Exceeded(_) => Ok(true),
         };
         added.unwrap_or_else(|excess| {
@@ -165,8 +175,60 @@ impl Fold {
     pub(crate) fn emptied(&self) -> Option<Self> {
         match &self.0 {
             State::Aggregate(fold) => fold.emptied().ok().map(|fold| Self(State::Aggregate(Box::new(fold)))),
+            State::Occurrences(occurrences) => {
+                let emptied = (occurrences.0.clone(), occurrences.1.emptied());
+                Some(Self(State::Occurrences(Box::new(emptied))))
+            }
             State::Types(types) => Some(Self(State::Types(Box::new((types.0.clone(), types.1.emptied()))))),
             State::Funnel(_) | State::Retention(_) | State::Fields(_) | State::Exceeded(_) => None,
+        }
+    }
+
+    /// A fold that collects, in any order, what this one has to know about the events in a span of time, both ends
+    /// included; `None` if it cannot be collected.
+    pub(crate) fn collector(&self, start: Timestamp, end: Timestamp) -> Option<Self> {
+        let collector = match &self.0 {
+            State::Funnel(fold) => fold.collector()?,
+            State::Retention(fold) => fold.collector(),
+            State::Aggregate(_) | State::Types(_) | State::Fields(_) | State::Occurrences(_) | State::Exceeded(_) => {
+                return None;
+            }
+        };
+        let mut scan = self.scan();
+        scan.filter.start = Some(start);
+        scan.filter.end = Some(end);
+        let types = || collector.types().map(|name| TypeTest::Eq(name.into())).collect();
+        scan.filter.types.get_or_insert_with(types);
+        Some(Self(State::Occurrences(Box::new((scan, collector)))))
+    }
+
+    /// Takes what a [`collector`](Self::collector) has seen of a span of time after all others. Returns false, and
+    /// takes nothing, if it had too little memory.
+    pub(crate) fn take_collected(&mut self, collector: Self) -> bool {
+        let State::Occurrences(collected) = collector.0 else { return false };
+        for occurrence in collected.1.into_ordered() {
+            let added = match &mut self.0 {
+                State::Funnel(fold) => fold.add_occurrence(&occurrence),
+                State::Retention(fold) => fold.add_occurrence(&occurrence),
+                State::Aggregate(_)
+                | State::Types(_)
+                | State::Fields(_)
+                | State::Occurrences(_)
+                | State::Exceeded(_) => return true,
+            };
+            if let Err(excess) = added {
+                self.exceed(excess);
+            }
+        }
+        true
+    }
+
+    /// How many events a [`collector`](Self::collector) has memory for.
+    pub(crate) fn collected_max(&self) -> usize {
+        match &self.0 {
+            State::Funnel(fold) => OccurrenceFold::events_max(fold.limits()),
+            State::Retention(fold) => OccurrenceFold::events_max(fold.limits()),
+            State::Aggregate(_) | State::Types(_) | State::Fields(_) | State::Occurrences(_) | State::Exceeded(_) => 0,
         }
     }
 
@@ -182,11 +244,22 @@ impl Fold {
             (State::Retention(fold), State::Retention(other)) => fold.merge(other),
             (State::Types(types), State::Types(other)) => types.1.merge(&other.1),
             (State::Fields(fields), State::Fields(other)) => fields.1.merge(&other.1),
+            (State::Occurrences(occurrences), State::Occurrences(other)) => occurrences.1.merge(&other.1),
             (State::Exceeded(_), _) => Ok(()),
             (_, State::Exceeded(exceeded)) => Err(exceeded.1),
             (
-                State::Aggregate(_) | State::Funnel(_) | State::Retention(_) | State::Types(_) | State::Fields(_),
-                State::Aggregate(_) | State::Funnel(_) | State::Retention(_) | State::Types(_) | State::Fields(_),
+                State::Aggregate(_)
+                | State::Funnel(_)
+                | State::Retention(_)
+                | State::Types(_)
+                | State::Fields(_)
+                | State::Occurrences(_),
+                State::Aggregate(_)
+                | State::Funnel(_)
+                | State::Retention(_)
+                | State::Types(_)
+                | State::Fields(_)
+                | State::Occurrences(_),
             ) => {
                 debug_assert!(false, "folds of different questions");
                 Ok(())
@@ -206,6 +279,7 @@ impl Fold {
             State::Retention(fold) => fold.held_bytes(),
             State::Types(types) => types.1.held_bytes(),
             State::Fields(fields) => fields.1.held_bytes(),
+            State::Occurrences(occurrences) => occurrences.1.held_bytes(),
             State::Exceeded(_) => 0,
         }
     }
@@ -222,6 +296,7 @@ impl Fold {
             State::Retention(fold) => Content::Cohorts(fold.finish()),
             State::Types(types) => Content::Types(types.1.finish()),
             State::Fields(fields) => Content::Fields(fields.1.finish()),
+            State::Occurrences(_) => unreachable!("what is collected goes to the fold of a question"),
             State::Exceeded(exceeded) => return Err(exceeded.1),
         };
         Ok(Answer::new(content))

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::by::{ByValues, push};
 use super::limits::{AnalysisLimits, Excess, Rows};
+use super::occurrences::{Occurrence, OccurrenceFold};
 use super::question::Funnel;
 use super::slots::index;
 use crate::event::Event;
@@ -26,6 +27,7 @@ const NANOS_PER_SECOND: f64 = 1e9;
 pub(super) struct FunnelFold {
     question: Box<Funnel>,
     limits: AnalysisLimits,
+    seed: u64,
     tests: Vec<StepTest>,
     /// The longest time of an attempt in nanoseconds.
     within: i64,
@@ -95,8 +97,13 @@ impl FunnelFold {
             attempts: Vec::new(),
             results: question.steps.iter().map(|_| StepResult::default()).collect(),
             limits,
+            seed,
             question,
         }
+    }
+
+    pub(super) fn limits(&self) -> AnalysisLimits {
+        self.limits
     }
 
     pub(super) fn question(&self) -> &Funnel {
@@ -116,14 +123,33 @@ impl FunnelFold {
         if matching == 0 {
             return Ok(cost);
         }
-        let count = self.by.read(event.payload.as_str());
-        for at in 0..count {
-            self.advance(at, matching, event.timestamp.as_nanos());
+        let values = self.by.read(event.payload.as_str()).to_vec();
+        for by in &values {
+            self.advance(*by, matching, event.timestamp.as_nanos());
         }
+        self.check()?;
+        Ok(cost + values.len())
+    }
+
+    /// Adds an event in short. Its steps are those of the question.
+    pub(super) fn add_occurrence(&mut self, occurrence: &Occurrence) -> Result<(), Excess> {
+        self.advance(occurrence.by, occurrence.steps, occurrence.time);
+        self.check()
+    }
+
+    /// Collects events in short, for [`add_occurrence`](Self::add_occurrence); `None` if a step has conditions on
+    /// payloads.
+    pub(super) fn collector(&self) -> Option<OccurrenceFold> {
+        let has_conditions = self.question.steps.iter().any(|step| !step.payload.is_empty());
+        let types = self.question.steps.iter().map(|step| step.event_type.clone()).collect();
+        (!has_conditions).then(|| OccurrenceFold::new(types, &self.question.by, self.seed, self.limits))
+    }
+
+    fn check(&self) -> Result<(), Excess> {
         if self.held_bytes() > self.limits.bytes_max {
             return Err(Excess::Memory { of: Rows::Values, max: self.limits.bytes_max });
         }
-        Ok(cost + count)
+        Ok(())
     }
 
     /// Adds the results of another one, whose events had other values of `by`.
@@ -146,9 +172,9 @@ impl FunnelFold {
         FunnelSteps { question: self.question, results: self.results }
     }
 
-    /// Takes one of the event's values of `by` further: the event is each step whose bit in `matching` is set.
-    fn advance(&mut self, at: usize, matching: u16, now: i64) {
-        let found = self.by.find(at);
+    /// Takes a value of `by` further: its event is each step whose bit in `matching` is set.
+    fn advance(&mut self, by: u128, matching: u16, now: i64) {
+        let found = self.by.find(by);
         if let Some(number) = found {
             for step in (1..self.tests.len()).rev().filter(|step| matching >> step & 1 == 1) {
                 self.reach(number, step, now);
@@ -164,7 +190,7 @@ impl FunnelFold {
                 }
             }
             None => {
-                self.by.add(at);
+                self.by.add(by);
                 push(&mut self.starts, now);
                 push(&mut self.has_further, NONE);
                 if let Some(first) = self.results.first_mut() {

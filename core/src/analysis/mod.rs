@@ -28,6 +28,7 @@ mod group_codes;
 mod key;
 mod limits;
 mod measures;
+mod occurrences;
 mod question;
 mod retention;
 mod slot_rows;

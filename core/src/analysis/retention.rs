@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::by::{ByValues, push};
 use super::limits::{AnalysisLimits, Excess, Rows};
+use super::occurrences::{Occurrence, OccurrenceFold};
 use super::question::Retention;
 use super::slots::index;
 use crate::calendar::{Bucket, Buckets};
@@ -19,6 +20,7 @@ const NANOS_PER_SECOND: i64 = 1_000_000_000;
 pub(super) struct RetentionFold {
     question: Box<Retention>,
     limits: AnalysisLimits,
+    seed: u64,
     buckets: Buckets,
     by: ByValues,
     members: Vec<Member>,
@@ -62,7 +64,11 @@ impl RetentionFold {
     pub(super) fn new(question: Box<Retention>, limits: AnalysisLimits, seed: u64) -> Self {
         let buckets = Buckets::new(Some(question.periods.interval), question.periods.zone.clone());
         let by = ByValues::new(&question.by, seed);
-        Self { limits, buckets, by, members: Vec::new(), cohorts: Vec::new(), numbers: BTreeMap::new(), question }
+        Self { limits, seed, buckets, by, members: Vec::new(), cohorts: Vec::new(), numbers: BTreeMap::new(), question }
+    }
+
+    pub(super) fn limits(&self) -> AnalysisLimits {
+        self.limits
     }
 
     pub(super) fn question(&self) -> &Retention {
@@ -75,27 +81,49 @@ impl RetentionFold {
         if !is_first && !is_then {
             return Ok(0);
         }
-        let count = self.by.read(event.payload.as_str());
-        let nanos = event.timestamp.as_nanos();
-        for at in 0..count {
-            match self.by.find(at) {
-                Some(number) if is_then => self.come_back(number, nanos.div_euclid(NANOS_PER_SECOND)),
-                None if is_first => {
-                    let bucket = self.buckets.of(nanos);
-                    let cohort = self.cohort(bucket)?;
-                    self.by.add(at);
-                    push(&mut self.members, Member { returned: 0, cohort });
-                    if let Some(cohort) = self.cohorts.get_mut(index(cohort)) {
-                        cohort.size += 1;
-                    }
-                }
-                Some(_) | None => {}
-            }
+        let values = self.by.read(event.payload.as_str()).to_vec();
+        for by in &values {
+            self.see(*by, is_first, is_then, event.timestamp.as_nanos())?;
         }
+        self.check()?;
+        Ok(values.len())
+    }
+
+    /// Adds an event in short. Step 0 is the first event of a cohort, and step 1 a return.
+    pub(super) fn add_occurrence(&mut self, occurrence: &Occurrence) -> Result<(), Excess> {
+        self.see(occurrence.by, occurrence.steps & 1 == 1, occurrence.steps & 2 == 2, occurrence.time)?;
+        self.check()
+    }
+
+    /// Collects events in short, for [`add_occurrence`](Self::add_occurrence).
+    pub(super) fn collector(&self) -> OccurrenceFold {
+        let types = Vec::from([self.question.first.clone(), self.question.then.clone()]);
+        OccurrenceFold::new(types, &self.question.by, self.seed, self.limits)
+    }
+
+    /// A value of `by` has an event at this time, in nanoseconds since the Unix epoch.
+    fn see(&mut self, by: u128, is_first: bool, is_then: bool, nanos: i64) -> Result<(), Excess> {
+        match self.by.find(by) {
+            Some(number) if is_then => self.come_back(number, nanos.div_euclid(NANOS_PER_SECOND)),
+            None if is_first => {
+                let bucket = self.buckets.of(nanos);
+                let cohort = self.cohort(bucket)?;
+                self.by.add(by);
+                push(&mut self.members, Member { returned: 0, cohort });
+                if let Some(cohort) = self.cohorts.get_mut(index(cohort)) {
+                    cohort.size += 1;
+                }
+            }
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Excess> {
         if self.held_bytes() > self.limits.bytes_max {
             return Err(Excess::Memory { of: Rows::Values, max: self.limits.bytes_max });
         }
-        Ok(count)
+        Ok(())
     }
 
     /// Adds the results of another one, whose events had other values of `by`.

@@ -44,7 +44,7 @@ impl TypesFold {
     }
 
     pub(super) fn needs(&self) -> Needs<'_> {
-        Needs { paths: &self.no_paths, path_count: 0, times: true, types: true }
+        Needs { paths: &self.no_paths, path_count: 0, times: true, types: true, seqs: false }
     }
 
     pub(super) fn add(&mut self, event: &Event<'_>) -> Result<usize, Excess> {

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::erasure::Erasures;
 use super::gaps::GapSearch;
 use super::parts::{Located, Parts};
-use super::questions::ColumnarRun;
+use super::questions::{ColumnarRun, SequenceRun};
 use super::scan::Run;
 use crate::event::Event;
 use crate::identity::IdentityKey;
@@ -76,7 +76,11 @@ impl Snapshot for EngineSnapshot {
     }
 
     fn analyze(self: Arc<Self>, progress: Progress) -> Result<Box<dyn AnalysisRun>, ReadError> {
-        match ColumnarRun::begin(&self.parts, progress) {
+        let progress = match ColumnarRun::begin(&self.parts, progress) {
+            Ok(run) => return Ok(Box::new(run)),
+            Err(progress) => progress,
+        };
+        match SequenceRun::begin(&self.parts, progress) {
             Ok(run) => Ok(Box::new(run)),
             Err(progress) => {
                 let scan = self.scan(&progress.remaining_scan())?;

@@ -20,6 +20,8 @@ pub(crate) struct RowGroup<'a> {
     pub(crate) rows: usize,
     /// Their times in nanoseconds since the Unix epoch, ascending. Empty if nobody asked for them.
     pub(crate) times: &'a [i64],
+    /// Their sequence numbers. Empty if nobody asked for them.
+    pub(crate) seqs: &'a [u64],
     pub(crate) types: Types<'a>,
     /// The values at each path that was asked for.
     pub(crate) columns: &'a [ValueColumn],

@@ -5,11 +5,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use argus_core::analysis::{AnalysisLimits, Excess, Question};
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
 use argus_core::repository::Repository as _;
 use argus_core::storage::MemoryStorage;
-use argus_testing::{Draft, NOW, Random, all_events, check_question, generate, maintain, steady};
+use argus_testing::{Draft, NOW, Random, all_events, analyze, check_question, generate, maintain, steady};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -84,6 +85,33 @@ proptest! {
         for bytes in &questions {
             let question = generate::question(&mut Random::bytes(bytes));
             check_question(&snapshot, &events, &question, budget, calls)?;
+        }
+    }
+
+    /// Funnels and retention go through spans of time, which are short if memory is.
+    #[test]
+    fn sequences_are_the_same_with_little_memory(
+        seed: u64,
+        count in 100..700_usize,
+        questions in vec(vec(any::<u8>(), 120), 12),
+        bytes_max in 1_000..200_000_usize,
+        budget in 1..500_u32,
+        calls in 1..20_u32,
+    ) {
+        let engine = sealed(&mut Random::seeded(seed), count);
+        let snapshot = engine.snapshot();
+        for bytes in &questions {
+            let question = generate::question(&mut Random::bytes(bytes));
+            if let Question::Aggregate(_) | Question::Types(_) | Question::Fields(_) = question {
+                continue;
+            }
+            let whole = analyze(&snapshot, &question, AnalysisLimits::DEFAULT, budget, calls).unwrap().unwrap();
+            let limits = AnalysisLimits { bytes_max, ..AnalysisLimits::DEFAULT };
+            match analyze(&snapshot, &question, limits, budget, calls).unwrap() {
+                Ok(answer) => prop_assert_eq!(answer, whole),
+                Err(Excess::Memory { max, .. }) => prop_assert_eq!(max, bytes_max),
+                Err(excess @ Excess::Groups { .. }) => prop_assert!(false, "{}", excess),
+            }
         }
     }
 }

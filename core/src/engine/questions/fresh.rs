@@ -48,7 +48,8 @@ impl FreshRows {
     /// [`ReadError`] if a text is damaged.
     pub(super) fn step(&mut self, plan: &mut Plan, fold: &mut Fold) -> Result<u32, ReadError> {
         let Some(segment) = self.segments.last() else { return Ok(0) };
-        let needs_payloads = !plan.filter.payload.is_empty() || fold.needs().is_none_or(|needs| needs.path_count > 0);
+        let needs_payloads =
+            !plan.filter.payload.is_empty() || fold.needs().is_none_or(|needs| needs.path_count > 0 || needs.seqs);
         let end = segment.rows().len().min(self.next + ROWS_MAX);
         let cost = match RequestedTypes::in_fresh(&plan.filter, segment) {
             Some(requested) if plan.bounds.has_any_seq((segment.base(), segment.last_seq())) => {
@@ -129,7 +130,7 @@ fn add_rows(
     }
     if !times.is_empty() {
         let types = Types::Coded { names: &names, codes: &codes };
-        fold.add_rows(&RowGroup { rows: times.len(), times: &times, types, columns: &[] });
+        fold.add_rows(&RowGroup { rows: times.len(), times: &times, seqs: &[], types, columns: &[] });
     }
     Ok(u32::try_from(cost).unwrap_or(u32::MAX))
 }

@@ -10,6 +10,8 @@ mod fresh;
 mod pieces;
 mod plan;
 mod run;
+mod sequence;
 mod worker;
 
 pub(super) use run::ColumnarRun;
+pub(super) use sequence::SequenceRun;

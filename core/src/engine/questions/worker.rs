@@ -143,8 +143,9 @@ impl Worker {
         let (mut rows, mut values) = columns.select(plan.pruning.tests())?;
         let times = clip_times(plan, piece, &mut columns, needs.times, &mut rows)?;
         let (index, count) = (piece.sealed.index(), columns.rows());
-        if !plan.bounds.has_all_seqs(index.seqs(piece.number)) {
-            let seqs = columns.seqs()?;
+        let is_cut = !plan.bounds.has_all_seqs(index.seqs(piece.number));
+        let seqs = if is_cut || needs.seqs { columns.seqs()? } else { Vec::new() };
+        if is_cut {
             rows.intersect(&RowSet::of(&seqs, |seq| plan.bounds.has_any_seq((*seq, *seq))));
         }
         let codes = requested_types(piece, &mut columns, needs.types, &mut rows)?;
@@ -152,7 +153,7 @@ impl Worker {
         let Divided { columnar, others } = divide(plan, needs, &mut columns, &shapes, &rows)?;
         let taken = columnar.count(count);
         if taken > 0 {
-            let has_columns = needs.path_count > 0 || needs.times || needs.types;
+            let has_columns = needs.path_count > 0 || needs.times || needs.types || needs.seqs;
             let chosen: Option<Vec<u32>> =
                 (taken < count && has_columns).then(|| columnar.rows(count).map(|row| row as u32).collect());
             let mut of_paths = Vec::with_capacity(needs.path_count);
@@ -167,11 +168,12 @@ impl Worker {
             values += taken * (1 + needs.path_count);
             let names = type_names(piece, &columns)?;
             let (times, codes) = (pick(times, chosen.as_deref()), codes.map(|codes| pick(codes, chosen.as_deref())));
+            let seqs = if needs.seqs { pick(seqs, chosen.as_deref()) } else { Vec::new() };
             let types = match (&codes, names.first()) {
                 (Some(codes), _) => Types::Coded { names: &names, codes },
                 (None, name) => Types::One(name.copied().unwrap_or_default()),
             };
-            self.fold.add_rows(&RowGroup { rows: taken, times: &times, types, columns: &of_paths });
+            self.fold.add_rows(&RowGroup { rows: taken, times: &times, seqs: &seqs, types, columns: &of_paths });
         }
         self.read_bytes += columns.read_bytes();
         let mut cost = BLOCK_ROWS.saturating_add(u32::try_from(values / VALUES_PER_ROW).unwrap_or(u32::MAX));

@@ -1,0 +1,135 @@
+//! Events of sequences, in short.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::by::{ByValues, push};
+use super::fold::Needs;
+use super::group_codes::GroupCodes;
+use super::limits::{AnalysisLimits, Excess, Rows};
+use super::slots::index;
+use crate::event::Event;
+use crate::query::PayloadPath;
+use crate::row_group::{RowGroup, Types, ValueColumn};
+
+/// All that a funnel or retention has to know about an event and one of its values of `by`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Occurrence {
+    /// Nanoseconds since the Unix epoch.
+    pub(super) time: i64,
+    seq: u64,
+    /// The hash of the value of `by`.
+    pub(super) by: u128,
+    /// A bit for each step that the event is.
+    pub(super) steps: u16,
+}
+
+/// Collects occurrences, in any order. They are in order when they are [taken](Self::into_ordered).
+///
+/// Sequences need their events in the order of time. To collect a span of time from columns and to sort what little is
+/// needed is several times as fast as to merge whole events.
+#[derive(Debug)]
+pub(super) struct OccurrenceFold {
+    /// The type of each step.
+    types: Vec<Box<str>>,
+    by: ByValues,
+    seed: u64,
+    path: PayloadPath,
+    limits: AnalysisLimits,
+    occurrences: Vec<Occurrence>,
+}
+
+/// All occurrences together may take this part of the memory of a question.
+const MEMORY_PART: usize = 2;
+
+impl OccurrenceFold {
+    pub(super) fn new(types: Vec<Box<str>>, by: &PayloadPath, seed: u64, limits: AnalysisLimits) -> Self {
+        let path = by.clone();
+        Self { types, by: ByValues::new(by, seed), seed, path, limits, occurrences: Vec::new() }
+    }
+
+    /// The same, before the first event.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(self.types.clone(), &self.path, self.seed, self.limits)
+    }
+
+    /// How many events can be collected at a time.
+    pub(super) fn events_max(limits: AnalysisLimits) -> usize {
+        limits.bytes_max / MEMORY_PART / 2 / size_of::<Occurrence>()
+    }
+
+    pub(super) fn types(&self) -> impl Iterator<Item = &str> {
+        self.types.iter().map(AsRef::as_ref)
+    }
+
+    pub(super) fn needs(&self) -> Needs<'_> {
+        let (paths, path_count) = self.by.paths();
+        Needs { paths, path_count, times: true, types: true, seqs: true }
+    }
+
+    pub(super) fn add(&mut self, event: &Event<'_>) -> Result<usize, Excess> {
+        let steps = self.steps_of(event.event_type.as_str());
+        if steps == 0 {
+            return Ok(0);
+        }
+        let Self { by, occurrences, .. } = self;
+        let (time, seq) = (event.timestamp.as_nanos(), event.seq);
+        let values = by.read(event.payload.as_str());
+        values.iter().for_each(|by| push(occurrences, Occurrence { time, seq, by: *by, steps }));
+        let count = values.len();
+        self.check()?;
+        Ok(count)
+    }
+
+    pub(super) fn add_rows(&mut self, rows: &RowGroup<'_>) -> Result<(), Excess> {
+        let values = GroupCodes::of_column(rows.columns.first().unwrap_or(&ValueColumn::Empty), self.seed);
+        let hashes: Vec<Option<u128>> = values.keys().iter().map(|key| self.by.hash(key)).collect();
+        let steps: Vec<u16> = match rows.types {
+            Types::One(name) => Vec::from([self.steps_of(name)]),
+            Types::Coded { names, .. } => names.iter().map(|name| self.steps_of(name)).collect(),
+        };
+        self.occurrences.reserve(rows.rows);
+        for (row, (time, seq)) in rows.times.iter().zip(rows.seqs).enumerate() {
+            let step = match rows.types {
+                Types::One(_) => 0,
+                Types::Coded { codes, .. } => codes.get(row).map_or(0, |code| index(*code)),
+            };
+            let steps = steps.get(step).copied().unwrap_or_default();
+            let value = values.codes().map_or(0, |codes| codes.get(row).map_or(0, |code| index(*code)));
+            if let Some(Some(by)) = hashes.get(value)
+                && steps != 0
+            {
+                self.occurrences.push(Occurrence { time: *time, seq: *seq, by: *by, steps });
+            }
+        }
+        self.check()
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) -> Result<(), Excess> {
+        self.occurrences.extend_from_slice(&other.occurrences);
+        self.check()
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.by.held_bytes() + self.occurrences.capacity() * size_of::<Occurrence>()
+    }
+
+    /// The occurrences in the order of time, and of sequence numbers.
+    pub(super) fn into_ordered(mut self) -> Vec<Occurrence> {
+        // Stable, since that is fast where parts are in order already.
+        self.occurrences.sort_by_key(|occurrence| (occurrence.time, occurrence.seq));
+        self.occurrences
+    }
+
+    fn steps_of(&self, event_type: &str) -> u16 {
+        let steps = self.types.iter().enumerate();
+        steps.fold(0, |steps, (step, name)| steps | u16::from(**name == *event_type) << step)
+    }
+
+    fn check(&self) -> Result<(), Excess> {
+        if self.held_bytes() > self.limits.bytes_max / MEMORY_PART {
+            return Err(Excess::Memory { of: Rows::Values, max: self.limits.bytes_max });
+        }
+        Ok(())
+    }
+}
