@@ -35,6 +35,7 @@ impl<S: Storage> Engine<S> {
         let cutoffs = self.cutoffs(now);
         self.drop_expired(cutoffs);
         self.erasures.observe(now);
+        self.quiet.observe(self.storage.log_end(), now);
         self.note_untouched_segments(now);
         // Keep the log that an outdated copy of the manifest refers to: the next open may fall back on that copy.
         if !self.recovery.manifest_outdated {
@@ -277,7 +278,7 @@ impl<S: Storage> Engine<S> {
             return None;
         }
         let for_erasure = self.to_be_sealed_for_erasure(now);
-        if let Some(count) = self.to_be_sealed(cutoffs).max(for_erasure) {
+        if let Some(count) = self.to_be_sealed(now, cutoffs).max(for_erasure) {
             let chosen = self.fresh.get(..count)?;
             let (first, last) = (chosen.first()?, chosen.last()?);
             let range = SegmentRange::Fresh(0..count);
@@ -294,7 +295,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// How many of the oldest fresh segments are to be sealed.
-    fn to_be_sealed(&self, cutoffs: Cutoffs) -> Option<usize> {
+    fn to_be_sealed(&self, now: Moment, cutoffs: Cutoffs) -> Option<usize> {
         let (mut events, mut bytes) = (0, 0);
         for (index, fresh) in self.fresh.iter().enumerate() {
             events += fresh.segment.rows().len();
@@ -305,7 +306,7 @@ impl<S: Storage> Engine<S> {
         }
         // Sealing leaves out expired events. So seal them even if the segments are still small.
         let is_overdue = self.fresh.iter().any(|fresh| fresh.segment.sort_key(0).time < cutoffs.rewrite_before);
-        is_overdue.then_some(self.fresh.len())
+        (is_overdue || self.quiet.is_due(events, now)).then_some(self.fresh.len())
     }
 
     /// The task to search a sealed segment for erased events, to rewrite one without its expired or erased events, else

@@ -20,6 +20,7 @@ mod open_error;
 mod parts;
 mod proposal;
 mod questions;
+mod quiet;
 mod reading;
 mod retention;
 mod salvage;
@@ -61,6 +62,7 @@ use erase::PendingErasures;
 use erasure::{ErasureTest, Examination};
 use log_end::LogEnd;
 use manifest::Manifest;
+use quiet::Quiet;
 use task::{Busy, Replacement, Task};
 use types::TypeRegistry;
 
@@ -139,6 +141,7 @@ pub struct Engine<S: Storage> {
     /// Whether the log has bytes before `manifest.log_start` that are still to be discarded.
     log_is_outdated: bool,
     busy: Busy,
+    quiet: Quiet,
     erasures: PendingErasures,
     /// Header checksum of the last record in the log.
     chain: u32,

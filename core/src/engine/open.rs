@@ -13,6 +13,7 @@ use super::erasure::Erasure;
 use super::log_end::{self, LogEnd, SavedEnd};
 use super::manifest::{self, Manifest, SegmentEntry, is_segment_name, segment_number};
 use super::open_error::log_damaged;
+use super::quiet::Quiet;
 use super::reading::{Content, Record, Tail, UNKNOWN_RECORD, Window, out_of_range, record_at, scan_ahead};
 use super::task::Busy;
 use super::types::TypeRegistry;
@@ -123,6 +124,7 @@ impl<S: Storage> Engine<S> {
             obsolete: Vec::new(),
             log_is_outdated: is_log_outdated,
             busy: Busy::default(),
+            quiet: Quiet::default(),
             erasures,
             stats,
             recovery,
