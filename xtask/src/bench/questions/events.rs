@@ -63,6 +63,9 @@ pub(super) const TYPES: [&str; 40] = [
     "account.deleted",
 ];
 
+/// The index of the type that is asked for in one hour: frequent, but not the most frequent one.
+pub(super) const IN_HOUR: usize = 3;
+
 /// Countries, the most frequent first.
 pub(super) const COUNTRIES: [&str; 30] = [
     "US", "DE", "GB", "FR", "JP", "BR", "IN", "CA", "IT", "ES", "NL", "PL", "AU", "MX", "SE", "CH", "AT", "BE", "KR",

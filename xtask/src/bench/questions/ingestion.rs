@@ -19,6 +19,7 @@ use super::{
         server::{Server, Subject},
     },
     events::Events,
+    file::Written,
     question,
     store::{self, CONNECTIONS, PATIENCE},
 };
@@ -33,11 +34,12 @@ const ROUNDS: usize = 3;
 pub(super) fn measure(
     subject: &Subject,
     server: &Server,
-    stored_events: u64,
+    written: &Written,
     events: &mut Events,
     scale: &Scale,
     report: &mut Report,
 ) -> Result<u64> {
+    let stored_events = written.events;
     let count = usize::try_from(stored_events / PART)?;
     let mut added = 0;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
@@ -79,7 +81,7 @@ pub(super) fn measure(
     });
 
     let requests = requests(events, count, scale.batch)?;
-    let targets = question::small_targets();
+    let targets = question::small_targets(written);
     let pace = alone / 2.0;
     let (elapsed, mut times) = beside_questions(server.address, &[&targets[0].1, &targets[1].1], || {
         let started = Instant::now();

@@ -76,7 +76,7 @@ fn measure_size(
     let bytes = disk_bytes(data.path())?;
     let answers = store::ask(&server, &questions, scale)?;
     if with_ingestion {
-        ingestion::measure(subject, &server, count, &mut events, scale, report)?;
+        ingestion::measure(subject, &server, &written, &mut events, scale, report)?;
     }
     let measured = Measured { load_seconds, rest_seconds, bytes, peak_bytes: server.memory()?.peak, answers };
     drop((server, data));

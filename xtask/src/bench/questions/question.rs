@@ -3,7 +3,7 @@
 use super::{
     super::workload::{HOUR_MS, rfc3339},
     answer::{LIMIT, Shape},
-    events::{DAYS, START_MS, TYPES, session_name, user_name},
+    events::{IN_HOUR, TYPES, session_name, user_name},
     file::Written,
 };
 
@@ -56,8 +56,6 @@ const COLUMNS: &str = "session, event_type, user_id, country, amount, duration_m
 const LONG_MS: u64 = 326;
 /// A country of some percent of the events.
 const COUNTRY: &str = "GB";
-/// The type in one hour: not the most frequent one.
-const IN_HOUR: &str = TYPES[3];
 const MOST_FREQUENT: &str = TYPES[0];
 const STEPS: [&str; 3] = [TYPES[0], TYPES[1], TYPES[3]];
 const RETURNING: &str = TYPES[5];
@@ -65,7 +63,7 @@ const RETURNING: &str = TYPES[5];
 /// All questions about these events.
 pub(super) fn questions(written: &Written) -> Vec<Question> {
     vec![
-        type_in_hour(),
+        type_in_hour(written.hour_ms),
         latest_of_user("one frequent user's latest 100", &user_name(0)),
         latest_of_user("one rare user's latest 100", &user_name(written.rare_user)),
         session(&session_name(written.session)),
@@ -90,8 +88,8 @@ pub(super) fn by_country_target() -> String {
 }
 
 /// The targets of the two questions whose first answer is measured beside ingestion.
-pub(super) fn small_targets() -> [(&'static str, String); 2] {
-    let [hour, user] = [type_in_hour(), latest_of_user("one user's latest 100", &user_name(0))];
+pub(super) fn small_targets(written: &Written) -> [(&'static str, String); 2] {
+    let [hour, user] = [type_in_hour(written.hour_ms), latest_of_user("one user's latest 100", &user_name(0))];
     [(hour.what, hour.target), (user.what, user.target)]
 }
 
@@ -99,21 +97,21 @@ fn sql(timed: String) -> Sql {
     Sql { timed: Some(timed), exact: None }
 }
 
-fn type_in_hour() -> Question {
-    let start = START_MS + DAYS / 2 * 24 * HOUR_MS;
+fn type_in_hour(start: u64) -> Question {
+    let event_type = TYPES[IN_HOUR];
     let end = start + HOUR_MS - 1;
     let time = |time_ms: u64| format!("TIMESTAMP '{}'", rfc3339(time_ms).trim_end_matches('Z'));
     Question {
         what: "one type in one hour, first 100",
-        target: format!("/events?type={IN_HOUR}&start={start}&end={end}&limit={LIMIT}"),
+        target: format!("/events?type={event_type}&start={start}&end={end}&limit={LIMIT}"),
         duckdb: sql(format!(
-            "SELECT epoch_ms(timestamp), {COLUMNS} FROM events WHERE event_type = '{IN_HOUR}' \
+            "SELECT epoch_ms(timestamp), {COLUMNS} FROM events WHERE event_type = '{event_type}' \
              AND timestamp BETWEEN {} AND {} ORDER BY timestamp LIMIT {LIMIT}",
             time(start),
             time(end)
         )),
         clickhouse: sql(format!(
-            "SELECT toUnixTimestamp64Milli(timestamp), {COLUMNS} FROM events WHERE event_type = '{IN_HOUR}' \
+            "SELECT toUnixTimestamp64Milli(timestamp), {COLUMNS} FROM events WHERE event_type = '{event_type}' \
              AND timestamp BETWEEN fromUnixTimestamp64Milli({start}, 'UTC') AND fromUnixTimestamp64Milli({end}, 'UTC') \
              ORDER BY timestamp LIMIT {LIMIT}"
         )),
