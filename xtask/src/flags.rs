@@ -94,6 +94,8 @@ pub(crate) struct BenchOptions {
     pub(crate) events: Option<usize>,
     /// Threads of the servers and of the floors; their default if `None`.
     pub(crate) threads: Option<usize>,
+    /// Ask questions also about fewer and about more events.
+    pub(crate) curve: bool,
     /// Run everything quickly, without meaningful figures.
     pub(crate) smoke: bool,
 }
@@ -256,6 +258,10 @@ Parts:
   limits   the same with a key and rate limits, beside a server where everything is open
   batches  POST of NDJSON, 5,000 events a body, over 4 connections; and the memory that the events take
   queries  GET of the first 100 events of one type in one hour, among few other events and among many
+  questions
+           aggregates, funnel, retention, types, fields and lists by a value of the payload, on disk, beside DuckDB and
+           ClickHouse with the same events, which are installed from PyPI into the target folder (not with --smoke).
+           Wrong answers are a failure. Then ingestion beside questions, and questions beside ingestion
   fair     POST of single events while eight scans read all events
   durable  POST of single events and of batches to a repository on disk, beside one in memory; single events also
            beside PostgreSQL 15, if it is installed, with a table like Argus's and with a minimal one; the disk space
@@ -267,9 +273,11 @@ Parts:
 Options:
       --runtime <NAME>   Only this runtime: tokio or smol [default: all]
       --filter <TEXT>    Only the parts whose name contains the text
-      --runs <N>         Runs of each measurement; the report has their median [default: 5]
-      --events <N>       Events that batches and queries store [default: 1000000]
+      --runs <N>         Runs of each measurement; the report has their median [default: 5; questions 9]
+      --events <N>       Events that the larger parts store [default: 1000000; questions 5000000]
       --threads <N>      Threads of the servers and of the empty handlers [default: one for each CPU]
+      --curve            Ask questions also about a fifth of the events, and about four times as many (these without
+                         DuckDB and ClickHouse)
       --smoke            Small, unoptimised, one run: shows in seconds that the bench works; its figures mean nothing
   -h, --help             This text
 
@@ -396,6 +404,7 @@ fn bench(parser: &mut Parser) -> Result<Command, lexopt::Error> {
             Arg::Long("runs") => options.runs = Some(parser.value()?.parse()?),
             Arg::Long("events") => options.events = Some(parser.value()?.parse()?),
             Arg::Long("threads") => options.threads = Some(parser.value()?.parse()?),
+            Arg::Long("curve") => options.curve = true,
             Arg::Long("smoke") => options.smoke = true,
             other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => return Err(other.unexpected()),
         }

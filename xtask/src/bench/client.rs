@@ -22,9 +22,14 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn connect(address: SocketAddr) -> Result<Self> {
+        Self::connect_for(address, PATIENCE)
+    }
+
+    /// The same for requests whose answers may take longer than [`PATIENCE`].
+    pub(super) fn connect_for(address: SocketAddr, patience: Duration) -> Result<Self> {
         let stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
         Ok(Self { stream, incoming: Incoming::default() })
     }
 

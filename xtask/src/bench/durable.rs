@@ -203,7 +203,7 @@ fn ask(server: &Server, scale: &Scale, events: u64) -> Result<()> {
 }
 
 /// The disk space of a folder.
-fn disk_bytes(folder: &Path) -> Result<u64> {
+pub(super) fn disk_bytes(folder: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let entry = entry?;

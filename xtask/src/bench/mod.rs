@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: the speed from socket to socket, compared with floors measured in the same run.
 //!
 //! A floor is the same host with an empty handler or, for events on disk, with a repository in memory. Single events on
-//! disk are also compared with `PostgreSQL`. Floor and subject take turns, run by run, on fresh processes, so that
-//! other load on the machine affects both; figures are medians. Every answer is checked, and at the end the server is
-//! asked how many events it holds, so a server that lost or refused something gets no figure.
+//! disk are also compared with `PostgreSQL`, and questions about many events with `DuckDB` and `ClickHouse`. Floor and
+//! subject take turns, run by run, on fresh processes, so that other load on the machine affects both; figures are
+//! medians. Every answer is checked, and at the end the server is asked how many events it holds, so a server that lost
+//! or refused something gets no figure.
 
 mod batches;
 mod client;
@@ -15,6 +16,7 @@ mod load;
 mod machine;
 mod postgres;
 mod queries;
+mod questions;
 mod report;
 mod response;
 mod server;
@@ -46,6 +48,13 @@ struct Scale {
     queries: usize,
     /// How long a server may take to return memory before it is measured again.
     memory_wait: Duration,
+    /// Events that questions are about, and runs of each question.
+    question_events: usize,
+    question_runs: usize,
+    /// Ask also about fewer and about more events.
+    curve: bool,
+    /// Install packages to compare with, if they are missing.
+    installs: bool,
 }
 
 const FULL: Scale = Scale {
@@ -56,6 +65,10 @@ const FULL: Scale = Scale {
     batch: 5_000,
     queries: 1_000,
     memory_wait: Duration::from_secs(3),
+    question_events: 5_000_000,
+    question_runs: 9,
+    curve: false,
+    installs: true,
 };
 
 /// Runs everything, without meaningful figures.
@@ -67,17 +80,22 @@ const SMOKE: Scale = Scale {
     batch: 1_000,
     queries: 20,
     memory_wait: Duration::from_millis(100),
+    question_events: 20_000,
+    question_runs: 1,
+    curve: false,
+    installs: false,
 };
 
 /// Measures one subject and adds the result to the report.
 type Part = fn(&Subject, &Scale, &mut Report) -> Result<()>;
 
 /// The parts of the bench, by the names that `--filter` looks at.
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 8] = [
     ("single", single::measure),
     ("limits", limits::measure),
     ("batches and memory", batches::measure),
     ("queries", queries::measure),
+    ("questions", questions::measure),
     ("fair", fair::measure),
     ("durable", durable::measure),
     ("streams", streams::measure),
@@ -98,8 +116,14 @@ pub(crate) fn run(options: &BenchOptions) -> Result<bool> {
         return Ok(status.success());
     }
     let base = if options.smoke { SMOKE } else { FULL };
-    let scale =
-        Scale { runs: options.runs.unwrap_or(base.runs), events: options.events.unwrap_or(base.events), ..base };
+    let scale = Scale {
+        runs: options.runs.unwrap_or(base.runs),
+        events: options.events.unwrap_or(base.events),
+        question_events: options.events.unwrap_or(base.question_events),
+        question_runs: options.runs.unwrap_or(base.question_runs),
+        curve: options.curve,
+        ..base
+    };
     ensure!(scale.runs > 0, "--runs must be at least 1");
     ensure!(
         scale.events >= queries::EVENTS_MIN && scale.events.is_multiple_of(queries::EVENTS_MIN),

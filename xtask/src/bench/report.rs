@@ -24,8 +24,18 @@ pub(super) struct Row {
 /// The goal for a figure.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Goal {
-    AtLeast { goal: f64, is: f64, unit: &'static str },
-    AtMost { goal: f64, is: f64, unit: &'static str },
+    AtLeast {
+        goal: f64,
+        is: f64,
+        unit: &'static str,
+    },
+    AtMost {
+        goal: f64,
+        is: f64,
+        unit: &'static str,
+    },
+    /// The figure is only shown.
+    Open,
 }
 
 impl Report {
@@ -92,6 +102,7 @@ impl Goal {
             Self::AtLeast { goal, is, .. } if is >= goal => "yes",
             Self::AtMost { goal, is, .. } if is <= goal => "yes",
             Self::AtLeast { .. } | Self::AtMost { .. } => "NO",
+            Self::Open => "",
         }
     }
 }
@@ -101,6 +112,7 @@ impl fmt::Display for Goal {
         match self {
             Self::AtLeast { goal, unit, .. } => write!(f, "at least {goal} {unit}"),
             Self::AtMost { goal, unit, .. } => write!(f, "at most {goal} {unit}"),
+            Self::Open => Ok(()),
         }
     }
 }
@@ -180,6 +192,7 @@ mod tests {
         assert_eq!(Goal::AtLeast { goal: 0.7, is: 0.69, unit: "" }.verdict(), "NO");
         assert_eq!(Goal::AtMost { goal: 1.0, is: 1.01, unit: "ms" }.verdict(), "NO");
         assert_eq!(Goal::AtMost { goal: 1.0, is: f64::NAN, unit: "ms" }.verdict(), "NO");
+        assert_eq!((Goal::Open.verdict(), Goal::Open.to_string()), ("", String::new()));
     }
 
     #[test]

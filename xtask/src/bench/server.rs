@@ -97,6 +97,11 @@ impl Subject {
         Server::start(&self.server, &format!("disk:{}", folder.display()), self.threads, &[])
     }
 
+    /// The threads that its servers have, if they are limited.
+    pub(super) fn threads(&self) -> Option<usize> {
+        self.threads
+    }
+
     /// The same host with an empty handler.
     pub(super) fn start_floor(&self) -> Result<Server> {
         Server::start(&self.floor, "memory:", self.threads, &[])
@@ -168,14 +173,19 @@ impl Server {
 
     /// The number of events that the server reports.
     pub(super) fn stored_events(&self) -> Result<u64> {
+        self.metric("argus_stored_events")
+    }
+
+    /// A metric that counts something.
+    pub(super) fn metric(&self, name: &str) -> Result<u64> {
         let (response, _) = Client::connect(self.address)?.get("/metrics")?;
         response.expect(200)?;
         let text = String::from_utf8(response.body).context("/metrics is not UTF-8")?;
-        let value = text.lines().find_map(|line| line.strip_prefix("argus_stored_events"));
-        let value = value.and_then(|rest| rest.rsplit(' ').next()).context("/metrics has no argus_stored_events")?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.with_context(|| format!("/metrics has no {name}"))?;
         // A gauge may be written as a float; counts below 2^53 are exact in one.
-        let number: f64 = value.parse().with_context(|| format!("argus_stored_events is {value}"))?;
-        format!("{number:.0}").parse().with_context(|| format!("argus_stored_events is {value}"))
+        let number: f64 = value.parse().with_context(|| format!("{name} is {value}"))?;
+        format!("{number:.0}").parse().with_context(|| format!("{name} is {value}"))
     }
 
     /// Fails unless the server holds exactly the acknowledged number of events.

@@ -2,14 +2,14 @@
 
 /// A weighted choice of an index.
 #[derive(Debug)]
-pub(super) struct Weighted {
+pub(crate) struct Weighted {
     /// For each index, the sum of the weights up to and including it.
     sums: Vec<u64>,
 }
 
 impl Weighted {
     /// At least one weight must be above 0.
-    pub(super) fn new(weights: impl IntoIterator<Item = u64>) -> Self {
+    pub(crate) fn new(weights: impl IntoIterator<Item = u64>) -> Self {
         let sums = weights.into_iter().scan(0, |sum, weight| {
             *sum += weight;
             Some(*sum)
@@ -19,12 +19,12 @@ impl Weighted {
 
     /// Few indexes are frequent and most are rare, as in Zipf's law for users and products: the weight of the `n`th is
     /// 1 / (n + `flattening`). A larger `flattening` makes the first ones stand out less.
-    pub(super) fn zipf(count: u64, flattening: u64) -> Self {
+    pub(crate) fn zipf(count: u64, flattening: u64) -> Self {
         Self::new((1..=count).map(|rank| 1_000_000_000 / (rank + flattening)))
     }
 
     /// A random index.
-    pub(super) fn draw(&self, rng: &mut fastrand::Rng) -> usize {
+    pub(crate) fn draw(&self, rng: &mut fastrand::Rng) -> usize {
         let drawn = rng.u64(0..self.total());
         self.sums.partition_point(|sum| *sum <= drawn)
     }
@@ -41,7 +41,7 @@ impl Weighted {
 }
 
 /// True with this probability per mille.
-pub(super) fn happens(rng: &mut fastrand::Rng, per_mille: u32) -> bool {
+pub(crate) fn happens(rng: &mut fastrand::Rng, per_mille: u32) -> bool {
     rng.u32(0..1000) < per_mille
 }
 

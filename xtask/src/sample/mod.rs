@@ -1,7 +1,7 @@
 //! `cargo xtask sample`: a realistic stream of events, to try things on, for tests and documents.
 
 mod catalogue;
-mod draw;
+pub(crate) mod draw;
 mod shop;
 
 use std::io::{self, BufWriter, Write};

@@ -19,7 +19,7 @@ const SKIPPED: &[&str] = &["argus-data", ".git"];
 const CACHE_MARK: &str = "CACHEDIR.TAG";
 
 /// Extensions of text files that people write.
-const EXTENSIONS: &[&str] = &["rs", "toml", "md", "sh", "yml", "yaml", "json", "service"];
+const EXTENSIONS: &[&str] = &["rs", "toml", "md", "sh", "yml", "yaml", "json", "service", "py"];
 
 /// Text files without an extension.
 const NAMES: &[&str] = &[".ci/run", ".dockerignore", ".gitignore", "Dockerfile", "LICENSE"];

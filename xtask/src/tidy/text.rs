@@ -74,6 +74,11 @@ const SLEEPERS: &[Exemption] = &[
         path: "host/tests/shared/tls.rs",
         reason: "no event tells when a server has read a file again, so it is asked again",
     },
+    Exemption { path: "xtask/src/bench/questions/ingestion.rs", reason: "events are sent at a steady rate" },
+    Exemption {
+        path: "xtask/src/bench/questions/store.rs",
+        reason: "no event tells when maintenance has come to rest",
+    },
     Exemption { path: "xtask/src/bench/server.rs", reason: "no event tells when an allocator has returned memory" },
     Exemption { path: "xtask/src/bench/streams.rs", reason: "events are sent at a steady rate" },
 ];
