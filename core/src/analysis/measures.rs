@@ -99,18 +99,8 @@ impl Measures {
 
     /// Adds each row of a row group to its slot. `columns` has the values of each path in [`Values`].
     pub(super) fn add_rows(&mut self, rows: &SlotRows, columns: &[ValueColumn]) {
-        if let Some(slot) = rows.only() {
-            if let Some(events) = self.events.get_mut(slot) {
-                *events += rows.len() as u64;
-            }
-        } else {
-            let mut counts = alloc::vec![0; rows.slots().len()];
-            rows.indexes().for_each(|index| *counts.get_mut(index).expect("each row has a slot") += 1_u64);
-            for (slot, count) in rows.slots().iter().zip(counts) {
-                if let Some(events) = self.events.get_mut(*slot) {
-                    *events += count;
-                }
-            }
+        for (slot, count) in rows.slots().iter().zip(rows.counts()) {
+            self.add_events(*slot, *count);
         }
         for source in &mut self.sources {
             source.add_rows(rows, columns.get(source.path).unwrap_or(&ValueColumn::Empty));

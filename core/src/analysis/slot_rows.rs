@@ -2,11 +2,16 @@
 
 use alloc::vec::Vec;
 
+/// Stands for a slot that no row has.
+pub(super) const NO_SLOT: usize = usize::MAX;
+
 /// For each row of a row group its slot.
 #[derive(Debug, Default)]
 pub(super) struct SlotRows {
-    /// The different slots.
+    /// Different slots, and [`NO_SLOT`] any number of times.
     slots: Vec<usize>,
+    /// How many rows each slot has.
+    counts: Vec<u64>,
     /// For each row the index of its slot; empty if all rows have the first one.
     indexes: Vec<u32>,
     rows: usize,
@@ -15,12 +20,12 @@ pub(super) struct SlotRows {
 impl SlotRows {
     /// All rows have the same slot.
     pub(super) fn same(slot: usize, rows: usize) -> Self {
-        Self { slots: Vec::from([slot]), indexes: Vec::new(), rows }
+        Self { slots: Vec::from([slot]), counts: Vec::from([rows as u64]), indexes: Vec::new(), rows }
     }
 
-    /// `indexes` has for each row the index of its slot among `slots`, which are all different.
-    pub(super) fn new(slots: Vec<usize>, indexes: Vec<u32>) -> Self {
-        Self { slots, rows: indexes.len(), indexes }
+    /// `counts` has the number of rows of each slot, and `indexes` for each row the index of its slot.
+    pub(super) fn new(slots: Vec<usize>, counts: Vec<u64>, indexes: Vec<u32>) -> Self {
+        Self { slots, counts, rows: indexes.len(), indexes }
     }
 
     /// Number of rows.
@@ -28,9 +33,14 @@ impl SlotRows {
         self.rows
     }
 
-    /// The different slots.
+    /// The slots by their indexes.
     pub(super) fn slots(&self) -> &[usize] {
         &self.slots
+    }
+
+    /// How many rows each slot has, by its index.
+    pub(super) fn counts(&self) -> &[u64] {
+        &self.counts
     }
 
     /// For each row the index of its slot.
@@ -39,7 +49,7 @@ impl SlotRows {
         same.chain(self.indexes.iter().map(|index| *index as usize))
     }
 
-    /// The only slot; `None` if there are several.
+    /// The only slot; `None` if there may be several.
     pub(super) fn only(&self) -> Option<usize> {
         match self.slots.as_slice() {
             [slot] => Some(*slot),
@@ -49,6 +59,6 @@ impl SlotRows {
 
     /// The slot of each row.
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.indexes().map(|index| self.slots.get(index).copied().unwrap_or_default())
+        self.indexes().map(|index| self.slots.get(index).copied().unwrap_or(NO_SLOT))
     }
 }

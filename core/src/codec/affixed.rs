@@ -88,9 +88,21 @@ impl Affixed {
     }
 
     pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {
+        self.append_integer(self.integers.get(index), out);
+    }
+
+    /// Appends the text with this integer.
+    pub(super) fn append_integer(&self, integer: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.prefix);
-        write_u64(self.integers.get(index), out);
+        write_u64(integer, out);
         out.extend_from_slice(&self.suffix);
+    }
+
+    /// The integer of each text.
+    pub(super) fn integers(&self) -> Vec<u64> {
+        let mut integers = Vec::new();
+        self.integers.append_all(&mut integers);
+        integers
     }
 }
 

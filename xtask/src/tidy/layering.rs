@@ -72,6 +72,7 @@ const CORE_LAYERS: &[&str] = &[
     "checksum",
     "json",
     "csv",
+    "row_group",
     "codec",
     "sketch",
     // Basic types, used everywhere.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::AggregateFold;
 use crate::analysis::group_codes::GroupCodes;
 use crate::analysis::limits::Excess;
-use crate::analysis::slot_rows::SlotRows;
+use crate::analysis::slot_rows::{NO_SLOT, SlotRows};
 use crate::analysis::slots::index;
 use crate::calendar::Buckets;
 use crate::event::Timestamp;
@@ -18,13 +18,21 @@ const NANOS_PER_SECOND: i64 = 1_000_000_000;
 const NO_RUN: u32 = u32::MAX;
 
 /// The group of a code.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct CodedGroup {
-    /// Whether any row has it.
-    is_used: bool,
     number: u32,
     /// The lowest code of this group.
     code: u32,
+}
+
+/// The groups of the codes of a row group.
+struct UsedGroups {
+    /// For each code its group, if it occurs.
+    groups: Vec<CodedGroup>,
+    /// How often each code occurs.
+    counts: Vec<u64>,
+    /// Whether several codes that occur have the same group.
+    has_repetitions: bool,
 }
 
 impl AggregateFold {
@@ -105,28 +113,40 @@ impl AggregateFold {
                 return SlotRows::same(self.slots.slot(*bucket, group), *len);
             }
             let slots = runs.iter().map(|(bucket, _)| self.slots.slot(*bucket, group)).collect();
+            let counts = runs.iter().map(|(_, len)| *len as u64).collect();
             let indexes = (0..).zip(&runs).flat_map(|(index, (_, len))| core::iter::repeat_n(index, *len));
-            return SlotRows::new(slots, indexes.collect());
+            return SlotRows::new(slots, counts, indexes.collect());
         };
         let used = self.used_groups(codes, groups);
-        let (mut slots, mut indexes) = (Vec::new(), Vec::with_capacity(rows.rows));
+        if let [(bucket, _)] = runs.as_slice()
+            && !used.has_repetitions
+        {
+            let slot = |(group, count): (&CodedGroup, &u64)| {
+                if *count > 0 { self.slots.slot(*bucket, group.number) } else { NO_SLOT }
+            };
+            let slots = used.groups.iter().zip(&used.counts).map(slot).collect();
+            return SlotRows::new(slots, used.counts, codes.to_vec());
+        }
+        let (mut slots, mut counts, mut indexes) = (Vec::new(), Vec::new(), Vec::with_capacity(rows.rows));
         // For each code the run in which it came last, and the index of its slot there.
-        let mut index_of: Vec<(u32, u32)> = alloc::vec![(NO_RUN, 0); used.len()];
+        let mut index_of: Vec<(u32, u32)> = alloc::vec![(NO_RUN, 0); used.groups.len()];
         let mut rest = codes;
         for (run, (bucket, len)) in (0..).zip(&runs) {
             let (codes, later) = rest.split_at(rest.len().min(*len));
             rest = later;
             for code in codes {
-                let group = used.get(index(*code)).expect("each code that occurs has a group");
+                let group = used.groups.get(index(*code)).expect("there is a group for each code");
                 let known = index_of.get_mut(index(group.code)).expect("a group has one of its codes");
                 if known.0 != run {
                     slots.push(self.slots.slot(*bucket, group.number));
+                    counts.push(0);
                     *known = (run, slots.len() as u32 - 1);
                 }
+                *counts.get_mut(index(known.1)).expect("each slot has a count") += 1_u64;
                 indexes.push(known.1);
             }
         }
-        SlotRows::new(slots, indexes)
+        SlotRows::new(slots, counts, indexes)
     }
 
     /// The buckets of the rows, each with the number of its rows. No bucket occurs twice.
@@ -143,29 +163,33 @@ impl AggregateFold {
         runs
     }
 
-    /// For each code its group, if it occurs.
-    fn used_groups(&mut self, codes: &[u32], groups: &GroupCodes) -> Vec<CodedGroup> {
-        let mut used = alloc::vec![CodedGroup::default(); groups.keys().len()];
-        for code in codes {
-            let group = used.get_mut(index(*code)).expect("there is a key for each code");
-            if !group.is_used {
-                let number = self.groups.number(groups.keys().get(index(*code)).unwrap_or_default());
-                *group = CodedGroup { is_used: true, number, code: *code };
+    /// The groups of all codes that occur.
+    fn used_groups(&mut self, codes: &[u32], groups: &GroupCodes) -> UsedGroups {
+        let mut counts = alloc::vec![0_u64; groups.keys().len()];
+        codes.iter().for_each(|code| *counts.get_mut(index(*code)).expect("there is a key for each code") += 1);
+        let group = |(code, count): (u32, &u64)| match count {
+            0 => CodedGroup { number: 0, code },
+            _ => {
+                let key = groups.keys().get(index(code)).unwrap_or_default();
+                CodedGroup { number: self.groups.number(key), code }
             }
-        }
+        };
+        let mut groups: Vec<CodedGroup> = (0..).zip(&counts).map(group).collect();
         // Values with different texts may be equal.
-        let mut by_number: Vec<CodedGroup> = used.iter().copied().filter(|group| group.is_used).collect();
+        let used = groups.iter().zip(&counts).filter(|(_, count)| **count > 0);
+        let mut by_number: Vec<CodedGroup> = used.map(|(group, _)| *group).collect();
         by_number.sort_unstable_by_key(|group| (group.number, group.code));
-        let mut first = CodedGroup::default();
+        let (mut first, mut has_repetitions) = (None::<CodedGroup>, false);
         for group in by_number {
-            if first.is_used && first.number == group.number {
-                let repeated = used.get_mut(index(group.code)).expect("the code was found there");
-                repeated.code = first.code;
-            } else {
-                first = group;
+            match first {
+                Some(first) if first.number == group.number => {
+                    groups.get_mut(index(group.code)).expect("there is a group for each code").code = first.code;
+                    has_repetitions = true;
+                }
+                Some(_) | None => first = Some(group),
             }
         }
-        used
+        UsedGroups { groups, counts, has_repetitions }
     }
 
     fn see_times(&mut self, first: i64, last: i64) {

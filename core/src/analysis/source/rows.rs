@@ -14,12 +14,30 @@ use crate::sketch::Quantiles;
 /// Integers below this are exact as floats.
 const EXACT_END: u64 = 1 << 53;
 
+/// The sum of [`ROWS_MAX`](crate::row_group::ROWS_MAX) integers below this has 63 bits.
+const SUMMED_END: u64 = 1 << 51;
+
+/// Up to this number of pairs of a slot and a value, those that were seen are noted.
+const SEEN_MAX: usize = 1 << 16;
+
 /// Numbers of a column, as in [`ValueColumn::Numbers`].
 #[derive(Clone, Copy)]
 struct Numbers<'a> {
     mantissas: &'a [i64],
     places: u32,
     present: &'a [bool],
+}
+
+/// The key of one of few different values.
+#[derive(Clone, Copy, Debug)]
+struct CodedKey {
+    /// Where its bytes are.
+    start: usize,
+    end: usize,
+    /// Whether it is a number or a string.
+    is_compared: bool,
+    /// `None` if it does not count as a value.
+    hash: Option<u64>,
 }
 
 impl Source {
@@ -51,14 +69,7 @@ impl Source {
     /// Adds numbers to sums and quantiles.
     fn add_numbers(&mut self, rows: &SlotRows, numbers: Numbers<'_>) {
         if let Some(sums) = &mut self.sums {
-            let mut found = alloc::vec![(0_i128, 0_u64); rows.slots().len()];
-            for (row, (index, mantissa)) in rows.indexes().zip(numbers.mantissas).enumerate() {
-                let is_present = numbers.is_present(row);
-                let (sum, count) = found.get_mut(index).expect("each row has a slot");
-                *sum += i128::from(if is_present { *mantissa } else { 0 });
-                *count += u64::from(is_present);
-            }
-            for (slot, (sum, count)) in rows.slots().iter().zip(found) {
+            for (slot, (sum, count)) in rows.slots().iter().zip(numbers.sums(rows)) {
                 sums.change(*slot, |state| {
                     state.total.add_scaled(sum, numbers.places);
                     state.numbers += count;
@@ -136,44 +147,75 @@ impl Source {
         }
     }
 
-    /// Adds few different values to all that keep keys of values. Each value counts once in a slot.
+    /// Adds few different values to all that keep keys of values. To them, it does not matter how often a value comes.
     fn add_coded_keys(&mut self, rows: &SlotRows, tokens: &Tokens, codes: &[u32]) {
-        let mut seen = alloc::vec![false; rows.slots().len() * tokens.len()];
-        let (mut text, mut key) = (Vec::new(), Vec::new());
-        let keys = tokens.iter().map(|token| {
-            let value = Value::of(token);
-            let is_compared = match value {
-                Value::Number(_) | Value::String(_) => true,
-                Value::Bool(_) | Value::Object => false,
-                Value::Null | Value::Array => return None,
-            };
-            key.clear();
-            key::write(value, token, &mut text, &mut key);
-            Some((key.clone(), key::hash(&key), is_compared))
-        });
-        let keys: Vec<Option<(Vec<u8>, u64, bool)>> = keys.collect();
+        let pairs = rows.slots().len() * tokens.len();
+        let mut seen = alloc::vec![false; if pairs <= SEEN_MAX { pairs } else { 0 }];
+        let mut keys: Vec<Option<CodedKey>> = alloc::vec![None; tokens.len()];
+        let mut bytes = Vec::new();
         for (index, code) in rows.indexes().zip(codes).filter(|(_, code)| **code != NONE) {
             let code = *code as usize;
-            let Some(seen) = seen.get_mut(index * tokens.len() + code) else { continue };
-            let Some(Some((key, hash, is_compared))) = keys.get(code).filter(|_| !*seen) else { continue };
-            *seen = true;
+            if seen.get_mut(index * tokens.len() + code).is_some_and(|seen| core::mem::replace(seen, true)) {
+                continue;
+            }
+            let Some(known) = keys.get_mut(code) else { continue };
+            let key = known.get_or_insert_with(|| CodedKey::of(tokens.get(code), &mut self.text, &mut bytes));
             let slot = *rows.slots().get(index).expect("each row has a slot");
-            if let Some(least) = self.least.as_mut().filter(|_| *is_compared) {
-                least.change(slot, |least| least.add(key));
+            if key.is_compared {
+                let key = bytes.get(key.start..key.end).unwrap_or_default();
+                if let Some(least) = &mut self.least {
+                    least.change(slot, |least| least.add(key));
+                }
+                if let Some(greatest) = &mut self.greatest {
+                    greatest.change(slot, |greatest| greatest.add(key));
+                }
             }
-            if let Some(greatest) = self.greatest.as_mut().filter(|_| *is_compared) {
-                greatest.change(slot, |greatest| greatest.add(key));
-            }
-            if let Some(distinct) = &mut self.distinct {
-                distinct.change(slot, |distinct| distinct.add_hash(*hash));
+            if let (Some(distinct), Some(hash)) = (&mut self.distinct, key.hash) {
+                distinct.change(slot, |distinct| distinct.add_hash(hash));
             }
         }
+    }
+}
+
+impl CodedKey {
+    /// Appends the key of a value to `bytes`. `text` is a buffer.
+    fn of(token: &str, text: &mut Vec<u8>, bytes: &mut Vec<u8>) -> Self {
+        let value = Value::of(token);
+        let start = bytes.len();
+        key::write(value, token, text, bytes);
+        let hash = || Some(key::hash(bytes.get(start..).unwrap_or_default()));
+        let (is_compared, hash) = match value {
+            Value::Number(_) | Value::String(_) => (true, hash()),
+            Value::Bool(_) | Value::Object => (false, hash()),
+            Value::Null | Value::Array => (false, None),
+        };
+        Self { start, end: bytes.len(), is_compared, hash }
     }
 }
 
 impl Numbers<'_> {
     fn is_present(&self, row: usize) -> bool {
         self.present.get(row).copied().unwrap_or(true)
+    }
+
+    /// For each slot the sum of its mantissas, and how many numbers it has.
+    fn sums(&self, rows: &SlotRows) -> Vec<(i128, u64)> {
+        let greatest = self.mantissas.iter().fold(0, |bits, mantissa| bits | mantissa.unsigned_abs());
+        if self.present.is_empty() && greatest < SUMMED_END {
+            let mut sums = alloc::vec![0_i64; rows.slots().len()];
+            for (index, mantissa) in rows.indexes().zip(self.mantissas) {
+                *sums.get_mut(index).expect("each row has a slot") += mantissa;
+            }
+            return sums.into_iter().map(i128::from).zip(rows.counts().iter().copied()).collect();
+        }
+        let mut sums = alloc::vec![(0_i128, 0_u64); rows.slots().len()];
+        for (row, (index, mantissa)) in rows.indexes().zip(self.mantissas).enumerate() {
+            let is_present = self.is_present(row);
+            let (sum, count) = sums.get_mut(index).expect("each row has a slot");
+            *sum += i128::from(if is_present { *mantissa } else { 0 });
+            *count += u64::from(is_present);
+        }
+        sums
     }
 
     /// Adds the numbers, each as the nearest float.
@@ -183,7 +225,9 @@ impl Numbers<'_> {
         let unit = 10_u64.pow(places) as f64;
         quantiles.change_rows(rows, |quantiles, row| {
             let Some(&mantissa) = mantissas.get(row).filter(|_| self.is_present(row)) else { return };
-            quantiles.add(if mantissa.unsigned_abs() < EXACT_END {
+            quantiles.add(if places == 0 && mantissa.unsigned_abs() < EXACT_END {
+                mantissa as f64
+            } else if mantissa.unsigned_abs() < EXACT_END {
                 mantissa as f64 / unit
             } else {
                 to_f64(&text(mantissa, places))

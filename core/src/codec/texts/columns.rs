@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::{Form, Texts};
+use crate::codec::affixed::Affixed;
 use crate::codec::cursor::Corrupt;
 use crate::codec::dictionary::Dictionary;
 use crate::json::write_scaled;
@@ -24,7 +25,8 @@ impl Texts {
                     return Ok(chosen_numbers(mantissas, places, leaves));
                 }
             }
-            Form::Dictionary(_) | Form::Strings(_) | Form::Template(_) | Form::Affixed(_) => {}
+            Form::Affixed(affixed) => return self.numbered(affixed, leaves),
+            Form::Dictionary(_) | Form::Strings(_) | Form::Template(_) => {}
         }
         let (mut tokens, mut token) = (Tokens::default(), Vec::new());
         let mut push = |leaf: u32| {
@@ -127,6 +129,31 @@ impl Texts {
         }
     }
 
+    /// The values of a column whose texts differ in an integer. Most integers become a text only once.
+    fn numbered(&self, affixed: &Affixed, leaves: Option<&[u32]>) -> Result<ValueColumn, Corrupt> {
+        let all = affixed.integers();
+        let (mut tokens, mut token) = (Tokens::default(), Vec::new());
+        let mut numbers = IntegerNumbers::new(leaves.map_or(all.len(), <[u32]>::len));
+        let mut number = |integer: u64| {
+            let code = numbers.number(integer);
+            if code as usize == tokens.len() {
+                token.clear();
+                self.quote(&mut token);
+                affixed.append_integer(integer, &mut token);
+                self.quote(&mut token);
+                tokens.push(core::str::from_utf8(&token).map_err(|_| NOT_TEXT)?);
+            }
+            Ok(code)
+        };
+        let codes: Result<Vec<u32>, Corrupt> = match leaves {
+            Some(leaves) => {
+                leaves.iter().map(|leaf| all.get(*leaf as usize).map_or(Ok(NONE), |integer| number(*integer))).collect()
+            }
+            None => all.iter().map(|integer| number(*integer)).collect(),
+        };
+        Ok(ValueColumn::Coded { codes: codes?, tokens })
+    }
+
     fn coded(&self, dictionary: &Dictionary, leaves: Option<&[u32]>) -> Result<ValueColumn, Corrupt> {
         let (mut tokens, mut token) = (Tokens::default(), Vec::new());
         for code in 0..dictionary.len() {
@@ -145,6 +172,42 @@ impl Texts {
             None => all.iter().map(|code| *code as u32).collect(),
         };
         Ok(ValueColumn::Coded { tokens, codes })
+    }
+}
+
+/// If callers choose integers that collide, some get several numbers, but no time is lost.
+const PROBES_MAX: usize = 8;
+
+/// Numbers integers in the order in which they come. Most get only one number.
+struct IntegerNumbers {
+    /// A hash table with open addressing: the numbers of integers, or [`NONE`]. At most half of it is used.
+    table: Vec<u32>,
+    integers: Vec<u64>,
+}
+
+impl IntegerNumbers {
+    /// For at most this number of integers.
+    fn new(count: usize) -> Self {
+        Self { table: alloc::vec![NONE; (2 * count).next_power_of_two()], integers: Vec::new() }
+    }
+
+    fn number(&mut self, integer: u64) -> u32 {
+        let mask = self.table.len() - 1;
+        let start = (integer.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
+        let next = self.integers.len() as u32;
+        for probe in 0..PROBES_MAX {
+            let entry = self.table.get_mut((start + probe) & mask).expect("the mask is the last index");
+            match self.integers.get(*entry as usize) {
+                Some(other) if *other == integer => return *entry,
+                Some(_) => {}
+                None => {
+                    *entry = next;
+                    break;
+                }
+            }
+        }
+        self.integers.push(integer);
+        next
     }
 }
 
