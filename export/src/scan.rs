@@ -12,7 +12,7 @@ use crate::error::ExportError;
 const BUDGET: u32 = 4096;
 
 /// Passes the events that a filter selects to `sink`, by time and then by sequence number. Returns their number.
-/// `progress` gets the number so far, also while no event is found.
+/// `progress` gets the number so far, also while no event is found, and at the end.
 ///
 /// # Errors
 ///
@@ -37,9 +37,10 @@ pub(crate) fn scan(
         });
         // An error of the sink stops the scan, which reports none of its own then.
         std::mem::replace(&mut outcome, Ok(()))?;
-        if polled?.is_ready() {
+        let is_complete = polled?.is_ready();
+        progress(events);
+        if is_complete {
             return Ok(events);
         }
-        progress(events);
     }
 }
