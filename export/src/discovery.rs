@@ -112,7 +112,8 @@ mod tests {
     fn found(discovery: &Discovery) -> Vec<(String, String, u64)> {
         let mut names: Vec<String> = vec![String::new()];
         for path in discovery.paths().iter().skip(1) {
-            names.push(format!("{}/{}", names[path.parent], path.name));
+            let above = names.get(path.parent).expect("the object above comes first");
+            names.push(format!("{above}/{}", path.name));
         }
         let found = names.into_iter().zip(discovery.paths()).skip(1);
         found.map(|(name, path)| (name, path.kinds.names(), path.values)).collect()

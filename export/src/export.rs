@@ -1,5 +1,7 @@
 //! An export, from the snapshot to the complete file.
 
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,9 +13,10 @@ use crate::columns::{Columns, Omitted};
 use crate::discovery::Discovery;
 use crate::error::ExportError;
 use crate::format::Format;
+use crate::lines::{CsvWriter, NdjsonWriter};
 use crate::output::Output;
 use crate::scan::scan;
-use crate::table::{self, About};
+use crate::table::{About, TableWriter};
 
 /// The most columns for paths of payloads, unless the caller sets another limit. Programs that read such files become
 /// slow with more.
@@ -79,7 +82,7 @@ impl Export {
         let (count, omitted) = (columns.list().len(), columns.omitted());
         let last_seq = snapshot.last_seq();
         let file = output.file().map_err(failed)?;
-        let mut table = table::begin(self.format, file, columns, &About { last_seq }).map_err(failed)?;
+        let mut table = self.begin(file, columns, &About { last_seq }).map_err(failed)?;
         let mut write = |event: &Event<'_>| table.write(event).map_err(failed);
         let events = scan(snapshot, &self.filter, &mut write, &mut |events| progress(Progress::Writing(events)))?;
         table.finish().map_err(failed)?;
@@ -102,5 +105,22 @@ impl Export {
             scan(snapshot, &self.filter, &mut add, &mut |events| progress(Progress::Discovering(events)))?;
         }
         Ok(Columns::choose(&discovery, self.columns_max))
+    }
+
+    /// Begins to write to the file.
+    fn begin(&self, file: File, columns: Columns, about: &About) -> io::Result<Box<dyn TableWriter>> {
+        match self.format {
+            Format::Csv => Ok(Box::new(CsvWriter::new(file, columns.into_cells()))),
+            Format::Ndjson => Ok(Box::new(NdjsonWriter::new(file))),
+            #[cfg(feature = "columnar")]
+            Format::Parquet => crate::columnar::parquet(file, columns, about),
+            #[cfg(feature = "columnar")]
+            Format::Arrow => crate::columnar::arrow(file, columns, about),
+            #[cfg(not(feature = "columnar"))]
+            Format::Parquet | Format::Arrow => {
+                let _unused = about;
+                Err(io::Error::new(io::ErrorKind::Unsupported, crate::format::FormatError::NotBuilt(self.format)))
+            }
+        }
     }
 }

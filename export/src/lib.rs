@@ -1,4 +1,5 @@
-//! Writes the events of a repository to one file, for programs that analyse data: Parquet, Arrow, CSV, or lines of JSON.
+//! Writes the events of a repository to one file, for programs that analyse data: Parquet, Arrow, CSV, or lines of
+//! JSON.
 //!
 //! [`open`] takes a snapshot of a repository on disk, while a server may use it. [`Export`] writes the events of any
 //! snapshot.

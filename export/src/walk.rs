@@ -96,22 +96,27 @@ mod tests {
         seen: Vec<String>,
     }
 
+    impl Log {
+        fn name(&self, path: PathNumber) -> &str {
+            path.checked_sub(1).and_then(|at| self.paths.get(at)).map_or("", String::as_str)
+        }
+    }
+
     impl<'p> Visitor<'p> for Log {
         fn member(&mut self, parent: PathNumber, name: &str) -> Option<PathNumber> {
             if name == "skipped" {
                 return None;
             }
-            let before = parent.checked_sub(1).and_then(|at| self.paths.get(at)).cloned().unwrap_or_default();
-            self.paths.push(format!("{before}/{name}"));
+            self.paths.push(format!("{}/{name}", self.name(parent)));
             Some(self.paths.len())
         }
 
         fn object(&mut self, path: PathNumber) -> Entry {
-            if self.paths[path - 1].ends_with("whole") { Entry::Whole } else { Entry::Members }
+            if self.name(path).ends_with("whole") { Entry::Whole } else { Entry::Members }
         }
 
         fn value(&mut self, path: PathNumber, text: &'p str) {
-            self.seen.push(format!("{}={text}", self.paths[path - 1]));
+            self.seen.push(format!("{}={text}", self.name(path)));
         }
     }
 
@@ -123,7 +128,10 @@ mod tests {
 
     #[test]
     fn members_are_visited_with_their_texts() {
-        let payload = r#"{"a":{"b":-1.50,"c":{},"d":[{"x":"]}"},2]},"\u0065\"":"}\\","whole":{"a":{}},"skipped":{"a":1},"n":null}"#;
+        let payload = concat!(
+            r#"{"a":{"b":-1.50,"c":{},"d":[{"x":"]}"},2]},"\u0065\"":"}\\","#,
+            r#""whole":{"a":{}},"skipped":{"a":1},"n":null}"#
+        );
         let expected = ["/a/b=-1.50", r#"/a/d=[{"x":"]}"},2]"#, r#"/e"="}\\""#, r#"/whole={"a":{}}"#, "/n=null"];
         assert_eq!(seen(payload), expected);
         for payload in ["{}", "[]", "7", r#""{}""#, "null", r#"[{"a":1}]"#] {

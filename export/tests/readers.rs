@@ -1,4 +1,4 @@
-//! Files as programs that are not ours read them: DuckDB, pyarrow and Python's `csv`.
+//! Files as programs that are not ours read them: `DuckDB`, pyarrow and Python's `csv`.
 //!
 //! `cargo xtask test` installs them, and names their folder in the variable `ARGUS_READERS`. Without it, these tests do
 //! nothing, and the task says that it skipped them.
