@@ -43,6 +43,7 @@
 //! | `argus.rounded` (of a column) | `true`: some integers have more digits than a float |
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "columnar"), expect(dead_code, reason = "files of lines say nothing about themselves"))]
 
 #[cfg(feature = "columnar")]
 mod columnar;

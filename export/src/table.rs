@@ -16,7 +16,6 @@ pub(crate) trait TableWriter {
 
 /// What a file says about itself.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "columnar"), expect(dead_code, reason = "files of lines have no metadata"))]
 pub(crate) struct About {
     /// The last sequence number of the repository when it was read.
     pub(crate) last_seq: u64,
