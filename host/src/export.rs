@@ -29,47 +29,47 @@ const LOGGED_EVERY: Duration = Duration::from_secs(30);
 /// it has their JSON texts. `ndjson` has no columns: each line is an event, as `GET /events` gives it.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Exit codes: 0 the file is complete, 1 there is no file, 2 a bad argument.")]
-pub(crate) struct ExportArguments {
+pub struct ExportArguments {
     /// Folder of the repository or of a snapshot, with or without `disk:` before it
     #[arg(value_parser = parse_folder)]
-    path: PathBuf,
+    pub path: PathBuf,
 
     /// `parquet` and `arrow` (both only in programs that are built with the feature `export`), `csv` or `ndjson`
     #[arg(long, value_name = "FORMAT")]
-    format: Format,
+    pub format: Format,
 
     /// The file, which must not exist. Only its owner can read it
     #[arg(long, value_name = "FILE")]
-    output: PathBuf,
+    pub output: PathBuf,
 
     /// Only events of this type; may be repeated
     #[arg(long = "type", value_name = "TYPE", help_heading = "Filters")]
-    types: Vec<String>,
+    pub types: Vec<String>,
 
     /// Only events whose type begins with this; may be repeated, also beside `--type`
-    #[arg(long = "type-prefix", value_name = "PREFIX", help_heading = "Filters")]
-    type_prefixes: Vec<String>,
+    #[arg(long, value_name = "PREFIX", help_heading = "Filters")]
+    pub type_prefix: Vec<String>,
 
     /// Only events at this time or later: RFC 3339 with an offset, or Unix time
     #[arg(long, value_name = "TIME", help_heading = "Filters", allow_negative_numbers = true)]
-    start: Option<String>,
+    pub start: Option<String>,
 
     /// Only events at this time or earlier
     #[arg(long, value_name = "TIME", help_heading = "Filters", allow_negative_numbers = true)]
-    end: Option<String>,
+    pub end: Option<String>,
 
     /// Only events with a higher sequence number, such as those that came after an earlier export
     #[arg(long, value_name = "SEQ", help_heading = "Filters")]
-    after_seq: Option<String>,
+    pub after_seq: Option<String>,
 
     /// Only events whose payload meets a condition, as in a query: `user.plan=pro`, `amount[gte]=100`. What follows the
     /// first `=` is the value. May be repeated; all must hold
-    #[arg(long = "payload", value_name = "PATH[OP]=VALUE", help_heading = "Filters")]
-    conditions: Vec<String>,
+    #[arg(long, value_name = "PATH[OP]=VALUE", help_heading = "Filters")]
+    pub payload: Vec<String>,
 
     /// The most columns for paths in payloads: those with the most values. The others are in `payload` alone
     #[arg(long, value_name = "COUNT", default_value_t = COLUMNS_DEFAULT)]
-    max_columns: usize,
+    pub max_columns: usize,
 }
 
 /// The command to write the events of a repository to a file.
@@ -158,11 +158,11 @@ impl ExportArguments {
     /// The filter, as the query string of `GET /events` would have it.
     fn filter(&self) -> Result<argus_core::query::Filter, String> {
         let types = self.types.iter().map(|value| ("type".to_owned(), value.as_str()));
-        let prefixes = self.type_prefixes.iter().map(|value| ("type[prefix]".to_owned(), value.as_str()));
+        let prefixes = self.type_prefix.iter().map(|value| ("type[prefix]".to_owned(), value.as_str()));
         let others = [("start", &self.start), ("end", &self.end), ("after_seq", &self.after_seq)];
         let others = others.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.as_deref()?)));
         let mut parameters: Vec<(String, &str)> = types.chain(prefixes).chain(others).collect();
-        for condition in &self.conditions {
+        for condition in &self.payload {
             let Some((path, value)) = condition.split_once('=') else {
                 return Err(format!("--payload {condition}: expected PATH=VALUE or PATH[OP]=VALUE"));
             };
