@@ -26,8 +26,8 @@ pub enum FormatError {
     Unknown,
     /// This program cannot write it.
     #[error(
-        "this program was built without the feature `export`, and writes csv and ndjson alone; `cargo install --locked \
-         --path runtime-tokio --features export` builds one that writes {0}"
+        "this program was built without the feature `export`, and writes csv and ndjson alone; build it with \
+         `--features export` for {0}"
     )]
     NotBuilt(Format),
 }
