@@ -12,11 +12,13 @@ ARG BASE_IMAGE=docker.io/library/debian:bookworm-slim
 # and an empty folder `data`.
 FROM ${BUILD_IMAGE} AS program
 ARG RUNTIME=tokio
+# Features of the program besides the default ones: `export` for exports in Parquet and Arrow.
+ARG FEATURES=
 WORKDIR /source
 COPY . .
 # The caches are not part of any image. A second build compiles only what has changed.
 RUN --mount=type=cache,target=/var/cache/cargo --mount=type=cache,target=/source/target \
-    CARGO_HOME=/var/cache/cargo cargo build --release --locked --package "argus-${RUNTIME}" \
+    CARGO_HOME=/var/cache/cargo cargo build --release --locked --package "argus-${RUNTIME}" --features "${FEATURES}" \
     && mkdir /data && cp "target/release/argus-${RUNTIME}" /argus
 
 FROM ${BASE_IMAGE}

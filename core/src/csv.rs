@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 use crate::json::Value;
 
 /// The end of a line.
-pub(crate) const LINE_END: &[u8] = b"\r\n";
+pub const LINE_END: &[u8] = b"\r\n";
 
 /// Appends a line of these texts.
-pub(crate) fn write_row<'t>(texts: impl IntoIterator<Item = &'t str>, out: &mut Vec<u8>) {
+pub fn write_row<'t>(texts: impl IntoIterator<Item = &'t str>, out: &mut Vec<u8>) {
     for (at, text) in texts.into_iter().enumerate() {
         out.extend_from_slice(if at > 0 { b"," } else { b"" });
         write_text(text, out);
@@ -18,7 +18,7 @@ pub(crate) fn write_row<'t>(texts: impl IntoIterator<Item = &'t str>, out: &mut 
 }
 
 /// Appends a text, in quotes if it needs them. An empty text is two quotes, so that it differs from no value.
-pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
+pub fn write_text(text: &str, out: &mut Vec<u8>) {
     if !text.is_empty() && !text.contains(['"', ',', '\r', '\n']) {
         out.extend_from_slice(text.as_bytes());
         return;
@@ -35,7 +35,7 @@ pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
 
 /// Appends a JSON value: nothing for null, the unescaped text of a string, and the JSON text of anything else. A lone
 /// surrogate, which no text can have, becomes U+FFFD.
-pub(crate) fn write_json(json: &str, out: &mut Vec<u8>) {
+pub fn write_json(json: &str, out: &mut Vec<u8>) {
     match Value::of(json) {
         Value::Null => {}
         Value::String(string) => write_text(&String::from_utf8_lossy(&string.bytes()), out),

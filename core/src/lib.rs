@@ -42,7 +42,7 @@ mod checksum;
 pub mod clock;
 mod codec;
 mod column;
-mod csv;
+pub mod csv;
 pub mod damage;
 pub mod engine;
 pub mod event;

@@ -6,6 +6,7 @@ use clap::{Args as _, FromArgMatches as _};
 
 use crate::check::CheckCommand;
 use crate::environment;
+use crate::export::{ExportArguments, ExportCommand};
 use crate::health::{HealthArguments, HealthCommand};
 use crate::key::KeyCommand;
 use crate::settings::Settings;
@@ -13,6 +14,7 @@ use crate::snapshot::SnapshotCommand;
 
 const SNAPSHOT: &str = "snapshot";
 const CHECK: &str = "check";
+const EXPORT: &str = "export";
 const HEALTH: &str = "health";
 const KEY: &str = "key";
 const VERSION: &str = "version";
@@ -26,6 +28,8 @@ pub enum Command {
     Snapshot(SnapshotCommand),
     /// `check PATH`: check a repository, and salvage its events if asked to.
     Check(CheckCommand),
+    /// `export PATH --format FORMAT --output FILE`: write the events of a repository to a file.
+    Export(Box<ExportCommand>),
     /// `health [URL]`: ask a server whether it is ready.
     Health(HealthCommand),
     /// `key new`: make an API key.
@@ -48,6 +52,7 @@ impl Command {
         let matches = environment::matches(&mut command, arguments)?;
         match matches.subcommand() {
             Some((CHECK, matches)) => Ok(Self::Check(CheckCommand::from_arg_matches(matches)?)),
+            Some((EXPORT, matches)) => Ok(Self::Export(Box::new(ExportCommand::of(matches, &mut command)?))),
             Some((HEALTH, matches)) => Ok(Self::Health(HealthCommand::of(matches, name)?)),
             Some((KEY, matches)) => Ok(Self::Key(KeyCommand::from_arg_matches(matches)?)),
             Some((VERSION, _)) => Self::read(name, [name, "--version"]),
@@ -61,6 +66,7 @@ fn command_of(name: &'static str) -> clap::Command {
     Settings::command_of(name)
         .subcommand(SnapshotCommand::augment_args(clap::Command::new(SNAPSHOT)))
         .subcommand(CheckCommand::augment_args(clap::Command::new(CHECK)))
+        .subcommand(ExportArguments::augment_args(clap::Command::new(EXPORT)))
         .subcommand(HealthArguments::augment_args(clap::Command::new(HEALTH)))
         .subcommand(KeyCommand::augment_args(clap::Command::new(KEY)))
         .subcommand(clap::Command::new(VERSION).about("Print version"))

@@ -124,9 +124,11 @@ mod tests {
         let arguments = ["argus-test", "key", "new"].into_iter().chain(arguments.iter().copied());
         Command::read("argus-test", arguments).map(|command| match command {
             Command::Key(command) => command,
-            other @ (Command::Serve(_) | Command::Snapshot(_) | Command::Check(_) | Command::Health(_)) => {
-                panic!("{other:?}")
-            }
+            other @ (Command::Serve(_)
+            | Command::Snapshot(_)
+            | Command::Check(_)
+            | Command::Export(_)
+            | Command::Health(_)) => panic!("{other:?}"),
         })
     }
 

@@ -30,6 +30,7 @@ pub mod command;
 pub mod committer;
 pub mod descriptors;
 pub mod exchange;
+pub mod export;
 pub mod gate;
 pub mod health;
 pub mod key;

@@ -153,18 +153,20 @@ Runs these steps in this order, and continues after a failure:
   1. cargo-nextest is there: installed by `cargo install cargo-nextest --locked` if missing
   2. programs for the tests are there: nginx, curl, openssl and pip, and Node, npm and Chromium, installed by `apt-get`,
      as root or with sudo, if they are missing. Where the last three cannot be installed, their cases are skipped
-  3. unit, property and integration tests: of the workspace, under nextest
-  4. doc tests: under cargo
-  5. binaries for the conformance suite: the servers, the minimal host and xtask itself
-  6. conformance: one test for each subject and case, under nextest
-  7. everything that cases need is there: skipped if something is missing; the summary names it, and the cases that
+  3. DuckDB and pyarrow are there: installed from PyPI, once, into a folder of their own. Skipped if that is not
+     possible; then no other program reads exported files
+  4. unit, property and integration tests: of the workspace, under nextest
+  5. doc tests: under cargo
+  6. binaries for the conformance suite: the servers, the minimal host and xtask itself
+  7. conformance: one test for each subject and case, under nextest
+  8. everything that cases need is there: skipped if something is missing; the summary names it, and the cases that
      were skipped for it
-  8. conformance in containers, a part: some twenty cases. As root on Debian, podman, debootstrap and what they need are
+  9. conformance in containers, a part: some twenty cases. As root on Debian, podman, debootstrap and what they need are
      installed by `apt-get` if they are missing. Skipped, with the reason, where containers cannot run
-  9. simulation, from a fresh seed: 10,000 runs of the engine on a medium with faults
- 10. crash, as a smoke test: some rounds of servers that are killed under load
- 11. bench, as a smoke test: its answers are checked, its figures mean nothing
- 12. rustfmt, 13. clippy, 14. rustdoc, 15. tidy: as `cargo xtask check` runs them
+ 10. simulation, from a fresh seed: 10,000 runs of the engine on a medium with faults
+ 11. crash, as a smoke test: some rounds of servers that are killed under load
+ 12. bench, as a smoke test: its answers are checked, its figures mean nothing
+ 13. rustfmt, 14. clippy, 15. rustdoc, 16. tidy: as `cargo xtask check` runs them
 
 For one crate, `cargo nextest run -p argus-core` is quicker.
 ";

@@ -12,6 +12,7 @@ mod container;
 mod crash;
 mod flags;
 mod fuzz;
+mod readers;
 mod sample;
 mod simulate;
 mod steps;

@@ -12,15 +12,16 @@ use anyhow::{Context, Result, ensure};
 use crate::{
     apt, bench, check, conformance, container, crash,
     flags::BenchOptions,
-    simulate,
+    readers, simulate,
     steps::{self, Steps},
     workspace::cargo,
 };
 
 /// The steps of this task before those of the check.
-pub(crate) const STEPS: [&str; 11] = [
+pub(crate) const STEPS: [&str; 12] = [
     "cargo-nextest is there",
     "programs for the tests are there",
+    "DuckDB and pyarrow are there",
     "unit, property and integration tests",
     "doc tests",
     "binaries for the conformance suite",
@@ -41,6 +42,8 @@ pub(crate) fn run() -> Result<bool> {
     let nextest = steps.run("cargo-nextest is there", install_nextest);
     let no_nextest = "cargo-nextest is missing";
     let programs = steps.run("programs for the tests are there", install_programs);
+    let mut readers = None;
+    steps.run_or_skip("DuckDB and pyarrow are there", || readers::install(&mut readers));
     if nextest {
         steps.run_tests("unit, property and integration tests", || {
             // The conformance suite needs binaries of this tree, so it is a step of its own.
@@ -48,6 +51,9 @@ pub(crate) fn run() -> Result<bool> {
             let mut nextest = cargo(["nextest", "run", "--workspace", "--filterset", &filter]);
             if programs {
                 nextest.env("ARGUS_REQUIRE_CLIENTS", "1");
+            }
+            if let Some(packages) = &readers {
+                nextest.env(readers::VARIABLE, packages);
             }
             steps::run_tests(&mut nextest)
         });

@@ -62,6 +62,7 @@ pub use finish::Draft;
 pub use forwarded::Proxies;
 pub use gate::{Caller, Gate, Meters};
 pub use health::Metrics;
+pub use params::read_filter;
 pub use problem::{Problem, ProblemKind};
 pub use read::{READ_BUDGET, Read, ReadPart, ReadRun};
 pub use read_step::ReadStep;

@@ -89,6 +89,30 @@ pub(super) fn read_erasure_filter(params: &[Param<'_>], access: &Access) -> Resu
     Ok(filter)
 }
 
+/// Reads a filter from the names and the values of its parameters, as `GET /events` takes them, for programs that find
+/// events without HTTP. They are texts without the escapes of a query string.
+///
+/// ```
+/// use argus_core::api::read_filter;
+///
+/// let filter = read_filter([("type", "order"), ("payload.amount[gte]", "100")])?;
+/// assert_eq!(filter.payload.len(), 1);
+/// assert!(read_filter([("typ", "order")]).is_err_and(|reason| reason.contains("unknown parameter")));
+/// # Ok::<(), String>(())
+/// ```
+///
+/// # Errors
+///
+/// The name of the parameter and the reason.
+pub fn read_filter<'p>(params: impl IntoIterator<Item = (&'p str, &'p str)>) -> Result<Filter, String> {
+    let mut filter = Filter::default();
+    let read = params.into_iter().try_for_each(|(name, value)| read_filter_param(&mut filter, name, value, ""));
+    match read.and_then(|()| check_filter(&filter)) {
+        Ok(()) => Ok(filter),
+        Err(reply) => Err(reply.problem.detail),
+    }
+}
+
 /// Parses one parameter of the filter. `further` lists the further parameters of the route, each after a comma.
 pub(super) fn read_filter_param(
     filter: &mut Filter,

@@ -114,8 +114,10 @@ impl Paths {
     }
 }
 
-/// The text of the value at an offset that [`Paths::walk_places`] found.
-pub(crate) fn value_at(compact_json: &str, at: usize) -> &str {
+/// The text of the value that begins at this offset of a compact JSON text, such as one that [`Paths::walk_places`]
+/// found. For any other offset or text, the result is unspecified.
+#[must_use]
+pub fn value_at(compact_json: &str, at: usize) -> &str {
     let mut walk =
         Walk { nodes: &[], text: compact_json, at, open: OpenContainers::default(), node: 0, name: Vec::new() };
     walk.skip_value();

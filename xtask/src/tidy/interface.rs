@@ -9,6 +9,7 @@ use super::{Source, Violation, documents::code_spans, packages::Packages};
 const FOREIGN_FLAGS: &[&str] = &[
     // cargo
     "--example",
+    "--features",
     "--locked",
     "--no-deps",
     "--open",

@@ -199,8 +199,9 @@ fn below(folder: &str) -> Option<&'static [&'static str]> {
     match folder {
         "core" | "xtask" => Some(&[]),
         "core/testing" => Some(&["core"]),
-        "host" => Some(&["storage", "core"]),
-        "runtime-tokio" | "runtime-smol" => Some(&["host", "storage", "core"]),
+        "export" => Some(&["storage", "core"]),
+        "host" => Some(&["export", "storage", "core"]),
+        "runtime-tokio" | "runtime-smol" => Some(&["host", "export", "storage", "core"]),
         // Only for its minimal host, see `MINIMAL_HOST`.
         "conformance" => Some(&["core"]),
         storage if storage.starts_with("storage/") => Some(&["core"]),
@@ -296,7 +297,8 @@ mod tests {
                 ("argus-core", "core", &[]),
                 ("argus-testing", "core/testing", &[("argus-core", None)]),
                 ("argus-disk", "storage/disk", &[("argus-core", None), ("argus-testing", Some("dev"))]),
-                ("argus-host", "host", &[("argus-core", None), ("argus-disk", None), ("argus-testing", Some("dev"))]),
+                ("argus-export", "export", &[("argus-core", None), ("argus-disk", None)]),
+                ("argus-host", "host", &[("argus-core", None), ("argus-export", None), ("argus-testing", Some("dev"))]),
                 ("argus-tokio", "runtime-tokio", &[("argus-host", None), ("argus-core", None)]),
                 ("argus-conformance", "conformance", &[("argus-core", None)]),
                 ("xtask", "xtask", &[]),
@@ -309,6 +311,7 @@ mod tests {
                 ("argus-core", "core", &[("argus-host", Some("dev")), ("argus-testing", Some("dev"))]),
                 ("argus-testing", "core/testing", &[("argus-core", None)]),
                 ("argus-disk", "storage/disk", &[("argus-testing", None)]),
+                ("argus-export", "export", &[("argus-host", None)]),
                 ("argus-host", "host", &[("argus-core", None)]),
                 ("argus-conformance", "conformance", &[("argus-host", None)]),
             ],
@@ -320,6 +323,7 @@ mod tests {
              dependencies run downwards only\n\
              core/Cargo.toml:1: argus-core may not depend on argus-host: dependencies run downwards only\n\
              core/Cargo.toml:1: argus-core may not depend on argus-testing: dependencies run downwards only\n\
+             export/Cargo.toml:1: argus-export may not depend on argus-host: dependencies run downwards only\n\
              storage/disk/Cargo.toml:1: argus-testing is for tests: name it in [dev-dependencies]\n",
         );
     }

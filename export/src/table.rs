@@ -1,0 +1,22 @@
+//! Events as the rows of a file, in any format.
+
+use std::io;
+
+use argus_core::event::Event;
+
+/// Writes events, row by row. Its memory does not grow with the number of rows, except for some hundred
+/// bytes for each part of a columnar file.
+pub(crate) trait TableWriter {
+    /// Appends a row.
+    fn write(&mut self, event: &Event<'_>) -> io::Result<()>;
+
+    /// Writes all that is still to be written. The file is not synced.
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
+/// What a file says about itself.
+#[derive(Debug)]
+pub(crate) struct About {
+    /// The last sequence number of the repository when it was read.
+    pub(crate) last_seq: u64,
+}
