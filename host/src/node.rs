@@ -3,7 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +36,9 @@ const UNREAD_BYTES: usize = 4096;
 pub struct Node {
     /// The operator's settings.
     pub settings: Settings,
+    /// The number of threads that serve requests. Asked for at the start: threads that are bound to one processor later would
+    /// not see the others.
+    pub threads: NonZeroUsize,
     /// Decides what requests mean.
     pub api: Api,
     /// Access to the commit thread and to the last published snapshot.

@@ -26,6 +26,12 @@ pub(crate) struct Packed {
     data: Bytes,
 }
 
+/// How many values are unpacked at once.
+const VALUES_AT_ONCE: usize = 8;
+
+/// The most bits of values that are unpacked at once.
+const UNPACKED_WIDTH_MAX: u32 = 32;
+
 /// Appends the values to `out` as [`Packed`].
 pub(crate) fn pack(values: &[u64], out: &mut Vec<u8>) {
     pack_all(values.iter().copied(), out);
@@ -142,22 +148,21 @@ impl Packed {
             return;
         }
         out.reserve(count);
-        let mask = u64::MAX >> (u64::BITS - width);
-        if width <= 56 {
+        let value = |scaled: u64| min.wrapping_add(scaled.wrapping_mul(unit));
+        if width <= UNPACKED_WIDTH_MAX {
+            let put = |scaled: [u32; VALUES_AT_ONCE]| out.extend(scaled.map(|scaled| value(u64::from(scaled))));
+            unpack(width, data.get(..count / VALUES_AT_ONCE * width as usize).unwrap_or_default(), put);
+        } else if width <= 56 {
             // Each value lies within eight bytes.
+            let mask = u64::MAX >> (u64::BITS - width);
             let whole = data.len().saturating_sub(7) * 8 / width as usize;
             let values = (0..whole.min(count)).map(|index| {
                 let bit = index * width as usize;
                 let window = data.get(bit / 8..).and_then(<[u8]>::first_chunk::<8>);
                 let window = window.expect("`whole` counts the values that have eight bytes from their first one on");
-                (u64::from_le_bytes(*window) >> (bit % 8)) & mask
+                value((u64::from_le_bytes(*window) >> (bit % 8)) & mask)
             });
             out.extend(values);
-        }
-        if (min, unit) != (0, 1) {
-            for scaled in out.iter_mut().skip(start) {
-                *scaled = min.wrapping_add(scaled.wrapping_mul(unit));
-            }
         }
         out.extend((out.len() - start..count).map(|index| self.get(index)));
     }
@@ -183,6 +188,60 @@ impl Packed {
     /// All values in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         (0..self.count).map(|index| self.get(index))
+    }
+}
+
+/// Values of `width` bits, [`VALUES_AT_ONCE`] at a time: so many take `width` bytes. `width` is at most
+/// [`UNPACKED_WIDTH_MAX`].
+fn unpack(width: u32, data: &[u8], put: impl FnMut([u32; VALUES_AT_ONCE])) {
+    // For a constant width, all shifts are constants.
+    match width {
+        1 => unpack_width::<1>(data, put),
+        2 => unpack_width::<2>(data, put),
+        3 => unpack_width::<3>(data, put),
+        4 => unpack_width::<4>(data, put),
+        5 => unpack_width::<5>(data, put),
+        6 => unpack_width::<6>(data, put),
+        7 => unpack_width::<7>(data, put),
+        8 => unpack_width::<8>(data, put),
+        9 => unpack_width::<9>(data, put),
+        10 => unpack_width::<10>(data, put),
+        11 => unpack_width::<11>(data, put),
+        12 => unpack_width::<12>(data, put),
+        13 => unpack_width::<13>(data, put),
+        14 => unpack_width::<14>(data, put),
+        15 => unpack_width::<15>(data, put),
+        16 => unpack_width::<16>(data, put),
+        17 => unpack_width::<17>(data, put),
+        18 => unpack_width::<18>(data, put),
+        19 => unpack_width::<19>(data, put),
+        20 => unpack_width::<20>(data, put),
+        21 => unpack_width::<21>(data, put),
+        22 => unpack_width::<22>(data, put),
+        23 => unpack_width::<23>(data, put),
+        24 => unpack_width::<24>(data, put),
+        25 => unpack_width::<25>(data, put),
+        26 => unpack_width::<26>(data, put),
+        27 => unpack_width::<27>(data, put),
+        28 => unpack_width::<28>(data, put),
+        29 => unpack_width::<29>(data, put),
+        30 => unpack_width::<30>(data, put),
+        31 => unpack_width::<31>(data, put),
+        32 => unpack_width::<32>(data, put),
+        _ => {}
+    }
+}
+
+fn unpack_width<const WIDTH: usize>(data: &[u8], mut put: impl FnMut([u32; VALUES_AT_ONCE])) {
+    let mask = u64::MAX >> (u64::BITS as usize - WIDTH);
+    for bytes in data.chunks_exact(WIDTH) {
+        let mut window = [0; UNPACKED_WIDTH_MAX as usize + 8];
+        window.iter_mut().zip(bytes).for_each(|(target, byte)| *target = *byte);
+        put(core::array::from_fn(|index| {
+            let bit = index * WIDTH;
+            let word = window.get(bit / 8..).and_then(<[u8]>::first_chunk::<8>).copied().unwrap_or_default();
+            ((u64::from_le_bytes(word) >> (bit % 8)) & mask) as u32
+        }));
     }
 }
 

@@ -65,7 +65,8 @@ pub(super) fn start<E>(
     // The endpoint before the repository: a second server, started by mistake, must not create a folder.
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
     let socket = bind(&settings.endpoint).map_err(listen_error)?;
-    let executor = executor(settings.worker_threads(), lifecycle).map_err(StartError::Thread)?;
+    let threads = settings.worker_threads();
+    let executor = executor(threads, lifecycle).map_err(StartError::Thread)?;
     let committer = start_committer(program, &settings, &common)?;
     let gate = start_gate(&settings, keys, keys_wanted, &common)?;
     trim::start(lifecycle).map_err(StartError::Thread)?;
@@ -77,6 +78,7 @@ pub(super) fn start<E>(
     let address = listener.local_addr().map_err(listen_error)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let node = Arc::new(Node {
+        threads,
         api: settings.api(),
         budget: Budget::new(settings.max_inflight_bytes),
         answers,

@@ -11,7 +11,6 @@ mod upgrade;
 use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,8 +61,6 @@ pub(crate) struct Service<R> {
     parsers: Arc<Semaphore>,
     /// The memory for parsing them.
     working_memory: Arc<WorkingMemory>,
-    /// On how many threads at once one question is answered.
-    read_threads: NonZeroUsize,
 }
 
 /// The service of one connection.
@@ -100,10 +97,9 @@ struct Elapsed;
 
 impl<R: Runtime> Service<R> {
     pub(crate) fn new(node: Arc<Node>, runtime: R) -> Arc<Self> {
-        let threads = node.settings.worker_threads();
         let working_memory = WorkingMemory::new(node.settings.working_bytes());
-        let parsers = Arc::new(Semaphore::new(threads.get()));
-        Arc::new(Self { node, runtime, parsers, working_memory, read_threads: threads })
+        let parsers = Arc::new(Semaphore::new(node.threads.get()));
+        Arc::new(Self { node, runtime, parsers, working_memory })
     }
 
     pub(crate) fn session(self: &Arc<Self>, peer: SocketAddr, connection: Arc<Connection>) -> Arc<Session<R>> {

@@ -55,7 +55,7 @@ impl<R: Runtime> Session<R> {
             match outcome {
                 Ok(Poll::Pending) => {
                     let mut run = run;
-                    let helpers = self.service.read_threads.get() - 1;
+                    let helpers = self.service.node.threads.get() - 1;
                     let parts: Vec<ReadPart> = (0..helpers).map_while(|_| run.split()).collect();
                     step = self.help(advance(run), parts).await;
                 }

@@ -113,6 +113,7 @@ impl Server {
             RequestLog::start(target, format, lost, |reason| panic!("{reason}")).expect("the log can be written")
         });
         let node = Arc::new(Node {
+            threads: settings.worker_threads(),
             api: settings.api(),
             budget: Budget::new(settings.max_inflight_bytes),
             answers: Answers::new(settings.max_answer_bytes, time.clock()),

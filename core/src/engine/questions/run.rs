@@ -80,7 +80,11 @@ impl ColumnarRun {
 
     fn split_worker(&mut self) -> Option<Worker> {
         if let Some(at) = self.others.iter().position(|worker| !worker.is_idle()) {
-            return Some(self.others.swap_remove(at));
+            let mut worker = self.others.swap_remove(at);
+            if self.own.is_idle() {
+                self.own.pieces = worker.pieces.split();
+            }
+            return Some(worker);
         }
         let is_worth_it =
             self.own.pieces.blocks_max() >= SPLIT_BLOCKS_MIN && self.own.fold.held_bytes() <= SPLIT_BYTES_MAX;
