@@ -151,7 +151,7 @@ impl Packed {
         let value = |scaled: u64| min.wrapping_add(scaled.wrapping_mul(unit));
         if width <= UNPACKED_WIDTH_MAX {
             let put = |scaled: [u32; VALUES_AT_ONCE]| out.extend(scaled.map(|scaled| value(u64::from(scaled))));
-            unpack(width, data.get(..count / VALUES_AT_ONCE * width as usize).unwrap_or_default(), put);
+            unpack(width, data, count / VALUES_AT_ONCE, put);
         } else if width <= 56 {
             // Each value lies within eight bytes.
             let mask = u64::MAX >> (u64::BITS - width);
@@ -191,57 +191,59 @@ impl Packed {
     }
 }
 
-/// Values of `width` bits, [`VALUES_AT_ONCE`] at a time: so many take `width` bytes. `width` is at most
-/// [`UNPACKED_WIDTH_MAX`].
-fn unpack(width: u32, data: &[u8], put: impl FnMut([u32; VALUES_AT_ONCE])) {
-    // For a constant width, all shifts are constants.
+/// Takes up to `groups` groups of [`VALUES_AT_ONCE`] values of `width` bits, as long as there are enough bytes to read ahead.
+/// `width` is at most [`UNPACKED_WIDTH_MAX`].
+fn unpack(width: u32, data: &[u8], groups: usize, put: impl FnMut([u32; VALUES_AT_ONCE])) {
+    // For a constant width, all offsets and shifts are constants.
     match width {
-        1 => unpack_width::<1>(data, put),
-        2 => unpack_width::<2>(data, put),
-        3 => unpack_width::<3>(data, put),
-        4 => unpack_width::<4>(data, put),
-        5 => unpack_width::<5>(data, put),
-        6 => unpack_width::<6>(data, put),
-        7 => unpack_width::<7>(data, put),
-        8 => unpack_width::<8>(data, put),
-        9 => unpack_width::<9>(data, put),
-        10 => unpack_width::<10>(data, put),
-        11 => unpack_width::<11>(data, put),
-        12 => unpack_width::<12>(data, put),
-        13 => unpack_width::<13>(data, put),
-        14 => unpack_width::<14>(data, put),
-        15 => unpack_width::<15>(data, put),
-        16 => unpack_width::<16>(data, put),
-        17 => unpack_width::<17>(data, put),
-        18 => unpack_width::<18>(data, put),
-        19 => unpack_width::<19>(data, put),
-        20 => unpack_width::<20>(data, put),
-        21 => unpack_width::<21>(data, put),
-        22 => unpack_width::<22>(data, put),
-        23 => unpack_width::<23>(data, put),
-        24 => unpack_width::<24>(data, put),
-        25 => unpack_width::<25>(data, put),
-        26 => unpack_width::<26>(data, put),
-        27 => unpack_width::<27>(data, put),
-        28 => unpack_width::<28>(data, put),
-        29 => unpack_width::<29>(data, put),
-        30 => unpack_width::<30>(data, put),
-        31 => unpack_width::<31>(data, put),
-        32 => unpack_width::<32>(data, put),
+        1 => unpack_width::<1>(data, groups, put),
+        2 => unpack_width::<2>(data, groups, put),
+        3 => unpack_width::<3>(data, groups, put),
+        4 => unpack_width::<4>(data, groups, put),
+        5 => unpack_width::<5>(data, groups, put),
+        6 => unpack_width::<6>(data, groups, put),
+        7 => unpack_width::<7>(data, groups, put),
+        8 => unpack_width::<8>(data, groups, put),
+        9 => unpack_width::<9>(data, groups, put),
+        10 => unpack_width::<10>(data, groups, put),
+        11 => unpack_width::<11>(data, groups, put),
+        12 => unpack_width::<12>(data, groups, put),
+        13 => unpack_width::<13>(data, groups, put),
+        14 => unpack_width::<14>(data, groups, put),
+        15 => unpack_width::<15>(data, groups, put),
+        16 => unpack_width::<16>(data, groups, put),
+        17 => unpack_width::<17>(data, groups, put),
+        18 => unpack_width::<18>(data, groups, put),
+        19 => unpack_width::<19>(data, groups, put),
+        20 => unpack_width::<20>(data, groups, put),
+        21 => unpack_width::<21>(data, groups, put),
+        22 => unpack_width::<22>(data, groups, put),
+        23 => unpack_width::<23>(data, groups, put),
+        24 => unpack_width::<24>(data, groups, put),
+        25 => unpack_width::<25>(data, groups, put),
+        26 => unpack_width::<26>(data, groups, put),
+        27 => unpack_width::<27>(data, groups, put),
+        28 => unpack_width::<28>(data, groups, put),
+        29 => unpack_width::<29>(data, groups, put),
+        30 => unpack_width::<30>(data, groups, put),
+        31 => unpack_width::<31>(data, groups, put),
+        32 => unpack_width::<32>(data, groups, put),
         _ => {}
     }
 }
 
-fn unpack_width<const WIDTH: usize>(data: &[u8], mut put: impl FnMut([u32; VALUES_AT_ONCE])) {
+fn unpack_width<const WIDTH: usize>(data: &[u8], groups: usize, mut put: impl FnMut([u32; VALUES_AT_ONCE])) {
     let mask = u64::MAX >> (u64::BITS as usize - WIDTH);
-    for bytes in data.chunks_exact(WIDTH) {
-        let mut window = [0; UNPACKED_WIDTH_MAX as usize + 8];
-        window.iter_mut().zip(bytes).for_each(|(target, byte)| *target = *byte);
+    let mut rest = data;
+    for _ in 0..groups {
+        let Some(window) = rest.first_chunk::<{ UNPACKED_WIDTH_MAX as usize + 8 }>() else { return };
         put(core::array::from_fn(|index| {
             let bit = index * WIDTH;
             let word = window.get(bit / 8..).and_then(<[u8]>::first_chunk::<8>).copied().unwrap_or_default();
             ((u64::from_le_bytes(word) >> (bit % 8)) & mask) as u32
         }));
+        // A group of eight values takes as many bytes as a value has bits.
+        rest = rest.get(WIDTH..).unwrap_or_default();
     }
 }
 

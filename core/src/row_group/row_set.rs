@@ -5,8 +5,6 @@ pub(crate) const ROWS_MAX: usize = 4096;
 
 const WORD_BITS: usize = u64::BITS as usize;
 const WORDS: usize = ROWS_MAX / WORD_BITS;
-/// The bits that [`RowSet::of`] packs at once.
-const BITS_AT_ONCE: usize = 8;
 
 /// A set of rows below [`ROWS_MAX`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,12 +21,7 @@ impl RowSet {
     pub(crate) fn of<T>(values: &[T], mut is_wanted: impl FnMut(&T) -> bool) -> Self {
         let mut set = Self::EMPTY;
         for (word, values) in set.0.iter_mut().zip(values.chunks(WORD_BITS)) {
-            for (at, values) in (0..).step_by(BITS_AT_ONCE).zip(values.chunks(BITS_AT_ONCE)) {
-                let mut bits = [0; BITS_AT_ONCE];
-                bits.iter_mut().zip(values).for_each(|(bit, value)| *bit = u8::from(is_wanted(value)));
-                // The product moves the lowest bit of each byte to the highest byte.
-                *word |= (u64::from_le_bytes(bits).wrapping_mul(0x0102_0408_1020_4080) >> 56) << at;
-            }
+            *word = (0..).zip(values).fold(0, |word, (bit, value)| word | u64::from(is_wanted(value)) << bit);
         }
         set
     }
@@ -52,6 +45,14 @@ impl RowSet {
     /// Removes the rows of the other set.
     pub(crate) fn remove(&mut self, other: &Self) {
         self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word &= !other);
+    }
+
+    /// Removes the rows from `end` on.
+    pub(crate) fn truncate(&mut self, end: usize) {
+        for (start, word) in (0..).step_by(WORD_BITS).zip(&mut self.0) {
+            let kept = end.saturating_sub(start).min(WORD_BITS) as u32;
+            *word &= u64::MAX.checked_shr(u64::BITS - kept).unwrap_or(0);
+        }
     }
 
     /// Whether it has a row.
@@ -104,6 +105,9 @@ mod tests {
         assert_eq!(set.rows(ROWS_MAX).count(), ROWS_MAX.div_ceil(3));
         for end in [0, 1, 63, 64, 65, 127, 1_000, ROWS_MAX] {
             assert_eq!(set.count(end), set.rows(end).count(), "{end}");
+            let mut truncated = set.clone();
+            truncated.truncate(end);
+            assert!(truncated.rows(ROWS_MAX).eq(set.rows(end)), "{end}");
         }
         set.intersect(&RowSet::of(&values, |value| *value >= 4090));
         set.insert(0);

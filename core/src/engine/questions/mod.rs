@@ -5,6 +5,7 @@
 //! cheapest means that suffices: from the index alone, from the columns that the question names, or row by row. The
 //! [`pieces`] of this work are independent, so that several threads can share them.
 
+mod block_columns;
 mod block_rows;
 mod fresh;
 mod pieces;

@@ -1,25 +1,17 @@
 //! Answers blocks, one after the other.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::any::Any;
 use core::task::Poll;
 
+use super::block_columns::{Answered, BLOCK_ROWS, answer_columns};
 use super::block_rows::BlockRows;
 use super::pieces::{Next, Piece, Pieces};
 use super::plan::Plan;
-use crate::analysis::{Fold, Needs};
-use crate::codec::ShapeValues;
-use crate::damage::{Affected, Damage};
+use crate::analysis::Fold;
 use crate::repository::{AnalysisPart, ReadError};
-use crate::row_group::{RowGroup, RowSet, Types, ValueColumn};
-use crate::segment::{BlockColumns, Sieve as _};
-
-/// Opening a block costs about as much as examining this many rows.
-const BLOCK_ROWS: u32 = 32;
-
-/// Reading this many values from a column costs about as much as examining a row.
-const VALUES_PER_ROW: usize = 8;
+use crate::row_group::RowSet;
+use crate::segment::Sieve as _;
 
 /// What one thread does for a question.
 pub(super) struct Worker {
@@ -32,12 +24,6 @@ pub(super) struct Worker {
     rows: Option<Box<BlockRows>>,
     /// Bytes that were read.
     read_bytes: u64,
-}
-
-/// The rows of a block that can be answered from columns, and the others that may match.
-struct Divided {
-    columnar: RowSet,
-    others: RowSet,
 }
 
 impl Worker {
@@ -117,9 +103,10 @@ impl Worker {
         {
             return Ok(1);
         }
-        let sealed = piece.sealed.clone();
-        let Some(columns) = sealed.columns(number)? else { return self.answer_rows(piece, RowSet::ALL) };
-        self.answer_columns(&piece, columns)
+        let Some(columns) = piece.sealed.columns(number)? else { return self.answer_rows(piece, RowSet::ALL) };
+        let Answered { others, cost, read_bytes } = answer_columns(&mut self.plan, &mut self.fold, &piece, columns)?;
+        self.read_bytes += read_bytes;
+        if others.is_empty() { Ok(cost) } else { Ok(cost.saturating_add(self.answer_rows(piece, others)?)) }
     }
 
     /// Whether all events of a block match, and the index knows that.
@@ -135,53 +122,6 @@ impl Worker {
         self.read_bytes += rows.held_bytes() as u64;
         self.rows = Some(Box::new(rows));
         Ok(BLOCK_ROWS)
-    }
-
-    fn answer_columns(&mut self, piece: &Piece, mut columns: BlockColumns<'_>) -> Result<u32, ReadError> {
-        let Some(needs) = self.fold.needs() else { return Ok(0) };
-        let plan = &mut self.plan;
-        let (mut rows, mut values) = columns.select(plan.pruning.tests())?;
-        let times = clip_times(plan, piece, &mut columns, needs.times, &mut rows)?;
-        let (index, count) = (piece.sealed.index(), columns.rows());
-        let is_cut = !plan.bounds.has_all_seqs(index.seqs(piece.number));
-        let seqs = if is_cut || needs.seqs { columns.seqs()? } else { Vec::new() };
-        if is_cut {
-            rows.intersect(&RowSet::of(&seqs, |seq| plan.bounds.has_any_seq((*seq, *seq))));
-        }
-        let codes = requested_types(piece, &mut columns, needs.types, &mut rows)?;
-        let shapes = if needs.path_count > 0 { columns.values_at(needs.paths, needs.path_count) } else { Vec::new() };
-        let Divided { columnar, others } = divide(plan, needs, &mut columns, &shapes, &rows)?;
-        let taken = columnar.count(count);
-        if taken > 0 {
-            let has_columns = needs.path_count > 0 || needs.times || needs.types || needs.seqs;
-            let chosen: Option<Vec<u32>> =
-                (taken < count && has_columns).then(|| columnar.rows(count).map(|row| row as u32).collect());
-            let mut of_paths = Vec::with_capacity(needs.path_count);
-            for path in 0..needs.path_count {
-                let column = shapes.iter().filter(|shape| shape.is_simple);
-                let column = column.filter_map(|shape| shape.columns.get(path).copied().flatten()).next();
-                of_paths.push(match column {
-                    Some(column) => columns.values(column, chosen.as_deref())?,
-                    None => ValueColumn::Empty,
-                });
-            }
-            values += taken * (1 + needs.path_count);
-            let names = type_names(piece, &columns)?;
-            let (times, codes) = (pick(times, chosen.as_deref()), codes.map(|codes| pick(codes, chosen.as_deref())));
-            let seqs = if needs.seqs { pick(seqs, chosen.as_deref()) } else { Vec::new() };
-            let types = match (&codes, names.first()) {
-                (Some(codes), _) => Types::Coded { names: &names, codes },
-                (None, name) => Types::One(name.copied().unwrap_or_default()),
-            };
-            self.fold.add_rows(&RowGroup { rows: taken, times: &times, seqs: &seqs, types, columns: &of_paths });
-        }
-        self.read_bytes += columns.read_bytes();
-        let mut cost = BLOCK_ROWS.saturating_add(u32::try_from(values / VALUES_PER_ROW).unwrap_or(u32::MAX));
-        if others.count(count) > 0 {
-            drop(columns);
-            cost = cost.saturating_add(self.answer_rows(piece.clone(), others)?);
-        }
-        Ok(cost)
     }
 }
 
@@ -202,82 +142,4 @@ fn only_type(piece: &Piece) -> Option<&str> {
     let (code, others) = (codes.next()?, codes.next());
     let name = index.types().get(code as usize)?.name.as_bytes();
     core::str::from_utf8(name).ok().filter(|_| others.is_none())
-}
-
-/// Removes the rows that are outside of the range of time. Returns the times of all rows if they are needed or had to be
-/// read.
-fn clip_times(
-    plan: &Plan,
-    piece: &Piece,
-    columns: &mut BlockColumns<'_>,
-    are_needed: bool,
-    rows: &mut RowSet,
-) -> Result<Vec<i64>, ReadError> {
-    let index = piece.sealed.index();
-    let is_cut = plan.bounds.is_before(index.first(piece.number)) || plan.bounds.is_after(index.last(piece.number));
-    if !is_cut {
-        return if are_needed { Ok(columns.times()?) } else { Ok(Vec::new()) };
-    }
-    let times = columns.times()?;
-    rows.intersect(&RowSet::of(&times, |time| plan.bounds.has_any_time((*time, *time))));
-    Ok(if are_needed { times } else { Vec::new() })
-}
-
-/// Removes the rows whose type is not requested. Returns the type of each row if there are several and they are needed.
-fn requested_types(
-    piece: &Piece,
-    columns: &mut BlockColumns<'_>,
-    are_needed: bool,
-    rows: &mut RowSet,
-) -> Result<Option<Vec<u32>>, ReadError> {
-    let requested = piece.requested.among(&piece.sealed, columns.names());
-    if requested.is_none() && !are_needed {
-        return Ok(None);
-    }
-    let Some(codes) = columns.types()? else { return Ok(None) };
-    if let Some(requested) = requested {
-        rows.intersect(&RowSet::of(&codes, |code| requested.get(*code as usize) == Some(&true)));
-    }
-    Ok(are_needed.then_some(codes))
-}
-
-/// Divides the selected rows. Columns have all about the rows whose shape has at most one value at each path. If they do
-/// not decide all conditions, or if a row has no shape, its payload has to be read.
-fn divide(
-    plan: &Plan,
-    needs: Needs<'_>,
-    columns: &mut BlockColumns<'_>,
-    shapes: &[ShapeValues],
-    rows: &RowSet,
-) -> Result<Divided, ReadError> {
-    let (mut columnar, mut others) = (rows.clone(), rows.clone());
-    if needs.path_count == 0 && plan.filter.payload.is_empty() {
-        return Ok(Divided { columnar, others: RowSet::EMPTY });
-    }
-    let shaped = if needs.path_count > 0 {
-        let simple: Vec<bool> = shapes.iter().map(|shape| shape.is_simple).collect();
-        columns.rows_of_shapes(Some(&simple))?
-    } else {
-        columns.rows_of_shapes(None)?
-    };
-    columnar.intersect(if plan.is_columnar() { &shaped } else { &RowSet::EMPTY });
-    others.remove(&columnar);
-    Ok(Divided { columnar, others })
-}
-
-/// The names of the types of a block.
-fn type_names<'n>(piece: &Piece, columns: &'n BlockColumns<'_>) -> Result<Vec<&'n str>, ReadError> {
-    let names = columns.names().map(core::str::from_utf8).collect::<Result<_, _>>();
-    names.map_err(|_| {
-        let damage = Damage::of(piece.sealed.name(), "the name of a type is not UTF-8");
-        ReadError::Damaged(Damage { affected: Affected::Nothing, ..damage })
-    })
-}
-
-/// The values of the chosen rows; `None` for all rows.
-fn pick<T: Copy>(values: Vec<T>, chosen: Option<&[u32]>) -> Vec<T> {
-    match chosen {
-        Some(chosen) => chosen.iter().filter_map(|row| values.get(*row as usize).copied()).collect(),
-        None => values,
-    }
 }
