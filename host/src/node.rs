@@ -36,8 +36,8 @@ const UNREAD_BYTES: usize = 4096;
 pub struct Node {
     /// The operator's settings.
     pub settings: Settings,
-    /// The number of threads that serve requests. Asked for at the start: threads that are bound to one processor later would
-    /// not see the others.
+    /// The number of threads that serve requests. Asked for at the start: threads that are bound to one processor later
+    /// would not see the others.
     pub threads: NonZeroUsize,
     /// Decides what requests mean.
     pub api: Api,

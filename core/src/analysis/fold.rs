@@ -5,27 +5,16 @@ use super::answer::{Answer, Content};
 use super::fields::FieldsFold;
 use super::funnel::FunnelFold;
 use super::limits::{AnalysisLimits, Excess};
+use super::needs::Needs;
 use super::occurrences::OccurrenceFold;
 use super::question::{Fields, Question, Types};
 use super::retention::RetentionFold;
 use super::types::TypesFold;
 use crate::event::{Event, Timestamp, TypeTest};
-use crate::json::Paths;
 use crate::query::{Filter, Order, Scan};
 use crate::row_group::RowGroup;
 
 use alloc::boxed::Box;
-
-/// What a fold needs to know about the events of a row group.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Needs<'f> {
-    /// The paths whose values are its columns, in the order of their numbers.
-    pub(crate) paths: &'f Paths,
-    pub(crate) path_count: usize,
-    pub(crate) times: bool,
-    pub(crate) types: bool,
-    pub(crate) seqs: bool,
-}
 
 /// The state of a question while it takes the events of its [`scan`](Self::scan).
 ///

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::accuracy::Accuracy;
 use super::aggregation::{Aggregation, Function};
 use super::slot_rows::SlotRows;
 use super::source::Source;
@@ -24,16 +25,6 @@ enum Output {
     Count,
     /// The index of a source.
     Of(Function, usize),
-}
-
-/// How far a result may be from the exact one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Accuracy {
-    Exact,
-    /// It is a sum that was rounded.
-    Rounded,
-    /// The relative error of a sketch.
-    Within(f64),
 }
 
 impl Measures {

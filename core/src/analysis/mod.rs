@@ -15,6 +15,7 @@
 //! `by`, each *different* element counts once; for figures, each element counts. Where a group needs a value and there
 //! is none, it is `null`: if the path is missing, and for an empty array.
 
+mod accuracy;
 mod aggregate;
 mod aggregation;
 mod answer;
@@ -28,6 +29,7 @@ mod group_codes;
 mod key;
 mod limits;
 mod measures;
+mod needs;
 mod occurrences;
 mod question;
 mod retention;
@@ -42,8 +44,9 @@ pub use aggregation::{Aggregation, AggregationError, Function};
 pub use answer::Answer;
 pub use field::Field;
 pub use fold::Fold;
-pub(crate) use fold::Needs;
+
 pub use limits::{AnalysisLimits, Excess, Rows};
+pub(crate) use needs::Needs;
 pub use question::{
     AGGREGATIONS_MAX, Aggregate, EXAMPLE_BYTES_MAX, EXAMPLES_MAX, FIELDS_SAMPLE, Fields, Funnel, GROUP_BY_MAX,
     PERIODS_MAX, Periods, Question, Retention, STEPS, Step, Types,

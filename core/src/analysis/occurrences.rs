@@ -4,9 +4,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::by::{ByValues, push};
-use super::fold::Needs;
 use super::group_codes::GroupCodes;
 use super::limits::{AnalysisLimits, Excess, Rows};
+use super::needs::Needs;
 use super::slots::index;
 use crate::event::Event;
 use crate::query::PayloadPath;

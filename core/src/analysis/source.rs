@@ -4,10 +4,10 @@ mod rows;
 
 use alloc::vec::Vec;
 
+use super::accuracy::Accuracy;
 use super::aggregation::Function;
 use super::column::{Column, Greatest, Least, Sum};
 use super::key;
-use super::measures::Accuracy;
 use crate::json::{Decimal, Value};
 use crate::sketch::{Distinct, Quantiles, write_f64};
 

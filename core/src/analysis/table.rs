@@ -3,8 +3,9 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::accuracy::Accuracy;
 use super::key;
-use super::measures::{Accuracy, Measures};
+use super::measures::Measures;
 use super::question::Aggregate;
 use super::slots::{BucketIndex, Interner, Slots, index};
 use crate::calendar::{Bucket, Buckets};

@@ -5,8 +5,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use super::fold::Needs;
 use super::limits::{AnalysisLimits, Excess, Rows};
+use super::needs::Needs;
 use super::slots::index;
 use crate::event::{Event, Timestamp};
 use crate::json::{Paths, write_string, write_u64};

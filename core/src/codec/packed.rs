@@ -191,7 +191,8 @@ impl Packed {
     }
 }
 
-/// Takes up to `groups` groups of [`VALUES_AT_ONCE`] values of `width` bits, as long as there are enough bytes to read ahead.
+/// Takes up to `groups` groups of [`VALUES_AT_ONCE`] values of `width` bits, as long as there are enough bytes to read
+/// ahead.
 /// `width` is at most [`UNPACKED_WIDTH_MAX`].
 fn unpack(width: u32, data: &[u8], groups: usize, put: impl FnMut([u32; VALUES_AT_ONCE])) {
     // For a constant width, all offsets and shifts are constants.

@@ -64,8 +64,8 @@ pub trait AnalysisRun: Send {
     /// Bytes of stored events that the run has read so far, as they are in memory; 0 if unknown. Cheap.
     fn scanned_bytes(&self) -> u64;
 
-    /// Ends the run when it is ready, or when it [can](Self::can_end). Returns how far it has got, and what it releases, so that the caller can drop that where it may
-    /// take time.
+    /// Ends the run when it is ready, or when it [can](Self::can_end). Returns how far it has got, and what it
+    /// releases, so that the caller can drop that where it may take time.
     fn end(self: Box<Self>) -> (Progress, Box<dyn Send>);
 }
 

@@ -112,8 +112,8 @@ fn select(
     Ok(Selected { rows, times, seqs, codes: codes.filter(|_| needs.types), values })
 }
 
-/// Divides the selected rows. Columns have all about the rows whose shape has at most one value at each path. If they do
-/// not decide all conditions, or if a row has no shape, its payload has to be read.
+/// Divides the selected rows. Columns have all about the rows whose shape has at most one value at each path. If they
+/// do not decide all conditions, or if a row has no shape, its payload has to be read.
 fn divide(
     plan: &Plan,
     needs: Needs<'_>,

@@ -19,8 +19,8 @@ const SPAN_EVENTS_MAX: usize = 131_072;
 /// The place of one row in so many is looked at to divide fresh segments.
 const FRESH_ROWS: usize = 1024;
 
-/// A question that needs its events in order. It goes through spans of time: of each, it collects what it has to know in
-/// any order, and sorts it.
+/// A question that needs its events in order. It goes through spans of time: of each, it collects what it has to know
+/// in any order, and sorts it.
 pub(in crate::engine) struct SequenceRun {
     parts: Parts,
     state: State,

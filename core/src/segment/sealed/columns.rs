@@ -101,11 +101,11 @@ impl BlockColumns<'_> {
         }
         let mut page = self.page(Page::Types)?;
         let types = Packed::decode(&mut page, self.rows()).map_err(|error| self.damaged(error))?;
-        if types.exceeds(names as u64) {
-            return Err(self.damaged(Corrupt("it has an unknown type")));
-        }
         let mut codes = Vec::new();
         types.append_all(&mut codes);
+        if codes.iter().any(|code| *code >= names as u64) {
+            return Err(self.damaged(Corrupt("it has an unknown type")));
+        }
         Ok(Some(codes.into_iter().map(|code| code as u32).collect()))
     }
 

@@ -44,8 +44,8 @@ struct BlockValues {
     filter: Box<[u64]>,
 }
 
-/// A filter has about this many bits for each string. Then 2.4 % of the other strings seem to be there. With half as many, it is
-/// 16 %, and a look-up of one value among 5 million events takes four times as long.
+/// A filter has about this many bits for each string. Then 2.4 % of the other strings seem to be there. With half as
+/// many, it is 16 %, and a look-up of one value among 5 million events takes four times as long.
 const BITS_A_STRING: usize = 8;
 
 /// The most words of a filter.
