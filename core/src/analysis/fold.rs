@@ -6,7 +6,7 @@ use super::fields::FieldsFold;
 use super::funnel::FunnelFold;
 use super::limits::{AnalysisLimits, Excess};
 use super::needs::Needs;
-use super::occurrences::OccurrenceFold;
+use super::occurrences::{OccurrenceFold, Occurrences};
 use super::question::{Fields, Question, Types};
 use super::retention::RetentionFold;
 use super::types::TypesFold;
@@ -191,11 +191,22 @@ impl Fold {
         Some(Self(State::Occurrences(Box::new((scan, collector)))))
     }
 
-    /// Takes what a [`collector`](Self::collector) has seen of a span of time after all others. Returns false, and
-    /// takes nothing, if it had too little memory.
-    pub(crate) fn take_collected(&mut self, collector: Self) -> bool {
-        let State::Occurrences(collected) = collector.0 else { return false };
-        for occurrence in collected.1.into_ordered() {
+    /// What a [`collector`](Self::collector) has seen; `None` if it had too little memory.
+    pub(crate) fn into_collected(self) -> Option<Occurrences> {
+        match self.0 {
+            State::Occurrences(collected) => Some(collected.1.into_ordered()),
+            State::Aggregate(_)
+            | State::Funnel(_)
+            | State::Retention(_)
+            | State::Types(_)
+            | State::Fields(_)
+            | State::Exceeded(_) => None,
+        }
+    }
+
+    /// Takes up to `max` of what was [collected](Self::into_collected) about a span of time after all others.
+    pub(crate) fn take_collected(&mut self, collected: &mut Occurrences, max: usize) {
+        for occurrence in collected.take(max) {
             let added = match &mut self.0 {
                 State::Funnel(fold) => fold.add_occurrence(&occurrence),
                 State::Retention(fold) => fold.add_occurrence(&occurrence),
@@ -203,13 +214,12 @@ impl Fold {
                 | State::Types(_)
                 | State::Fields(_)
                 | State::Occurrences(_)
-                | State::Exceeded(_) => return true,
+                | State::Exceeded(_) => Ok(()),
             };
             if let Err(excess) = added {
                 self.exceed(excess);
             }
         }
-        true
     }
 
     /// How many events a [`collector`](Self::collector) has memory for.

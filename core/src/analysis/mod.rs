@@ -47,6 +47,7 @@ pub use fold::Fold;
 
 pub use limits::{AnalysisLimits, Excess, Rows};
 pub(crate) use needs::Needs;
+pub(crate) use occurrences::Occurrences;
 pub use question::{
     AGGREGATIONS_MAX, Aggregate, EXAMPLE_BYTES_MAX, EXAMPLES_MAX, FIELDS_SAMPLE, Fields, Funnel, GROUP_BY_MAX,
     PERIODS_MAX, Periods, Question, Retention, STEPS, Step, Types,

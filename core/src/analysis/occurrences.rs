@@ -1,6 +1,7 @@
 //! Events of sequences, in short.
 
 use alloc::boxed::Box;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::by::{ByValues, push};
@@ -14,7 +15,7 @@ use crate::row_group::{RowGroup, Types, ValueColumn};
 
 /// All that a funnel or retention has to know about an event and one of its values of `by`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Occurrence {
+pub(crate) struct Occurrence {
     /// Nanoseconds since the Unix epoch.
     pub(super) time: i64,
     seq: u64,
@@ -24,7 +25,7 @@ pub(super) struct Occurrence {
     pub(super) steps: u16,
 }
 
-/// Collects occurrences, in any order. They are in order when they are [taken](Self::into_ordered).
+/// Collects occurrences, in any order, and [sorts](Self::into_ordered) them.
 ///
 /// Sequences need their events in the order of time. To collect a span of time from columns and to sort what little is
 /// needed is several times as fast as to merge whole events.
@@ -39,8 +40,32 @@ pub(super) struct OccurrenceFold {
     occurrences: Vec<Occurrence>,
 }
 
+/// What an [`OccurrenceFold`] has collected, in the order of time, and of sequence numbers.
+#[derive(Debug)]
+pub(crate) struct Occurrences(vec::IntoIter<Occurrence>);
+
 /// All occurrences together may take this part of the memory of a question.
 const MEMORY_PART: usize = 2;
+
+impl Occurrences {
+    /// How many are left.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Memory in bytes, without that of those that were taken, which is not freed yet.
+    pub(crate) fn held_bytes(&self) -> usize {
+        size_of_val(self.0.as_slice())
+    }
+}
+
+impl Iterator for Occurrences {
+    type Item = Occurrence;
+
+    fn next(&mut self) -> Option<Occurrence> {
+        self.0.next()
+    }
+}
 
 impl OccurrenceFold {
     pub(super) fn new(types: Vec<Box<str>>, by: &PayloadPath, seed: u64, limits: AnalysisLimits) -> Self {
@@ -114,11 +139,11 @@ impl OccurrenceFold {
         self.by.held_bytes() + self.occurrences.capacity() * size_of::<Occurrence>()
     }
 
-    /// The occurrences in the order of time, and of sequence numbers.
-    pub(super) fn into_ordered(mut self) -> Vec<Occurrence> {
+    /// What was collected.
+    pub(super) fn into_ordered(mut self) -> Occurrences {
         // Stable, since that is fast where parts are in order already.
         self.occurrences.sort_by_key(|occurrence| (occurrence.time, occurrence.seq));
-        self.occurrences
+        Occurrences(self.occurrences.into_iter())
     }
 
     fn steps_of(&self, event_type: &str) -> u16 {

@@ -45,8 +45,12 @@ impl ColumnarRun {
         let Progress { fold, up_to_seq, .. } = progress;
         let sealed_to = parts.fresh().next().map_or(up_to_seq, |segment| segment.base().saturating_sub(1));
         let plan = Plan::new(parts, &Scan { up_to_seq: Some(up_to_seq), ..scan });
-        // Later segments have no events of the answer, so that it can be continued after each of the others.
-        let fresh = FreshRows::of(parts.fresh().filter(|segment| segment.base() <= up_to_seq).cloned());
+        // Other segments have no events of the answer. It can be continued after each of these.
+        let fresh = parts.fresh().filter(|segment| {
+            let times = (segment.sort_key(0).time, segment.sort_key(segment.rows().len().saturating_sub(1)).time);
+            segment.base() <= up_to_seq && plan.bounds.has_any_time(times)
+        });
+        let fresh = FreshRows::of(fresh.cloned());
         let own = Worker::new(plan, fold, Pieces::of(parts.sealed().cloned()));
         Ok(Self { fresh, own, others: Vec::new(), out: 0, from: up_to_seq, sealed_to: sealed_to.min(up_to_seq) })
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::task::Poll;
 
 use super::run::ColumnarRun;
-use crate::analysis::Fold;
+use crate::analysis::{Fold, Occurrences};
 use crate::engine::parts::Parts;
 use crate::engine::scan::{Bounds, RequestedTypes, Run};
 use crate::event::Timestamp;
@@ -15,6 +15,9 @@ use crate::segment::Part;
 
 /// The most events of a span, so that sorting and counting them takes some milliseconds.
 const SPAN_EVENTS_MAX: usize = 131_072;
+
+/// After so many spans at most, a run can be suspended.
+const SPANS_AT_ONCE: usize = 8;
 
 /// The place of one row in so many is looked at to divide fresh segments.
 const FRESH_ROWS: usize = 1024;
@@ -28,6 +31,8 @@ pub(in crate::engine) struct SequenceRun {
     start: i64,
     /// Where the spans end, the last one first.
     ends: Vec<i64>,
+    /// Where the span ends whose events are being taken.
+    taken_to: i64,
     up_to_seq: u64,
     /// What was reached when it began, and now.
     from: Option<Position>,
@@ -40,6 +45,8 @@ enum State {
     Between(Fold),
     /// Collects the events of a span.
     Collecting(Fold, Box<ColumnarRun>),
+    /// Takes what was collected of a span. In the meantime, other threads collect from the next one.
+    Taking(Fold, Occurrences, Option<Box<ColumnarRun>>),
     /// Takes events one by one, because there are too many at one time.
     Ordered(Box<FoldRun>),
     Over,
@@ -67,38 +74,30 @@ impl SequenceRun {
         let Progress { fold, reached, up_to_seq } = progress;
         let ends = ends.into_iter().filter(|end| *end >= start).collect();
         let (parts, state) = (parts.clone(), State::Between(fold));
-        Ok(Self { parts, state, start, ends, up_to_seq, from: reached, reached, read_bytes: 0 })
+        Ok(Self { parts, state, start, ends, taken_to: start, up_to_seq, from: reached, reached, read_bytes: 0 })
     }
 
-    /// Begins the next span.
-    fn begin_span(&mut self, fold: Fold) -> Poll<()> {
-        let Some(end) = self.ends.last() else {
-            self.state = State::Between(fold);
-            return Poll::Ready(());
-        };
-        let [start, end] = [self.start, *end].map(Timestamp::from_nanos);
-        let collector = fold.collector(start, end).map(|collector| Progress::new(collector, self.up_to_seq));
-        self.state = match collector.map(|collector| ColumnarRun::begin(&self.parts, collector)) {
-            Some(Ok(run)) => State::Collecting(fold, Box::new(run)),
-            Some(Err(_)) | None => {
-                // It has exceeded a limit, and takes no more events.
-                self.ends.clear();
-                State::Between(fold)
-            }
-        };
-        Poll::Pending
+    /// Begins to collect the next span; `None` if there is none.
+    fn begin_span(&self, fold: &Fold) -> Option<Box<ColumnarRun>> {
+        let [start, end] = [self.start, *self.ends.last()?].map(Timestamp::from_nanos);
+        // A fold that has exceeded a limit collects nothing.
+        let collector = Progress::new(fold.collector(start, end)?, self.up_to_seq);
+        ColumnarRun::begin(&self.parts, collector).ok().map(Box::new)
     }
 
-    /// Takes what was collected.
-    fn end_span(&mut self, mut fold: Fold, run: ColumnarRun) -> Result<(), ReadError> {
+    /// Begins to take what was collected of a span.
+    fn end_span(&mut self, fold: Fold, run: ColumnarRun) -> Result<(), ReadError> {
         self.read_bytes += run.scanned_bytes();
         let (collected, released) = Box::new(run).end();
         drop(released);
-        if fold.take_collected(collected.fold) {
+        if let Some(collected) = collected.fold.into_collected() {
             let end = self.ends.pop().unwrap_or(i64::MAX);
-            self.reached = Some(Position { timestamp: Timestamp::from_nanos(end), seq: u64::MAX });
             self.start = end.saturating_add(1);
-            self.state = State::Between(fold);
+            self.taken_to = end;
+            // Now and then, there must be a moment between two spans, at which the run can be suspended.
+            let is_ahead = !self.ends.len().is_multiple_of(SPANS_AT_ONCE);
+            let next = if is_ahead { self.begin_span(&fold) } else { None };
+            self.state = State::Taking(fold, collected, next);
         } else {
             let progress = Progress { fold, reached: self.reached, up_to_seq: self.up_to_seq };
             let scan = Run::new(&self.parts, &progress.remaining_scan())?;
@@ -106,12 +105,38 @@ impl SequenceRun {
         }
         Ok(())
     }
+
+    /// Takes some of what was collected.
+    fn take(&mut self, mut fold: Fold, mut collected: Occurrences, next: Option<Box<ColumnarRun>>, budget: u32) {
+        fold.take_collected(&mut collected, budget as usize);
+        self.state = if collected.len() > 0 {
+            State::Taking(fold, collected, next)
+        } else {
+            self.reached = Some(Position { timestamp: Timestamp::from_nanos(self.taken_to), seq: u64::MAX });
+            match next {
+                Some(next) if next.has_advanced() => State::Collecting(fold, next),
+                Some(_) | None => State::Between(fold),
+            }
+        };
+    }
 }
 
 impl AnalysisRun for SequenceRun {
     fn poll(&mut self, budget: u32) -> Result<Poll<()>, ReadError> {
         match core::mem::replace(&mut self.state, State::Over) {
-            State::Between(fold) => Ok(self.begin_span(fold)),
+            State::Between(fold) => {
+                let next = self.begin_span(&fold);
+                let step = if next.is_some() { Poll::Pending } else { Poll::Ready(()) };
+                self.state = match next {
+                    Some(next) => State::Collecting(fold, next),
+                    None => State::Between(fold),
+                };
+                Ok(step)
+            }
+            State::Taking(fold, collected, next) => {
+                self.take(fold, collected, next, budget);
+                Ok(Poll::Pending)
+            }
             State::Collecting(fold, mut run) => {
                 if run.poll(budget)?.is_ready() {
                     self.end_span(fold, *run)?;
@@ -132,28 +157,28 @@ impl AnalysisRun for SequenceRun {
     fn has_advanced(&self) -> bool {
         match &self.state {
             State::Ordered(run) => self.reached != self.from || run.has_advanced(),
-            State::Between(_) | State::Collecting(..) | State::Over => self.reached != self.from,
+            State::Between(_) | State::Collecting(..) | State::Taking(..) | State::Over => self.reached != self.from,
         }
     }
 
     fn can_end(&self) -> bool {
         match &self.state {
             State::Between(_) | State::Ordered(_) => true,
-            State::Collecting(..) | State::Over => false,
+            State::Collecting(..) | State::Taking(..) | State::Over => false,
         }
     }
 
     fn split(&mut self) -> Option<Box<dyn AnalysisPart>> {
         match &mut self.state {
-            State::Collecting(_, run) => run.split(),
-            State::Between(_) | State::Ordered(_) | State::Over => None,
+            State::Collecting(_, run) | State::Taking(_, _, Some(run)) => run.split(),
+            State::Between(_) | State::Taking(_, _, None) | State::Ordered(_) | State::Over => None,
         }
     }
 
     fn join(&mut self, part: Box<dyn AnalysisPart>) {
         match &mut self.state {
-            State::Collecting(_, run) => run.join(part),
-            State::Between(_) | State::Ordered(_) | State::Over => {
+            State::Collecting(_, run) | State::Taking(_, _, Some(run)) => run.join(part),
+            State::Between(_) | State::Taking(_, _, None) | State::Ordered(_) | State::Over => {
                 debug_assert!(false, "a span goes on until its parts are back");
             }
         }
@@ -162,7 +187,7 @@ impl AnalysisRun for SequenceRun {
     fn awaits_parts(&self) -> bool {
         match &self.state {
             State::Collecting(_, run) => run.awaits_parts(),
-            State::Between(_) | State::Ordered(_) | State::Over => false,
+            State::Between(_) | State::Taking(..) | State::Ordered(_) | State::Over => false,
         }
     }
 
@@ -172,6 +197,9 @@ impl AnalysisRun for SequenceRun {
         let state = match &self.state {
             State::Between(fold) => fold.held_bytes(),
             State::Collecting(fold, run) => fold.held_bytes() + run.held_bytes(),
+            State::Taking(fold, collected, next) => {
+                fold.held_bytes() + collected.held_bytes() + next.as_ref().map_or(0, |next| next.held_bytes())
+            }
             State::Ordered(run) => run.held_bytes(),
             State::Over => 0,
         };
@@ -180,9 +208,9 @@ impl AnalysisRun for SequenceRun {
 
     fn scanned_bytes(&self) -> u64 {
         let current = match &self.state {
-            State::Collecting(_, run) => run.scanned_bytes(),
+            State::Collecting(_, run) | State::Taking(_, _, Some(run)) => run.scanned_bytes(),
             State::Ordered(run) => run.scanned_bytes(),
-            State::Between(_) | State::Over => 0,
+            State::Between(_) | State::Taking(_, _, None) | State::Over => 0,
         };
         self.read_bytes.saturating_add(current)
     }
@@ -190,7 +218,7 @@ impl AnalysisRun for SequenceRun {
     fn end(self: Box<Self>) -> (Progress, Box<dyn Send>) {
         let Self { parts, state, up_to_seq, reached, .. } = *self;
         match state {
-            State::Between(fold) | State::Collecting(fold, _) => {
+            State::Between(fold) | State::Collecting(fold, _) | State::Taking(fold, ..) => {
                 (Progress { fold, reached, up_to_seq }, Box::new(parts))
             }
             State::Ordered(run) => run.end(),
