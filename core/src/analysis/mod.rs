@@ -44,7 +44,6 @@ pub use aggregation::{Aggregation, AggregationError, Function};
 pub use answer::Answer;
 pub use field::Field;
 pub use fold::Fold;
-
 pub use limits::{AnalysisLimits, Excess, Rows};
 pub(crate) use needs::Needs;
 pub(crate) use occurrences::Occurrences;

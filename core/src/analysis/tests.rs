@@ -9,6 +9,7 @@ use std::vec::Vec;
 use super::*;
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp};
 use crate::query::{Filter, PayloadPath};
+use crate::row_group::{RowGroup, ValueColumn};
 
 fn with_event<T>(event_type: &str, seconds: i64, payload: &str, act: impl FnOnce(&Event<'_>) -> T) -> T {
     act(&Event {
@@ -113,4 +114,21 @@ fn deep_payloads_are_catalogued_without_recursion() {
     with_event("t", 0, &deep, |event| fold.add(event));
     assert!(fold.held_bytes() < AnalysisLimits::DEFAULT.bytes_max);
     drop(answer(fold));
+}
+
+#[test]
+fn memory_is_counted_once_in_the_last_bucket_of_all() {
+    let Question::Aggregate(mut question) = aggregate(&[], &["unique(payload.n)"]) else { unreachable!() };
+    question.periods =
+        Some(Periods { interval: crate::calendar::Interval::parse("1d").unwrap(), zone: crate::calendar::Zone::utc() });
+    let mut fold = Fold::new(Question::Aggregate(question), AnalysisLimits::DEFAULT, 1);
+    let times = [i64::MAX; 4096];
+    for block in 0..20_i64 {
+        let mantissas: Vec<i64> = (0..4096).map(|row| block * 4096 + row).collect();
+        let columns = [ValueColumn::Numbers { mantissas, places: 0, present: Vec::new() }];
+        let types = crate::row_group::Types::One("t");
+        fold.add_rows(&RowGroup { rows: 4096, times: &times, seqs: &[], types, columns: &columns });
+    }
+    assert!(fold.held_bytes() < 100_000, "{}", fold.held_bytes());
+    assert_eq!(answer(fold).unwrap().matches("2262-04-11").count(), 1);
 }

@@ -100,12 +100,13 @@ impl InquiryRun {
 
     /// As [`ReadRun::suspend`](super::ReadRun::suspend).
     pub(super) fn suspend(&mut self) -> Option<Box<dyn Send>> {
-        self.scanned_before = self.scanned_bytes();
+        let scanned = self.scanned_bytes();
         match mem::replace(&mut self.phase, Phase::Done) {
             Phase::Running(running) if running.run.can_end() => {
                 let (progress, released) = running.run.end();
                 self.phase = Phase::Suspended(progress);
                 self.is_continued = true;
+                self.scanned_before = scanned;
                 Some(released)
             }
             other @ (Phase::Running(_) | Phase::Suspended(_) | Phase::Sending(_) | Phase::Done) => {
@@ -116,10 +117,10 @@ impl InquiryRun {
     }
 
     /// As [`ReadRun::split`](super::ReadRun::split).
-    pub(super) fn split(&mut self) -> Option<Box<dyn AnalysisPart>> {
+    pub(super) fn split(&mut self, count: usize) -> Vec<Box<dyn AnalysisPart>> {
         match &mut self.phase {
-            Phase::Running(running) => running.run.split(),
-            Phase::Suspended(_) | Phase::Sending(_) | Phase::Done => None,
+            Phase::Running(running) => running.run.split(count),
+            Phase::Suspended(_) | Phase::Sending(_) | Phase::Done => Vec::new(),
         }
     }
 

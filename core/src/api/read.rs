@@ -1,6 +1,7 @@
 //! Requests that read: one state machine for all routes.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
 use core::task::Poll;
@@ -267,12 +268,12 @@ impl ReadRun {
         }
     }
 
-    /// Hands out a part of the remaining work, for another thread; `None` if there is none, or it is not worth it.
-    /// [`join`](Self::join) must return it before the next call of [`suspend`](Self::suspend).
-    pub fn split(&mut self) -> Option<ReadPart> {
+    /// Hands out up to `count` parts of the remaining work, for other threads: none if it is not worth it.
+    /// [`join`](Self::join) must return each of them before the next call.
+    pub fn split(&mut self, count: usize) -> Vec<ReadPart> {
         match &mut self.state {
-            State::Inquiring(run) => run.split().map(ReadPart),
-            State::Asked(_) | State::Searching(_) | State::Over => None,
+            State::Inquiring(run) => run.split(count).into_iter().map(ReadPart).collect(),
+            State::Asked(_) | State::Searching(_) | State::Over => Vec::new(),
         }
     }
 

@@ -101,7 +101,7 @@ impl Integers {
         let mut values = Vec::new();
         self.values.append_all(&mut values);
         let flip = if self.signed { SIGN } else { 0 };
-        let fits = self.values.bound() < MANTISSA_END
+        let fits = !self.signed && self.values.bound() < MANTISSA_END
             || values.iter().all(|value| {
                 let magnitude = if self.signed { ((value ^ SIGN) as i64).unsigned_abs() } else { *value };
                 magnitude < MANTISSA_END

@@ -1,6 +1,7 @@
 //! Runs questions over a snapshot.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::any::Any;
 use core::task::Poll;
 
@@ -40,10 +41,11 @@ pub trait AnalysisRun: Send {
         true
     }
 
-    /// Hands out a part of the remaining work, so that another thread can do it at the same time; `None` if it is not
-    /// worth it. The part must be [returned](Self::join), finished or not.
-    fn split(&mut self) -> Option<Box<dyn AnalysisPart>> {
-        None
+    /// Hands out up to `count` parts of the remaining work, so that other threads can do them at the same time: none if it is
+    /// not worth it. Each part must be [returned](Self::join), finished or not, before the next call.
+    fn split(&mut self, count: usize) -> Vec<Box<dyn AnalysisPart>> {
+        let _ = count;
+        Vec::new()
     }
 
     /// Takes back a part that [`split`](Self::split) has handed out.

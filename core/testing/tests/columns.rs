@@ -5,10 +5,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use argus_core::analysis::{AnalysisLimits, Excess, Question};
+use std::sync::Arc;
+use std::task::Poll;
+
+use argus_core::analysis::{AnalysisLimits, Excess, Fold, Question};
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
-use argus_core::repository::Repository as _;
+use argus_core::repository::{Progress, Repository as _};
 use argus_core::storage::MemoryStorage;
 use argus_testing::{Draft, NOW, Random, all_events, analyze, check_question, generate, maintain, steady};
 use proptest::collection::vec;
@@ -18,8 +21,10 @@ use proptest::prelude::*;
 type Values = fn(&mut Random<'_>) -> String;
 
 /// Values for one path. Most sets have the values of one encoding alone; some have others in between.
-const VALUES: [Values; 14] = [
+const VALUES: [Values; 16] = [
     |random| random.below(100_000).to_string(),
+    |_| i64::MIN.to_string(),
+    |random| (i64::MIN + i64::try_from(random.below(1 << 62)).unwrap()).to_string(),
     |random| format!("{}", random.below(2_000) as i64 - 1_000),
     |random| format!("{}.{:02}", random.below(500), random.below(100)),
     |random| format!("-{}.{}", random.below(5), random.below(1_000_000_000_000)),
@@ -37,9 +42,9 @@ const VALUES: [Values; 14] = [
     },
 ];
 
-/// Events of two types in the order of time, with some late ones, all in sealed segments.
-fn sealed(random: &mut Random<'_>, count: usize) -> Engine<MemoryStorage> {
-    let tuning = Tuning { seal_events: 64, ..Tuning::default() };
+/// Events in the order of time, with some late ones, all in sealed segments with blocks of at most this many bytes.
+fn sealed(random: &mut Random<'_>, count: usize, block_bytes: usize) -> Engine<MemoryStorage> {
+    let tuning = Tuning { seal_events: 64, block_bytes, ..Tuning::default() };
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), tuning).unwrap();
     let [a, b, c] = [(); 3].map(|()| random.pick(&VALUES));
     let drafts: Vec<Draft> = (0..count as u64)
@@ -78,7 +83,7 @@ proptest! {
         budget in 1..500_u32,
         calls in 1..20_u32,
     ) {
-        let engine = sealed(&mut Random::seeded(seed), count);
+        let engine = sealed(&mut Random::seeded(seed), count, if seed % 2 == 0 { 1 << 20 } else { 2_048 });
         let snapshot = engine.snapshot();
         let events = all_events(&snapshot).unwrap();
         prop_assert_eq!(events.len(), count);
@@ -98,7 +103,7 @@ proptest! {
         budget in 1..500_u32,
         calls in 1..20_u32,
     ) {
-        let engine = sealed(&mut Random::seeded(seed), count);
+        let engine = sealed(&mut Random::seeded(seed), count, if seed % 2 == 0 { 1 << 20 } else { 2_048 });
         let snapshot = engine.snapshot();
         for bytes in &questions {
             let question = generate::question(&mut Random::bytes(bytes));
@@ -114,4 +119,34 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_question_is_divided_and_put_together_again() {
+    let engine = sealed(&mut Random::seeded(3), 3_000, 2_048);
+    let snapshot = engine.snapshot();
+    let mut random = Random::seeded(4);
+    let mut handed_out = 0;
+    for _ in 0..60 {
+        let question = generate::question(&mut random);
+        let whole = analyze(&snapshot, &question, AnalysisLimits::DEFAULT, u32::MAX, 0).unwrap().unwrap();
+        let fold = Fold::new(question.clone(), AnalysisLimits::DEFAULT, 1);
+        let mut run = Arc::clone(&snapshot).analyze(Progress::new(fold, snapshot.last_seq())).unwrap();
+        let mut step = Poll::Pending;
+        while step.is_pending() {
+            let mut parts = run.split(3);
+            handed_out += parts.len();
+            step = run.poll(40).unwrap();
+            assert!(parts.is_empty() || step.is_pending());
+            for part in &mut parts {
+                let _ = part.poll(500).unwrap();
+            }
+            parts.into_iter().for_each(|part| run.join(part));
+        }
+        let mut answer = run.end().0.fold.finish().unwrap();
+        let mut out = Vec::new();
+        while !answer.write_json(&mut out, 1 << 20) {}
+        assert_eq!(String::from_utf8(out).unwrap(), whole, "{question:?}");
+    }
+    assert!(handed_out > 100, "{handed_out}");
 }

@@ -24,6 +24,9 @@ const FIRST_SLICE: Duration = Duration::from_millis(2);
 /// How long a read computes at a time in the background.
 const READ_SLICE: Duration = Duration::from_millis(10);
 
+/// How many threads help with one read. The background has not many more.
+const HELPERS_MAX: usize = 31;
+
 /// How long a suspended read may compute at a time until it has examined an event. Before, it only opens blocks, and
 /// could not be suspended again without losing that work.
 const START_SLICE: Duration = Duration::from_millis(100);
@@ -55,9 +58,8 @@ impl<R: Runtime> Session<R> {
             match outcome {
                 Ok(Poll::Pending) => {
                     let mut run = run;
-                    let helpers = self.service.node.threads.get() - 1;
-                    let parts: Vec<ReadPart> = (0..helpers).map_while(|_| run.split()).collect();
-                    step = self.help(advance(run), parts).await;
+                    let parts = run.split(self.service.node.threads.get().min(HELPERS_MAX + 1) - 1);
+                    step = self.help(advance(run), parts, admitted.as_ref()).await;
                 }
                 Ok(Poll::Ready(ReadStep::Whole(draft))) => return Ok(draft.into()),
                 Ok(Poll::Ready(ReadStep::Stopped(refusal))) => return Err(refusal),
@@ -79,13 +81,18 @@ impl<R: Runtime> Session<R> {
     }
 
     /// Waits for a read that is continued, while other threads work on parts of it.
-    async fn help(&self, advancing: Advancing, parts: Vec<ReadPart>) -> Advanced {
+    async fn help(&self, advancing: Advancing, parts: Vec<ReadPart>, admitted: Option<&Arc<Admitted>>) -> Advanced {
         if parts.is_empty() {
             return advancing.await;
         }
         let helping = parts.into_iter().map(|part| {
-            let node = Arc::clone(&self.service.node);
-            self.service.runtime.run_in_background(move || advance_part(part, READ_SLICE, &node))
+            // A part that nobody waits for any more keeps its share of the memory for answers until it ends.
+            let (node, admitted) = (Arc::clone(&self.service.node), admitted.cloned());
+            self.service.runtime.run_in_background(move || {
+                let advanced = advance_part(part, READ_SLICE, &node);
+                drop(admitted);
+                advanced
+            })
         });
         let ((mut run, mut outcome), helped) = join(advancing, join_all(helping)).await;
         for (part, computed, result) in helped {

@@ -155,8 +155,11 @@ impl AggregateFold {
         let (mut runs, mut rest) = (Vec::new(), rows.times);
         while let Some(first) = rest.first() {
             let bucket = buckets.buckets().of(*first);
-            let end = bucket.end.saturating_mul(NANOS_PER_SECOND);
-            let len = rest.partition_point(|time| *time < end).max(1);
+            // The last bucket reaches beyond the times that there are.
+            let len = match bucket.end.checked_mul(NANOS_PER_SECOND) {
+                Some(end) => rest.partition_point(|time| *time < end).max(1),
+                None => rest.len(),
+            };
             runs.push((buckets.number_of(bucket), len));
             rest = rest.get(len..).unwrap_or_default();
         }

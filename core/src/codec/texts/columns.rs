@@ -65,8 +65,8 @@ impl Texts {
                 match wanted.len() {
                     _ if !wanted.contains(&true) => {}
                     0..=64 => {
-                        let mask = wanted.iter().rev().fold(0, |mask, wanted| mask << 1 | u64::from(*wanted));
-                        found = RowSet::of(&dictionary.codes(), |code| mask >> (code & 63) & 1 == 1);
+                        let mask = wanted.iter().rev().fold(u64::MAX, |mask, wanted| mask << 1 | u64::from(*wanted));
+                        found = RowSet::of(&dictionary.codes(), |code| mask >> (*code).min(63) & 1 == 1);
                     }
                     _ => {
                         let is_wanted = |code: &u64| wanted.get(*code as usize).copied().unwrap_or(true);

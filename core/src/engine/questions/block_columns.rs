@@ -3,16 +3,13 @@
 use alloc::vec::Vec;
 
 use super::pieces::Piece;
-use super::plan::Plan;
+use super::plan::{BLOCK_ROWS, Plan};
 use crate::analysis::{Fold, Needs};
 use crate::codec::ShapeValues;
 use crate::damage::{Affected, Damage};
 use crate::repository::ReadError;
 use crate::row_group::{RowGroup, RowSet, Types, ValueColumn};
 use crate::segment::BlockColumns;
-
-/// Opening a block costs about as much as examining this many rows.
-pub(super) const BLOCK_ROWS: u32 = 32;
 
 /// Reading this many values from a column costs about as much as examining a row.
 const VALUES_PER_ROW: usize = 8;

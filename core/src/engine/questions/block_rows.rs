@@ -4,15 +4,12 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use super::pieces::Piece;
-use super::plan::Plan;
+use super::plan::{PAYLOAD_BYTES, Plan};
 use crate::analysis::Fold;
 use crate::query::Evaluation;
 use crate::repository::ReadError;
 use crate::row_group::RowSet;
 use crate::segment::{Block, RowText};
-
-/// Decoding this many bytes of a payload costs about as much as examining a row.
-const PAYLOAD_BYTES: usize = 32;
 
 /// Some rows of a block that are looked at one by one, because columns cannot answer the question for them.
 pub(super) struct BlockRows {

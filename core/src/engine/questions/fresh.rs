@@ -3,16 +3,14 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::plan::Plan;
+use super::plan::{PAYLOAD_BYTES, Plan};
 use crate::analysis::Fold;
+use crate::column::partition_point;
 use crate::engine::scan::{RequestedTypes, share};
 use crate::query::Evaluation;
 use crate::repository::ReadError;
 use crate::row_group::{ROWS_MAX, RowGroup, Types};
 use crate::segment::{Part, Segment, payload_text};
-
-/// Reading this many bytes of a payload costs about as much as examining a row.
-const PAYLOAD_BYTES: usize = 32;
 
 /// The cost of a row whose type and time suffice.
 const ROWS_PER_UNIT: usize = 8;
@@ -48,24 +46,30 @@ impl FreshRows {
     /// [`ReadError`] if a text is damaged.
     pub(super) fn step(&mut self, plan: &mut Plan, fold: &mut Fold) -> Result<u32, ReadError> {
         let Some(segment) = self.segments.last() else { return Ok(0) };
+        if self.next == 0 {
+            // The rows are in the order of time.
+            self.next = partition_point(0..segment.rows().len(), |row| plan.bounds.is_before(segment.sort_key(row)));
+        }
         let needs_payloads =
             !plan.filter.payload.is_empty() || fold.needs().is_none_or(|needs| needs.path_count > 0 || needs.seqs);
-        let end = segment.rows().len().min(self.next + ROWS_MAX);
+        let (start, len) = (self.next, segment.rows().len());
+        let last = partition_point(start..len, |row| !plan.bounds.is_after(segment.sort_key(row)));
+        let end = last.min(start + ROWS_MAX);
         let cost = match RequestedTypes::in_fresh(&plan.filter, segment) {
             Some(requested) if plan.bounds.has_any_seq((segment.base(), segment.last_seq())) => {
                 if needs_payloads || plan.erasures.may_erase_in(&Part::Fresh(Arc::clone(segment))) {
-                    add_events(segment, self.next..end, &requested, plan, fold)?
+                    add_events(segment, start..end, &requested, plan, fold)?
                 } else {
-                    add_rows(segment, self.next..end, &requested, plan, fold)?
+                    add_rows(segment, start..end, &requested, plan, fold)?
                 }
             }
             Some(_) | None => {
-                self.next = usize::MAX;
+                self.next = last;
                 1
             }
         };
         self.next = self.next.max(end);
-        if self.next >= segment.rows().len() {
+        if self.next >= last {
             self.segments.truncate(self.segments.len() - 1);
             self.next = 0;
         }
@@ -120,7 +124,7 @@ fn add_rows(
     let names = (0..rows.type_count()).map(|code| payload_text(rows.type_name(code), segment.base()));
     let names: Vec<&str> = names.collect::<Result<_, _>>()?;
     let (mut times, mut codes) = (Vec::with_capacity(range.len()), Vec::with_capacity(range.len()));
-    let cost = range.len() / ROWS_PER_UNIT;
+    let cost = 1 + range.len() / ROWS_PER_UNIT;
     for row in range {
         let code = rows.row_type(row);
         if plan.bounds.contains(segment.sort_key(row)) && requested.has(code) {

@@ -55,19 +55,19 @@ impl Pieces {
         self.0.is_empty()
     }
 
-    /// About how many blocks there are, at most.
+    /// How many blocks there are at most.
     pub(super) fn blocks_max(&self) -> usize {
-        let blocks = self.0.iter().map(|piece| match &piece.opened {
-            Some(opened) => opened.numbers.len(),
-            None => piece.sealed.index().blocks() / piece.step + 1,
-        });
-        blocks.sum()
+        self.0.iter().map(PartPiece::blocks_max).sum()
     }
 
     /// Takes half of the blocks away.
     pub(super) fn split(&mut self) -> Self {
-        let other = self.0.iter_mut().map(PartPiece::split).collect();
-        Self(other)
+        Self(self.0.iter_mut().filter_map(PartPiece::split).collect())
+    }
+
+    /// Takes all blocks of another one.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
     }
 
     /// # Errors
@@ -99,7 +99,18 @@ impl Pieces {
 }
 
 impl PartPiece {
-    fn split(&mut self) -> Self {
+    fn blocks_max(&self) -> usize {
+        match &self.opened {
+            Some(opened) => opened.numbers.len(),
+            None => self.sealed.index().blocks().saturating_sub(self.first).div_ceil(self.step),
+        }
+    }
+
+    /// Takes half of the blocks away; `None` if there are not two.
+    fn split(&mut self) -> Option<Self> {
+        if self.blocks_max() < 2 {
+            return None;
+        }
         let mut other = self.clone();
         match (&mut self.opened, &mut other.opened) {
             (Some(own), Some(others)) => {
@@ -107,12 +118,13 @@ impl PartPiece {
                 others.numbers = own.numbers.split_off(middle);
             }
             (_, _) => {
+                // There are at least two blocks, so the step is lower than their number.
                 self.step *= 2;
                 other.first += other.step;
                 other.step *= 2;
             }
         }
-        other
+        Some(other)
     }
 
     /// The blocks that may have matching events; `None` if there are none.

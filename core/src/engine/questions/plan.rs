@@ -8,6 +8,12 @@ use crate::engine::scan::{Bounds, Pruning};
 use crate::identity::IdentityKey;
 use crate::query::{Conditions, Filter, Scan};
 
+/// Opening a block costs about as much as examining this many rows.
+pub(super) const BLOCK_ROWS: u32 = 32;
+
+/// Decoding this many bytes of a payload costs about as much as examining a row.
+pub(super) const PAYLOAD_BYTES: usize = 32;
+
 /// What a question looks for in sealed segments. It has buffers, so each thread has its own.
 #[derive(Clone)]
 pub(super) struct Plan {

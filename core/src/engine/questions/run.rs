@@ -13,11 +13,12 @@ use crate::engine::parts::Parts;
 use crate::query::Scan;
 use crate::repository::{AnalysisPart, AnalysisRun, Progress, ReadError};
 
-/// With fewer blocks, no part of the work is handed out.
-const SPLIT_BLOCKS_MIN: usize = 8;
+/// No part has fewer blocks when it is handed out.
+const PART_BLOCKS_MIN: usize = 4;
 
-/// A fold that holds more has many groups. Merging two of those may take longer than the work that is saved.
-const SPLIT_BYTES_MAX: usize = 4 << 20;
+/// A part whose fold holds more is not handed out, since several such folds would take much memory, and merging them would
+/// take longer than the work that is saved.
+const PART_BYTES_MAX: usize = 4 << 20;
 
 /// A question whose events may come in any order: those of fresh segments first, so that their memory can be freed. The
 /// newest segment comes first.
@@ -27,12 +28,20 @@ pub(in crate::engine) struct ColumnarRun {
     own: Worker,
     /// Workers that were handed out before.
     others: Vec<Worker>,
-    /// How many workers are handed out.
-    out: usize,
+    /// What is handed out.
+    out: Lent,
     /// The events after this sequence number were seen when it began.
     from: u64,
     /// Those of the sealed segments.
     sealed_to: u64,
+}
+
+/// Workers that are handed out, as they were when they went.
+#[derive(Debug, Default)]
+struct Lent {
+    count: usize,
+    held_bytes: usize,
+    read_bytes: u64,
 }
 
 impl ColumnarRun {
@@ -52,12 +61,13 @@ impl ColumnarRun {
         });
         let fresh = FreshRows::of(fresh.cloned());
         let own = Worker::new(plan, fold, Pieces::of(parts.sealed().cloned()));
-        Ok(Self { fresh, own, others: Vec::new(), out: 0, from: up_to_seq, sealed_to: sealed_to.min(up_to_seq) })
+        let (from, sealed_to) = (up_to_seq, sealed_to.min(up_to_seq));
+        Ok(Self { fresh, own, others: Vec::new(), out: Lent::default(), from, sealed_to })
     }
 
     /// The events after this sequence number were seen, and no others; `None` if that is not so.
     fn seen_after(&self) -> Option<u64> {
-        if self.own.has_begun() {
+        if self.own.has_begun() || self.out.count > 0 || !self.others.is_empty() {
             None
         } else if self.fresh.is_empty() {
             Some(self.sealed_to)
@@ -67,6 +77,7 @@ impl ColumnarRun {
     }
 
     fn poll_blocks(&mut self, budget: u32) -> Result<Poll<()>, ReadError> {
+        self.give_up_with_others();
         if self.own.work(budget)?.is_pending() {
             return Ok(Poll::Pending);
         }
@@ -79,28 +90,43 @@ impl ColumnarRun {
             }
             return Ok(Poll::Pending);
         }
-        Ok(if self.out == 0 { Poll::Ready(()) } else { Poll::Pending })
+        Ok(if self.out.count == 0 { Poll::Ready(()) } else { Poll::Pending })
     }
 
-    fn split_worker(&mut self) -> Option<Worker> {
-        if let Some(at) = self.others.iter().position(|worker| !worker.is_idle()) {
-            let mut worker = self.others.swap_remove(at);
-            if self.own.is_idle() {
-                self.own.pieces = worker.pieces.split();
+    /// If one worker has exceeded a limit, the question has, and nobody needs to go on.
+    fn give_up_with_others(&mut self) {
+        if let Some(at) = self.others.iter().position(|worker| !worker.fold.wants_more()) {
+            let worker = self.others.swap_remove(at);
+            self.own.absorb(&worker);
+        }
+        if !self.own.fold.wants_more() {
+            self.others.clear();
+        }
+    }
+
+    /// Divides the work among up to `count` workers beside the own one, as evenly as halves allow.
+    fn divide(&mut self, count: usize) {
+        loop {
+            let idle = self.others.iter().position(Worker::is_idle);
+            if !self.own.is_idle() && idle.is_none() && self.others.len() >= count {
+                return;
             }
-            return Some(worker);
+            let largest = self.others.iter_mut().chain([&mut self.own]).max_by_key(|worker| worker.pieces.blocks_max());
+            let Some(largest) = largest.filter(|worker| worker.pieces.blocks_max() >= 2 * PART_BLOCKS_MIN) else {
+                return;
+            };
+            let pieces = largest.pieces.split();
+            if self.own.is_idle() {
+                self.own.pieces = pieces;
+            } else if let Some(worker) = idle.and_then(|at| self.others.get_mut(at)) {
+                worker.pieces = pieces;
+            } else if let Some(fold) = self.own.fold.emptied() {
+                self.others.push(Worker::new(self.own.plan.clone(), fold, pieces));
+            } else {
+                self.own.pieces.append(pieces);
+                return;
+            }
         }
-        let is_worth_it =
-            self.own.pieces.blocks_max() >= SPLIT_BLOCKS_MIN && self.own.fold.held_bytes() <= SPLIT_BYTES_MAX;
-        if !is_worth_it {
-            return None;
-        }
-        let mut worker = match self.others.pop() {
-            Some(worker) => worker,
-            None => Worker::new(self.own.plan.clone(), self.own.fold.emptied()?, Pieces::default()),
-        };
-        worker.pieces = self.own.pieces.split();
-        Some(worker)
     }
 }
 
@@ -121,37 +147,46 @@ impl AnalysisRun for ColumnarRun {
         self.seen_after().is_some()
     }
 
-    fn split(&mut self) -> Option<Box<dyn AnalysisPart>> {
-        if !self.fresh.is_empty() {
-            return None;
+    fn split(&mut self, count: usize) -> Vec<Box<dyn AnalysisPart>> {
+        if count == 0 || !self.fresh.is_empty() || self.own.fold.held_bytes() > PART_BYTES_MAX {
+            return Vec::new();
         }
-        let worker = self.split_worker()?;
-        self.own.begin();
-        self.out += 1;
-        Some(Box::new(worker))
+        self.divide(count);
+        let is_part = |worker: &mut Worker| !worker.is_idle() && worker.fold.held_bytes() <= PART_BYTES_MAX;
+        let parts = self.others.extract_if(.., is_part).take(count).map(|mut worker| {
+            worker.begin();
+            self.out.count += 1;
+            self.out.held_bytes += worker.held_bytes();
+            self.out.read_bytes += worker.read_bytes();
+            Box::new(worker) as Box<dyn AnalysisPart>
+        });
+        parts.collect()
     }
 
     fn join(&mut self, part: Box<dyn AnalysisPart>) {
         match part.into_any().downcast::<Worker>() {
             Ok(worker) => {
                 self.others.push(*worker);
-                self.out -= 1;
+                self.out.count -= 1;
+                if self.out.count == 0 {
+                    self.out = Lent::default();
+                }
             }
             Err(_) => debug_assert!(false, "a part of another run was returned"),
         }
     }
 
     fn awaits_parts(&self) -> bool {
-        self.out > 0 && self.own.is_idle()
+        self.out.count > 0 && self.own.is_idle() && self.others.is_empty()
     }
 
     fn held_bytes(&self) -> usize {
         let others: usize = self.others.iter().map(Worker::held_bytes).sum();
-        size_of::<Self>() + self.fresh.held_bytes() + self.own.held_bytes() + others
+        size_of::<Self>() + self.fresh.held_bytes() + self.own.held_bytes() + others + self.out.held_bytes
     }
 
     fn scanned_bytes(&self) -> u64 {
-        self.own.read_bytes() + self.others.iter().map(Worker::read_bytes).sum::<u64>()
+        self.own.read_bytes() + self.others.iter().map(Worker::read_bytes).sum::<u64>() + self.out.read_bytes
     }
 
     fn end(self: Box<Self>) -> (Progress, Box<dyn Send>) {

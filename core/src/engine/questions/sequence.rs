@@ -168,10 +168,10 @@ impl AnalysisRun for SequenceRun {
         }
     }
 
-    fn split(&mut self) -> Option<Box<dyn AnalysisPart>> {
+    fn split(&mut self, count: usize) -> Vec<Box<dyn AnalysisPart>> {
         match &mut self.state {
-            State::Collecting(_, run) | State::Taking(_, _, Some(run)) => run.split(),
-            State::Between(_) | State::Taking(_, _, None) | State::Ordered(_) | State::Over => None,
+            State::Collecting(_, run) | State::Taking(_, _, Some(run)) => run.split(count),
+            State::Between(_) | State::Taking(_, _, None) | State::Ordered(_) | State::Over => Vec::new(),
         }
     }
 

@@ -4,10 +4,10 @@ use alloc::boxed::Box;
 use core::any::Any;
 use core::task::Poll;
 
-use super::block_columns::{Answered, BLOCK_ROWS, answer_columns};
+use super::block_columns::{Answered, answer_columns};
 use super::block_rows::BlockRows;
 use super::pieces::{Next, Piece, Pieces};
-use super::plan::Plan;
+use super::plan::{BLOCK_ROWS, Plan};
 use crate::analysis::Fold;
 use crate::repository::{AnalysisPart, ReadError};
 use crate::row_group::RowSet;
