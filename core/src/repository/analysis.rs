@@ -41,8 +41,8 @@ pub trait AnalysisRun: Send {
         true
     }
 
-    /// Hands out up to `count` parts of the remaining work, so that other threads can do them at the same time: none if it is
-    /// not worth it. Each part must be [returned](Self::join), finished or not, before the next call.
+    /// Hands out up to `count` parts of the remaining work, so that other threads can do them at the same time: none if
+    /// it is not worth it. Each part must be [returned](Self::join), finished or not, before the next call.
     fn split(&mut self, count: usize) -> Vec<Box<dyn AnalysisPart>> {
         let _ = count;
         Vec::new()

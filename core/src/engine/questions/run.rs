@@ -16,8 +16,8 @@ use crate::repository::{AnalysisPart, AnalysisRun, Progress, ReadError};
 /// No part has fewer blocks when it is handed out.
 const PART_BLOCKS_MIN: usize = 4;
 
-/// A part whose fold holds more is not handed out, since several such folds would take much memory, and merging them would
-/// take longer than the work that is saved.
+/// A part whose fold holds more is not handed out, since several such folds would take much memory, and merging them
+/// would take longer than the work that is saved.
 const PART_BYTES_MAX: usize = 4 << 20;
 
 /// A question whose events may come in any order: those of fresh segments first, so that their memory can be freed. The
