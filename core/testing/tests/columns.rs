@@ -13,7 +13,7 @@ use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
 use argus_core::repository::{Progress, Repository as _};
 use argus_core::storage::MemoryStorage;
-use argus_testing::{Draft, NOW, Random, all_events, analyze, check_question, generate, maintain, steady};
+use argus_testing::{Draft, NOW, Random, UNCOMPACTED, all_events, analyze, check_question, generate, maintain, steady};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -42,9 +42,15 @@ const VALUES: [Values; 16] = [
     },
 ];
 
-/// Events in the order of time, with some late ones, all in sealed segments with blocks of at most this many bytes.
-fn sealed(random: &mut Random<'_>, count: usize, block_bytes: usize) -> Engine<MemoryStorage> {
-    let tuning = Tuning { seal_events: 64, block_bytes, ..Tuning::default() };
+const LARGE_BLOCKS: Tuning = Tuning { block_bytes: 1 << 20, ..SMALL_BLOCKS };
+/// Few segments of many blocks.
+const SMALL_BLOCKS: Tuning = Tuning { block_bytes: 2_048, fan_in: 8, segment_events_max: 1_000, ..UNCOMPACTED };
+/// Many segments of one block.
+const SINGLE_BLOCKS: Tuning = Tuning { fan_in: 99, ..LARGE_BLOCKS };
+
+/// Events in the order of time, with some late ones, all in sealed segments.
+fn sealed(random: &mut Random<'_>, count: usize, tuning: Tuning) -> Engine<MemoryStorage> {
+    let tuning = Tuning { seal_events: 64, ..tuning };
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), tuning).unwrap();
     let [a, b, c] = [(); 3].map(|()| random.pick(&VALUES));
     let drafts: Vec<Draft> = (0..count as u64)
@@ -73,7 +79,7 @@ fn sealed(random: &mut Random<'_>, count: usize, block_bytes: usize) -> Engine<M
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn columns_answer_as_the_model_does(
@@ -83,7 +89,7 @@ proptest! {
         budget in 1..500_u32,
         calls in 1..20_u32,
     ) {
-        let engine = sealed(&mut Random::seeded(seed), count, if seed % 2 == 0 { 1 << 20 } else { 2_048 });
+        let engine = sealed(&mut Random::seeded(seed), count, if seed % 2 == 0 { LARGE_BLOCKS } else { SMALL_BLOCKS });
         let snapshot = engine.snapshot();
         let events = all_events(&snapshot).unwrap();
         prop_assert_eq!(events.len(), count);
@@ -103,7 +109,7 @@ proptest! {
         budget in 1..500_u32,
         calls in 1..20_u32,
     ) {
-        let engine = sealed(&mut Random::seeded(seed), count, if seed % 2 == 0 { 1 << 20 } else { 2_048 });
+        let engine = sealed(&mut Random::seeded(seed), count, if seed % 2 == 0 { LARGE_BLOCKS } else { SMALL_BLOCKS });
         let snapshot = engine.snapshot();
         for bytes in &questions {
             let question = generate::question(&mut Random::bytes(bytes));
@@ -123,7 +129,13 @@ proptest! {
 
 #[test]
 fn a_question_is_divided_and_put_together_again() {
-    let engine = sealed(&mut Random::seeded(3), 3_000, 2_048);
+    for tuning in [SMALL_BLOCKS, SINGLE_BLOCKS] {
+        check_divided(tuning);
+    }
+}
+
+fn check_divided(tuning: Tuning) {
+    let engine = sealed(&mut Random::seeded(3), 3_000, tuning);
     let snapshot = engine.snapshot();
     let mut random = Random::seeded(4);
     let mut handed_out = 0;

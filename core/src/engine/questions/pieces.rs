@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 
 use super::plan::Plan;
 use crate::column::partition_point;
@@ -60,9 +61,29 @@ impl Pieces {
         self.0.iter().map(PartPiece::blocks_max).sum()
     }
 
-    /// Takes half of the blocks away.
+    /// Takes about half of the blocks away, and at least one if there are two.
     pub(super) fn split(&mut self) -> Self {
-        Self(self.0.iter_mut().filter_map(PartPiece::split).collect())
+        let (mut kept, mut taken) = (Vec::new(), Vec::new());
+        // Every second one of those that cannot be divided.
+        let mut is_taken = false;
+        for mut piece in mem::take(&mut self.0) {
+            match piece.split() {
+                Some(half) => {
+                    taken.push(half);
+                    kept.push(piece);
+                }
+                None if is_taken => {
+                    taken.push(piece);
+                    is_taken = false;
+                }
+                None => {
+                    kept.push(piece);
+                    is_taken = true;
+                }
+            }
+        }
+        self.0 = kept;
+        Self(taken)
     }
 
     /// Takes all blocks of another one.
