@@ -62,6 +62,6 @@ mod walk;
 
 pub use columns::Omitted;
 pub use error::ExportError;
-pub use export::{COLUMNS_DEFAULT, Export, Progress, Written};
+pub use export::{Begun, COLUMNS_DEFAULT, Export, Progress, Written};
 pub use format::{Format, FormatError};
 pub use source::{SourceError, open};

@@ -128,8 +128,9 @@ impl ExportCommand {
         let begun = Instant::now();
         // Each segment is an open file.
         let _limit = Descriptors::raise_limit();
+        let export = self.export.begin()?;
         let snapshot = argus_export::open(&self.path)?;
-        let written = self.export.run(&snapshot, progress)?;
+        let written = export.run(&snapshot, progress)?;
         Ok(Report { written, took: begun.elapsed() })
     }
 
