@@ -234,6 +234,8 @@ fn parquet_is_compressed_and_has_dictionaries_and_statistics() {
     for column in group.columns() {
         assert_eq!(column.compression(), Compression::SNAPPY);
         assert!(column.statistics().is_some(), "{}", column.column_path());
+        // Pages have none, so that memory does not grow with their number.
+        assert!(column.column_index_offset().is_none() && column.offset_index_offset().is_none());
         let has_dictionary = column.encodings().any(|encoding| encoding == Encoding::RLE_DICTIONARY);
         let path = column.column_path().string();
         assert_eq!(has_dictionary, ["event_type", "payload.n", "payload.plan"].contains(&path.as_str()), "{path}");
