@@ -22,7 +22,8 @@ use crate::table::{About, TableWriter};
 /// slow with more.
 pub const COLUMNS_DEFAULT: usize = 1_000;
 
-/// The most paths that are told apart, to find those with the most values. Each takes some hundred bytes of memory.
+/// The most paths that are told apart, to find those with the most values. Each takes some hundred bytes of memory, and
+/// its last name twice: up to 2 KiB more, as a path has at most 1,024 bytes.
 const PATHS_MAX: usize = 100_000;
 
 /// What to write, and where.
