@@ -276,6 +276,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_in_the_way_is_noticed_before_the_repository() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = read("--format csv").unwrap();
+        command.path = folder.path().join("nowhere");
+        command.export.output = folder.path().join("events.csv");
+        let error = command.write(&mut |_| {}).unwrap_err();
+        assert!(matches!(error, ExportCommandError::Source(_)), "{error}");
+        std::fs::write(&command.export.output, "precious").unwrap();
+        let error = command.write(&mut |_| {}).unwrap_err();
+        assert!(error.to_string().contains("is not replaced"), "{error}");
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["events.csv"]);
+    }
+
+    #[test]
     fn a_report_is_one_line() {
         let omitted = Omitted { known: 0, has_others: false };
         let written = Written { events: 3, bytes: 4096, columns: 2, omitted, last_seq: 77 };

@@ -80,9 +80,6 @@ pub(crate) fn exports_beside_a_server(program: &str) {
     let (code, said) = export(program, &data, &path, &["--format", "ndjson"]);
     assert!(code == Some(1) && said.contains("is not replaced"), "{code:?} {said}");
     assert_eq!(fs::read_to_string(&path).unwrap(), expected);
-    // Before anything is read.
-    let (code, said) = export(program, &folder.join("nowhere"), &path, &["--format", "ndjson"]);
-    assert!(code == Some(1) && said.contains("is not replaced"), "{code:?} {said}");
 
     let path = folder.join("events.ndjson");
     let (code, said) = export(program, &data, &path, &["--format", "ndjson", "--payload", "n[lt]=2"]);
