@@ -129,11 +129,7 @@ impl Begun<'_> {
     /// # Errors
     ///
     /// [`ExportError`]; there is no file.
-    pub fn run(
-        self,
-        snapshot: &Arc<dyn Snapshot>,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Written, ExportError> {
+    pub fn run(self, snapshot: &Arc<dyn Snapshot>, progress: &mut dyn FnMut(Progress)) -> Result<Written, ExportError> {
         let Self { export, output } = self;
         let failed = |source| export.failed(source);
         let columns = export.columns(snapshot, progress)?;

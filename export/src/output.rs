@@ -39,14 +39,14 @@ impl Output {
         let bytes = path.as_os_str().as_bytes();
         let (folder, name) = bytes.split_at(bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1));
         let folder = Path::new(if folder.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(folder) });
-        let opened = File::open(folder).map_err(|error| about("its folder cannot be opened", folder, error))?;
+        let opened = File::open(folder).map_err(|error| naming("its folder cannot be opened", folder, &error))?;
         let mut attempt = 0;
         let (file, temporary) = loop {
             let temporary = folder.join(temporary_name(name, attempt));
             match File::options().write(true).create_new(true).mode(MODE).open(&temporary) {
                 Ok(file) => break (file, temporary),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt + 1 < NAMES_MAX => attempt += 1,
-                Err(error) => return Err(about("its temporary file cannot be created", &temporary, error)),
+                Err(error) => return Err(naming("its temporary file cannot be created", &temporary, &error)),
             }
         };
         Ok(Self { file, folder: opened, temporary, path: path.to_owned() })
@@ -74,6 +74,7 @@ impl Output {
     fn complete_with(self, sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<u64> {
         self.file.sync_all()?;
         let bytes = self.file.metadata()?.len();
+        let (folder, path) = (self.folder.try_clone()?, self.path.clone());
         match fs::hard_link(&self.temporary, &self.path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(exists()),
@@ -81,16 +82,16 @@ impl Output {
             Err(_) => {
                 refuse_existing(&self.path)?;
                 fs::rename(&self.temporary, &self.path)
-                    .map_err(|error| about("it does not get its name from", &self.temporary, error))?;
+                    .map_err(|error| naming("it does not get its name from", &self.temporary, &error))?;
             }
         }
         // The other name goes first, so that the sync makes this durable, too.
-        let _stays = fs::remove_file(&self.temporary);
-        if let Err(error) = sync(&self.folder) {
+        drop(self);
+        if let Err(error) = sync(&folder) {
             // It may be gone after a crash, so it is not there now either.
-            return Err(match fs::remove_file(&self.path) {
+            return Err(match fs::remove_file(&path) {
                 Ok(()) => error,
-                Err(stays) => about(&format!("{error}; remove it, since that failed, too"), &self.path, stays),
+                Err(stays) => naming(&format!("{error}; remove it, since that failed, too"), &path, &stays),
             });
         }
         Ok(bytes)
@@ -119,7 +120,7 @@ fn temporary_name(name: &[u8], attempt: u32) -> OsString {
 }
 
 /// An error that says what failed with which path.
-fn about(what: &str, path: &Path, error: io::Error) -> io::Error {
+fn naming(what: &str, path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what} ({}): {error}", path.display()))
 }
 

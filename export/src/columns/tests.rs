@@ -167,7 +167,7 @@ proptest! {
             .iter()
             .map(|objects| {
                 // Once more one level below, where the object around may come again, too.
-                let ((all, last), (others, _)) = (repeated(objects), repeated(&objects[1..]));
+                let ((all, last), (others, _)) = (repeated(objects), repeated(objects.get(1..).unwrap_or_default()));
                 [format!(r#"{{"a":{others},"b":1,"a":{all}}}"#), format!(r#"{{"b":1,"a":{last}}}"#)]
             })
             .collect();
