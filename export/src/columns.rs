@@ -58,8 +58,10 @@ pub struct Omitted {
 struct ColumnPath {
     column: Option<usize>,
     members: HashMap<Box<str>, PathNumber>,
-    /// The row in which the path was last met.
+    /// The row in which the path was last met, or 0 if what was met there does not count any more.
     row: u64,
+    /// The members that were met in that row.
+    met: Vec<PathNumber>,
 }
 
 /// Takes the values of payloads out of them, row by row.
@@ -81,18 +83,14 @@ impl Columns {
     /// values, those that appeared first.
     pub(crate) fn choose(discovery: &Discovery, columns_max: usize) -> Self {
         let found = discovery.paths();
-        let mut names = Vec::with_capacity(found.len());
         // Whether all objects on the way have members with columns.
         let mut is_reached = Vec::with_capacity(found.len());
         let mut candidates = Vec::new();
         for (number, path) in found.iter().enumerate() {
             if is_root(number) {
-                names.push("payload".to_owned());
                 is_reached.push(true);
                 continue;
             }
-            let above = names.get(path.parent).map_or("", String::as_str);
-            names.push(format!("{above}.{}", escaped(&path.name)));
             let is_above_opened = is_root(path.parent) || found.get(path.parent).is_some_and(Path::is_opened);
             let reached = is_above_opened && is_reached.get(path.parent).copied().unwrap_or_default();
             is_reached.push(reached);
@@ -108,11 +106,11 @@ impl Columns {
         let mut columns = Self { list: Vec::new(), paths: vec![ColumnPath::default()], omitted };
         let mut places = HashMap::from([(ROOT, ROOT)]);
         for number in candidates {
-            let (Some(path), Some(name)) = (found.get(number), names.get_mut(number)) else { continue };
+            let Some(path) = found.get(number) else { continue };
             let place = columns.place(found, number, &mut places);
             if let Some(place) = columns.paths.get_mut(place) {
                 place.column = Some(columns.list.len());
-                columns.list.push(Column::of(std::mem::take(name), path));
+                columns.list.push(Column::of(name_of(found, number), path));
             }
         }
         columns
@@ -203,14 +201,16 @@ impl Cells {
 }
 
 impl Collector<'_, '_> {
-    /// Removes the values at a path and below it.
+    /// Removes the values at a path and below it. Looks only at what was met there, so that a member that comes again
+    /// and again costs no more than the text between.
     fn clear(&mut self, path: PathNumber) {
         let mut cleared = vec![path];
-        while let Some(path) = cleared.pop().and_then(|path| self.paths.get(path)) {
+        while let Some(path) = cleared.pop().and_then(|path| self.paths.get_mut(path)) {
             if let Some(cell) = path.column.and_then(|column| self.cells.get_mut(column)) {
                 *cell = None;
             }
-            cleared.extend(path.members.values());
+            path.row = 0;
+            cleared.append(&mut path.met);
         }
     }
 }
@@ -218,10 +218,15 @@ impl Collector<'_, '_> {
 impl<'p> Visitor<'p> for Collector<'_, 'p> {
     fn member(&mut self, parent: PathNumber, name: &str) -> Option<PathNumber> {
         let number = *self.paths.get(parent)?.members.get(name)?;
-        let path = self.paths.get_mut(number)?;
-        if std::mem::replace(&mut path.row, self.row) == self.row {
+        if self.paths.get(number)?.row == self.row {
             self.clear(number);
+        } else if parent != ROOT {
+            // The payload itself does not come again.
+            self.paths.get_mut(parent)?.met.push(number);
         }
+        let path = self.paths.get_mut(number)?;
+        path.row = self.row;
+        path.met.clear();
         Some(number)
     }
 
@@ -236,6 +241,19 @@ impl<'p> Visitor<'p> for Collector<'_, 'p> {
             *cell = Some(text).filter(|&text| text != "null");
         }
     }
+}
+
+/// `payload.`, and a path as queries write it.
+fn name_of(found: &[Path], number: PathNumber) -> String {
+    let mut names = Vec::new();
+    let mut above = number;
+    while let Some(path) = found.get(above).filter(|_| !is_root(above)) {
+        names.push(escaped(&path.name));
+        above = path.parent;
+    }
+    names.push("payload".to_owned());
+    names.reverse();
+    names.join(".")
 }
 
 /// A name as a part of a path in a query: with a backslash before each dot, bracket and backslash.

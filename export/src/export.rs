@@ -22,7 +22,8 @@ use crate::table::{About, TableWriter};
 /// slow with more.
 pub const COLUMNS_DEFAULT: usize = 1_000;
 
-/// The most paths that are told apart, to find those with the most values. Each takes some hundred bytes of memory.
+/// The most paths that are told apart, to find those with the most values. Each takes some hundred bytes of memory, and
+/// its last name twice: up to 2 KiB more, as a path has at most 1,024 bytes.
 const PATHS_MAX: usize = 100_000;
 
 /// What to write, and where.
@@ -36,6 +37,13 @@ pub struct Export {
     pub columns_max: usize,
     /// The file. It must not exist.
     pub output: PathBuf,
+}
+
+/// An export whose file exists under a temporary name, which goes when this is dropped.
+#[derive(Debug)]
+pub struct Begun<'e> {
+    export: &'e Export,
+    output: Output,
 }
 
 /// How far an export is.
@@ -64,30 +72,19 @@ pub struct Written {
 }
 
 impl Export {
-    /// Writes the events of a snapshot, by time and then by sequence number. The file is durable on return. `progress`
-    /// is called often.
+    /// Creates the file, under a temporary name. To be called before the repository is opened, so that a file that is
+    /// in the way is noticed at once.
     ///
     /// # Errors
     ///
-    /// [`ExportError`]; there is no file.
-    pub fn run(
-        &self,
-        snapshot: &Arc<dyn Snapshot>,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Written, ExportError> {
-        let failed = |source| ExportError::Write { path: self.output.clone(), source };
-        // First, so that a file that is in the way is noticed at once.
-        let output = Output::create(&self.output).map_err(failed)?;
-        let columns = self.columns(snapshot, progress)?;
-        let (count, omitted) = (columns.list().len(), columns.omitted());
-        let last_seq = snapshot.last_seq();
-        let file = output.file().map_err(failed)?;
-        let mut table = self.begin(file, columns, &About { last_seq }).map_err(failed)?;
-        let mut write = |event: &Event<'_>| table.write(event).map_err(failed);
-        let events = scan(snapshot, &self.filter, &mut write, &mut |events| progress(Progress::Writing(events)))?;
-        table.finish().map_err(failed)?;
-        let bytes = output.complete().map_err(failed)?;
-        Ok(Written { events, bytes, columns: count, omitted, last_seq })
+    /// [`ExportError::Write`]; there is no file.
+    pub fn begin(&self) -> Result<Begun<'_>, ExportError> {
+        let output = Output::create(&self.output).map_err(|source| self.failed(source))?;
+        Ok(Begun { export: self, output })
+    }
+
+    fn failed(&self, source: io::Error) -> ExportError {
+        ExportError::Write { path: self.output.clone(), source }
     }
 
     /// Finds the columns, in a pass over the events.
@@ -107,8 +104,8 @@ impl Export {
         Ok(Columns::choose(&discovery, self.columns_max))
     }
 
-    /// Begins to write to the file.
-    fn begin(&self, file: File, columns: Columns, about: &About) -> io::Result<Box<dyn TableWriter>> {
+    /// Begins to write the table to the file.
+    fn table(&self, file: File, columns: Columns, about: &About) -> io::Result<Box<dyn TableWriter>> {
         match self.format {
             Format::Csv => Ok(Box::new(CsvWriter::new(file, columns.into_cells()))),
             Format::Ndjson => Ok(Box::new(NdjsonWriter::new(file))),
@@ -122,5 +119,28 @@ impl Export {
                 Err(io::Error::new(io::ErrorKind::Unsupported, crate::format::FormatError::NotBuilt(self.format)))
             }
         }
+    }
+}
+
+impl Begun<'_> {
+    /// Writes the events of a snapshot, by time and then by sequence number. The file is durable on return. `progress`
+    /// is called often.
+    ///
+    /// # Errors
+    ///
+    /// [`ExportError`]; there is no file.
+    pub fn run(self, snapshot: &Arc<dyn Snapshot>, progress: &mut dyn FnMut(Progress)) -> Result<Written, ExportError> {
+        let Self { export, output } = self;
+        let failed = |source| export.failed(source);
+        let columns = export.columns(snapshot, progress)?;
+        let (count, omitted) = (columns.list().len(), columns.omitted());
+        let last_seq = snapshot.last_seq();
+        let file = output.file().map_err(failed)?;
+        let mut table = export.table(file, columns, &About { last_seq }).map_err(failed)?;
+        let mut write = |event: &Event<'_>| table.write(event).map_err(failed);
+        let events = scan(snapshot, &export.filter, &mut write, &mut |events| progress(Progress::Writing(events)))?;
+        table.finish().map_err(failed)?;
+        let bytes = output.complete().map_err(failed)?;
+        Ok(Written { events, bytes, columns: count, omitted, last_seq })
     }
 }

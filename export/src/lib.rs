@@ -28,7 +28,8 @@
 //!
 //! `null` and a missing member are both null. An object has no column: its members have. If there is another kind of
 //! value at its path, the path has one column of JSON texts instead. Arrays are not opened. Of several members with one
-//! name, the last one counts.
+//! name, the last one counts. A member whose name is no text (half of a surrogate pair) has no path, and is in
+//! `payload` all the same. An object with no other members counts as empty.
 //!
 //! # Metadata
 //!
@@ -62,6 +63,6 @@ mod walk;
 
 pub use columns::Omitted;
 pub use error::ExportError;
-pub use export::{COLUMNS_DEFAULT, Export, Progress, Written};
+pub use export::{Begun, COLUMNS_DEFAULT, Export, Progress, Written};
 pub use format::{Format, FormatError};
 pub use source::{SourceError, open};

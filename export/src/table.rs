@@ -4,8 +4,9 @@ use std::io;
 
 use argus_core::event::Event;
 
-/// Writes events, row by row. Its memory does not grow with the number of rows, except for some hundred
-/// bytes for each part of a columnar file.
+/// Writes events, row by row. Its memory does not grow with the number of rows, except for what the end of a columnar
+/// file says about its parts: some hundred bytes for each column of each part (row group) in Parquet, and 24 bytes for
+/// each batch in Arrow.
 pub(crate) trait TableWriter {
     /// Appends a row.
     fn write(&mut self, event: &Event<'_>) -> io::Result<()>;

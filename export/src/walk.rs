@@ -30,7 +30,8 @@ pub(crate) trait Visitor<'p> {
 }
 
 /// Visits the values of the members of a payload, and of objects in it. Arrays are values as a whole. A payload that is
-/// no object has no members. Any depth takes no space on the stack.
+/// no object has no members, and a member whose name is no text (half of a surrogate pair) is left out. Any depth takes
+/// no space on the stack.
 ///
 /// `payload` must be valid JSON without insignificant white space.
 pub(crate) fn walk<'p>(payload: &'p str, visitor: &mut impl Visitor<'p>) {
@@ -39,6 +40,7 @@ pub(crate) fn walk<'p>(payload: &'p str, visitor: &mut impl Visitor<'p>) {
         return;
     }
     let mut open = vec![ROOT];
+    let mut scratch = Vec::new();
     let mut at = 1;
     while let Some(&parent) = open.last() {
         match byte(at) {
@@ -51,7 +53,10 @@ pub(crate) fn walk<'p>(payload: &'p str, visitor: &mut impl Visitor<'p>) {
                 let name = value_at(payload, at);
                 // The name and the colon.
                 at += name.len() + 1;
-                let path = visitor.member(parent, &text_of(name));
+                let path = match Value::of(name) {
+                    Value::String(name) => name.text(&mut scratch).ok().and_then(|name| visitor.member(parent, name)),
+                    Value::Number(_) | Value::Bool(_) | Value::Null | Value::Object | Value::Array => None,
+                };
                 if let Some(path) = path
                     && byte(at) == Some(b'{')
                     && visitor.object(path) == Entry::Members
@@ -71,7 +76,8 @@ pub(crate) fn walk<'p>(payload: &'p str, visitor: &mut impl Visitor<'p>) {
     }
 }
 
-/// The unescaped text of a JSON string. A lone surrogate, which no text can have, becomes U+FFFD.
+/// The unescaped text of a JSON string. A lone surrogate, which no text can have, becomes three U+FFFD: one for each of
+/// the bytes that it would have.
 pub(crate) fn text_of(json: &str) -> std::borrow::Cow<'_, str> {
     match Value::of(json) {
         Value::String(string) => match string.bytes() {
@@ -138,6 +144,8 @@ mod tests {
             assert_eq!(seen(payload), [""; 0], "{payload}");
         }
         assert_eq!(seen(r#"{"":1,"a":2,"a":3}"#), ["/=1", "/a=2", "/a=3"]);
+        let lone = r#"{"\ud800":1,"a\udc00":{"b":2},"\ud83d\ude00":3,"c":{"\ud800":4}}"#;
+        assert_eq!(seen(lone), ["/😀=3"], "names that are no text");
     }
 
     #[test]
@@ -164,6 +172,6 @@ mod tests {
     #[test]
     fn strings_are_unescaped() {
         assert_eq!(text_of(r#""a\n\u00fc""#), "a\nü");
-        assert_eq!(text_of(r#""x\ud800""#).trim_end_matches('\u{fffd}'), "x");
+        assert_eq!(text_of(r#""x\ud800y""#), "x\u{fffd}\u{fffd}\u{fffd}y");
     }
 }

@@ -67,7 +67,7 @@ fn both_passes_see_the_snapshot_whatever_the_server_does() {
     let export = Export { format: Format::Csv, ..ndjson(&repository, "events.csv", Filter::default()) };
     let snapshot = open(&repository.path()).unwrap();
     let mut is_changed = false;
-    let written = export.run(&snapshot, &mut |progress| {
+    let written = export.begin().unwrap().run(&snapshot, &mut |progress| {
         // At the end of the first pass: erase what it has seen, rewrite the segments, and add other kinds.
         if !is_changed && matches!(progress, Progress::Discovering(_)) {
             is_changed = true;
@@ -102,7 +102,7 @@ fn a_backup_gives_the_same_file() {
         let (path, _) = repository.export(format);
         let output = repository.folder().join(format!("copy.{format}"));
         let export = Export { format, filter: Filter::default(), columns_max: COLUMNS_DEFAULT, output };
-        export.run(&open(&copy).unwrap(), &mut |_| {}).unwrap();
+        export.begin().unwrap().run(&open(&copy).unwrap(), &mut |_| {}).unwrap();
         assert!(fs::read(path).unwrap() == fs::read(export.output).unwrap(), "{format}");
     }
 }
@@ -136,7 +136,7 @@ fn a_failure_names_the_place_and_leaves_nothing() {
 
     let export = ndjson(&repository, "events.ndjson", Filter::default());
     fs::write(&export.output, "precious").unwrap();
-    let error = export.run(&open(&repository.path()).unwrap(), &mut |_| {}).unwrap_err();
+    let error = export.begin().map(drop).unwrap_err();
     assert!(matches!(error, ExportError::Write { .. }) && error.to_string().contains("is not replaced"), "{error}");
     assert_eq!(fs::read(&export.output).unwrap(), b"precious");
     fs::remove_file(&export.output).unwrap();
@@ -148,7 +148,7 @@ fn a_failure_names_the_place_and_leaves_nothing() {
         bytes.iter_mut().skip(64).take(64).for_each(|byte| *byte ^= 0x55);
         fs::write(&path, bytes).unwrap();
     }
-    let error = export.run(&open(&repository.path()).unwrap(), &mut |_| {}).unwrap_err();
+    let error = export.begin().unwrap().run(&open(&repository.path()).unwrap(), &mut |_| {}).unwrap_err();
     assert!(matches!(error, ExportError::Read(_)) && error.to_string().contains("damaged"), "{error}");
     let left: Vec<_> = fs::read_dir(repository.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["data"]);

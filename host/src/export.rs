@@ -128,8 +128,9 @@ impl ExportCommand {
         let begun = Instant::now();
         // Each segment is an open file.
         let _limit = Descriptors::raise_limit();
+        let export = self.export.begin()?;
         let snapshot = argus_export::open(&self.path)?;
-        let written = self.export.run(&snapshot, progress)?;
+        let written = export.run(&snapshot, progress)?;
         Ok(Report { written, took: begun.elapsed() })
     }
 
@@ -272,6 +273,21 @@ mod tests {
             assert_eq!(error.exit_code(), 2, "{arguments}");
             assert!(error.to_string().contains(expected), "{arguments}: {error}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_in_the_way_is_noticed_before_the_repository() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = read("--format csv").unwrap();
+        command.path = folder.path().join("nowhere");
+        command.export.output = folder.path().join("events.csv");
+        let error = command.write(&mut |_| {}).unwrap_err();
+        assert!(matches!(error, ExportCommandError::Source(_)), "{error}");
+        std::fs::write(&command.export.output, "precious").unwrap();
+        let error = command.write(&mut |_| {}).unwrap_err();
+        assert!(error.to_string().contains("is not replaced"), "{error}");
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["events.csv"]);
     }
 
     #[test]

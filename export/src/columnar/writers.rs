@@ -9,7 +9,7 @@ use arrow_ipc::writer::FileWriter;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::batch::Batch;
@@ -47,6 +47,9 @@ pub(crate) fn parquet(file: File, columns: Columns, about: &About) -> io::Result
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
+        // What is said about each page stays in memory until the end of the file, so nothing is.
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_offset_index_disabled(true)
         .set_key_value_metadata(Some(about_file.collect()));
     for name in DIFFERENT {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), false);

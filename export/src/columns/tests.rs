@@ -147,6 +147,41 @@ proptest! {
     }
 }
 
+/// An object with the members of several, one after the other, and the one that is meant: the last of each name counts.
+fn repeated(objects: &[BTreeMap<String, Tree>]) -> (String, String) {
+    let members: Vec<String> =
+        objects.iter().flatten().map(|(name, value)| format!("{}:{}", quoted(name), value.text())).collect();
+    let last = objects.iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect();
+    (format!("{{{}}}", members.join(",")), Tree::Object(last).text())
+}
+
+proptest! {
+    #[test]
+    fn repeated_members_leave_the_cells_of_the_last(
+        rows in prop::collection::vec(
+            prop::collection::vec(prop::collection::btree_map(names(), trees(), 0..4), 1..5),
+            1..4,
+        ),
+    ) {
+        let texts: Vec<[String; 2]> = rows
+            .iter()
+            .map(|objects| {
+                // Once more one level below, where the object around may come again, too.
+                let ((all, last), (others, _)) = (repeated(objects), repeated(objects.get(1..).unwrap_or_default()));
+                [format!(r#"{{"a":{others},"b":1,"a":{all}}}"#), format!(r#"{{"b":1,"a":{last}}}"#)]
+            })
+            .collect();
+        let mut discovery = Discovery::new(usize::MAX);
+        texts.iter().flatten().for_each(|text| discovery.add(text));
+        let mut cells = Columns::choose(&discovery, usize::MAX).into_cells();
+        for [all, last] in &texts {
+            let found: Vec<_> = cells.take(all).into_iter().map(|cell| cell.map(str::to_owned)).collect();
+            let expected: Vec<_> = cells.take(last).into_iter().map(|cell| cell.map(str::to_owned)).collect();
+            prop_assert_eq!(found, expected, "{}", all);
+        }
+    }
+}
+
 fn chosen(payloads: &[&str], columns_max: usize) -> Columns {
     let mut discovery = Discovery::new(100);
     payloads.iter().for_each(|payload| discovery.add(payload));
@@ -204,6 +239,11 @@ fn of_several_members_with_one_name_the_last_one_counts() {
     assert_eq!(cells.take(payloads[0]), [Some("3"), None, Some("2"), None]);
     assert_eq!(cells.take(payloads[1]), [None, Some("4"), None, None]);
     assert_eq!(cells.take(payloads[2]), [None, None, None, Some("5")]);
+    // What was met in a row is not kept for the next ones.
+    for _ in 0..3 {
+        cells.take(payloads[1]);
+    }
+    assert!(cells.columns.paths.iter().all(|path| path.met.len() <= path.members.len()));
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl Repository {
 
     pub(crate) fn export_of(&self, export: Export) -> (PathBuf, Written) {
         let snapshot = argus_export::open(&self.path()).unwrap();
-        let written = export.run(&snapshot, &mut |_| {}).unwrap();
+        let written = export.begin().unwrap().run(&snapshot, &mut |_| {}).unwrap();
         assert_eq!(written.bytes, export.output.metadata().unwrap().len());
         (export.output, written)
     }

@@ -13,8 +13,8 @@ pub(super) const LIMIT: usize = 100;
 /// What an answer of the subject looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// A list of events: time and session.
-    Events,
+    /// A list of events in this order of time: time and session.
+    Events(Direction),
     /// Columns and rows.
     Table,
     /// A funnel: type and count of each step.
@@ -25,6 +25,13 @@ pub(super) enum Shape {
     Cohorts,
     /// Fields: path, kind, and how many values.
     Fields,
+}
+
+/// The order of a list of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    EarliestFirst,
+    LatestFirst,
 }
 
 /// A value in a row. Times are numbers: milliseconds since the Unix epoch.
@@ -47,7 +54,7 @@ impl Rows {
     /// It does not have this shape.
     pub(super) fn of_subject(shape: Shape, answer: &Value) -> Result<Self> {
         let rows: Vec<Vec<Cell>> = match shape {
-            Shape::Events => of_each(answer, |event| {
+            Shape::Events(_) => of_each(answer, |event| {
                 let session = event.pointer("/payload/session").context("an event without a session")?;
                 Ok(vec![time(member(event, "timestamp")?)?, cell(session)?])
             })?,
@@ -95,7 +102,7 @@ impl Rows {
     /// It is something else.
     pub(super) fn of_rival(shape: Shape, answer: &Value) -> Result<Self> {
         // Of a list of events, time and session are compared.
-        let columns = if shape == Shape::Events { 2 } else { usize::MAX };
+        let columns = if matches!(shape, Shape::Events(_)) { 2 } else { usize::MAX };
         let rows = of_each(answer, |row| {
             let cells = row.as_array().with_context(|| format!("no row: {row}"))?;
             cells.iter().take(columns).map(cell).collect()
@@ -104,10 +111,12 @@ impl Rows {
     }
 
     fn ordered(shape: Shape, mut rows: Vec<Vec<Cell>>) -> Result<Self> {
-        if shape == Shape::Events {
-            let is_ordered =
-                rows.is_sorted_by(|a, b| a.first() <= b.first()) || rows.is_sorted_by(|a, b| a.first() >= b.first());
-            ensure!(is_ordered, "a list that is not in order of time");
+        if let Shape::Events(direction) = shape {
+            let is_ordered = rows.is_sorted_by(|a, b| match direction {
+                Direction::EarliestFirst => a.first() <= b.first(),
+                Direction::LatestFirst => a.first() >= b.first(),
+            });
+            ensure!(is_ordered, "a list in another order of time than {direction:?}");
             // Of several events at the time at which the list is cut off, any may be in it.
             let cut = rows.get(LIMIT - 1).and_then(|row| row.first()).cloned();
             for row in rows.iter_mut().filter(|row| cut.is_some() && row.first() == cut.as_ref()) {
@@ -211,7 +220,7 @@ mod tests {
         let time = "2026-03-02T00:00:00Z";
         for (shape, subject, rival) in [
             (
-                Shape::Events,
+                Shape::Events(Direction::EarliestFirst),
                 json!([{"timestamp": "2026-03-02T00:00:00.001Z", "payload": {"session": "00ff"}}]),
                 json!([[first_ms + 1, "00ff", "page.viewed"]]),
             ),
@@ -249,11 +258,17 @@ mod tests {
         let full = |last: &'static str| -> Vec<(u64, &str)> {
             (0..98).map(|time| (time, "x")).chain([(98, "y"), (98, last)]).collect()
         };
-        let rows = |list: &Value| Rows::of_rival(Shape::Events, list);
+        let rows = |list: &Value| Rows::of_rival(Shape::Events(Direction::EarliestFirst), list);
         let [one, other] = [list(&full("a")), list(&full("b"))].map(|list| rows(&list).expect("a list in order"));
         assert!(one.expect(&other, &[]).is_ok());
         let [one, other] = [list(&[(1, "a")]), list(&[(1, "b")])].map(|list| rows(&list).expect("a list in order"));
         assert!(one.expect(&other, &[]).is_err());
         assert!(rows(&list(&[(1, "a"), (3, "b"), (2, "c")])).is_err());
+        for (times, direction) in [([1, 2], Direction::EarliestFirst), ([2, 1], Direction::LatestFirst)] {
+            for shown in [Direction::EarliestFirst, Direction::LatestFirst] {
+                let rows = Rows::of_rival(Shape::Events(shown), &list(&times.map(|time| (time, "a"))));
+                assert_eq!(rows.is_ok(), shown == direction, "{times:?} {shown:?}");
+            }
+        }
     }
 }

@@ -75,10 +75,12 @@ fn measure_size(
     eprintln!("  loaded in {load_seconds:.1} s; maintenance rests after {rest_seconds:.1} s");
     let bytes = disk_bytes(data.path())?;
     let answers = store::ask(&server, &questions, scale)?;
+    // Before further events are stored, which the others do not do.
+    let peak_bytes = server.memory()?.peak;
     if with_ingestion {
         ingestion::measure(subject, &server, &written, &mut events, scale, report)?;
     }
-    let measured = Measured { load_seconds, rest_seconds, bytes, peak_bytes: server.memory()?.peak, answers };
+    let measured = Measured { load_seconds, rest_seconds, bytes, peak_bytes, answers };
     drop((server, data));
 
     let mut others = Vec::new();

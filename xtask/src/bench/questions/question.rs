@@ -2,7 +2,7 @@
 
 use super::{
     super::workload::{HOUR_MS, rfc3339},
-    answer::{LIMIT, Shape},
+    answer::{Direction, LIMIT, Shape},
     events::{IN_HOUR, TYPES, session_name, user_name},
     file::Written,
 };
@@ -115,7 +115,7 @@ fn type_in_hour(start: u64) -> Question {
              AND timestamp BETWEEN fromUnixTimestamp64Milli({start}, 'UTC') AND fromUnixTimestamp64Milli({end}, 'UTC') \
              ORDER BY timestamp LIMIT {LIMIT}"
         )),
-        shape: Shape::Events,
+        shape: Shape::Events(Direction::EarliestFirst),
         tolerances: &[],
         aim: Aim::OfFaster(0.2),
     }
@@ -128,7 +128,7 @@ fn latest_of_user(what: &'static str, user: &str) -> Question {
         target: format!("/events?payload.user_id={user}&order=desc&limit={LIMIT}"),
         duckdb: sql(format!("SELECT epoch_ms(timestamp), {rest}")),
         clickhouse: sql(format!("SELECT toUnixTimestamp64Milli(timestamp), {rest}")),
-        shape: Shape::Events,
+        shape: Shape::Events(Direction::LatestFirst),
         tolerances: &[],
         aim: Aim::OfFaster(0.02),
     }
@@ -142,7 +142,7 @@ fn session(session: &str) -> Question {
         target: format!("/events?payload.session=%22{session}%22"),
         duckdb: sql(format!("SELECT epoch_ms(timestamp), {rest}")),
         clickhouse: sql(format!("SELECT toUnixTimestamp64Milli(timestamp), {rest}")),
-        shape: Shape::Events,
+        shape: Shape::Events(Direction::EarliestFirst),
         tolerances: &[],
         aim: Aim::Milliseconds(2.0),
     }
