@@ -22,7 +22,7 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// Most threads of a pool. More would hardly compute or read faster, and the memory of a read is bounded only while it
 /// is not on a thread.
-const THREADS_MAX: usize = 32;
+pub(crate) const THREADS_MAX: usize = 32;
 
 /// A pool of threads. Dropping it drops work that has not begun, and does not wait for work that has.
 #[derive(Debug)]

@@ -58,7 +58,8 @@ pub struct ShellOptions {
     #[arg(value_parser = parse_groups)]
     pub query_groups: NonZeroUsize,
 
-    /// Most memory for the answer to one such question; beyond it, 422. It counts towards `--max-answer-bytes`
+    /// Most memory for the answer to one such question, besides some MiB for each processor that computes it; beyond
+    /// it, 422. It counts towards `--max-answer-bytes`
     #[arg(long, env = "ARGUS_QUERY_MEMORY", value_name = "SIZE", default_value = "64MiB", help_heading = "Limits")]
     #[arg(value_parser = |text: &str| size_in(text, QUERY_MEMORY))]
     pub query_memory: usize,

@@ -222,12 +222,16 @@ impl Fold {
         }
     }
 
-    /// How many events a [`collector`](Self::collector) has memory for.
+    /// How many events this [`collector`](Self::collector) should collect; 0 if it is none.
     pub(crate) fn collected_max(&self) -> usize {
         match &self.0 {
-            State::Funnel(fold) => OccurrenceFold::events_max(fold.limits()),
-            State::Retention(fold) => OccurrenceFold::events_max(fold.limits()),
-            State::Aggregate(_) | State::Types(_) | State::Fields(_) | State::Occurrences(_) | State::Exceeded(_) => 0,
+            State::Occurrences(collected) => collected.1.events_max(),
+            State::Aggregate(_)
+            | State::Funnel(_)
+            | State::Retention(_)
+            | State::Types(_)
+            | State::Fields(_)
+            | State::Exceeded(_) => 0,
         }
     }
 

@@ -102,10 +102,6 @@ impl FunnelFold {
         }
     }
 
-    pub(super) fn limits(&self) -> AnalysisLimits {
-        self.limits
-    }
-
     pub(super) fn question(&self) -> &Funnel {
         &self.question
     }

@@ -89,8 +89,8 @@ impl GroupCodes {
     pub(super) fn by(self, second: Self, seed: u64) -> Self {
         let mut keys = Keys::default();
         let mut push = |first: u32, other: u32| {
-            let parts = [self.keys.get(index(first)), second.keys.get(index(other))];
-            keys.push(|out| parts.into_iter().flatten().for_each(|part| out.extend_from_slice(part)));
+            let parts = [self.key(first), second.key(other)];
+            keys.push(|out| parts.into_iter().for_each(|part| out.extend_from_slice(part)));
         };
         let codes = match (self.codes.is_empty(), second.codes.is_empty()) {
             (_, true) => {
@@ -119,6 +119,11 @@ impl GroupCodes {
     /// The key of each code.
     pub(super) fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// The key of a code.
+    pub(super) fn key(&self, code: u32) -> &[u8] {
+        self.keys.get(index(code)).expect("each code has a key")
     }
 
     /// The code of each row; `None` if all have the first.

@@ -7,7 +7,7 @@ use super::aggregation::{Aggregation, Function};
 use super::slot_rows::SlotRows;
 use super::source::Source;
 use super::values::Values;
-use crate::row_group::ValueColumn;
+use crate::row_group::RowGroup;
 
 /// The states of all aggregations. A slot is a row of states. Adding a value to a slot is separate from finding the
 /// slot, and the order in which values come does not matter.
@@ -88,13 +88,13 @@ impl Measures {
         count
     }
 
-    /// Adds each row of a row group to its slot. `columns` has the values of each path in [`Values`].
-    pub(super) fn add_rows(&mut self, rows: &SlotRows, columns: &[ValueColumn]) {
-        for (slot, count) in rows.slots().iter().zip(rows.counts()) {
+    /// Adds each row of a row group to its slot. The row group has the values of each path in [`Values`].
+    pub(super) fn add_rows(&mut self, slots: &SlotRows, rows: &RowGroup<'_>) {
+        for (slot, count) in slots.slots().iter().zip(slots.counts()) {
             self.add_events(*slot, *count);
         }
         for source in &mut self.sources {
-            source.add_rows(rows, columns.get(source.path).unwrap_or(&ValueColumn::Empty));
+            source.add_rows(slots, rows.column(source.path));
         }
     }
 

@@ -11,7 +11,7 @@ use super::needs::Needs;
 use super::slots::index;
 use crate::event::Event;
 use crate::query::PayloadPath;
-use crate::row_group::{RowGroup, Types, ValueColumn};
+use crate::row_group::{RowGroup, Types};
 
 /// All that a funnel or retention has to know about an event and one of its values of `by`.
 #[derive(Clone, Copy, Debug)]
@@ -44,9 +44,6 @@ pub(super) struct OccurrenceFold {
 #[derive(Debug)]
 pub(crate) struct Occurrences(vec::IntoIter<Occurrence>);
 
-/// All occurrences together may take this part of the memory of a question.
-const MEMORY_PART: usize = 2;
-
 impl Occurrences {
     /// How many are left.
     pub(crate) fn len(&self) -> usize {
@@ -78,9 +75,9 @@ impl OccurrenceFold {
         Self::new(self.types.clone(), &self.path, self.seed, self.limits)
     }
 
-    /// How many events can be collected at a time.
-    pub(super) fn events_max(limits: AnalysisLimits) -> usize {
-        limits.bytes_max / MEMORY_PART / 2 / size_of::<Occurrence>()
+    /// How many events should be collected at a time. There is memory for twice as many.
+    pub(super) fn events_max(&self) -> usize {
+        self.bytes_max() / 2 / size_of::<Occurrence>()
     }
 
     pub(super) fn types(&self) -> impl Iterator<Item = &str> {
@@ -107,7 +104,7 @@ impl OccurrenceFold {
     }
 
     pub(super) fn add_rows(&mut self, rows: &RowGroup<'_>) -> Result<(), Excess> {
-        let values = GroupCodes::of_column(rows.columns.first().unwrap_or(&ValueColumn::Empty), self.seed);
+        let values = GroupCodes::of_column(rows.column(0), self.seed);
         let hashes: Vec<Option<u128>> = values.keys().iter().map(|key| self.by.hash(key)).collect();
         let steps: Vec<u16> = match rows.types {
             Types::One(name) => Vec::from([self.steps_of(name)]),
@@ -115,16 +112,17 @@ impl OccurrenceFold {
         };
         self.occurrences.reserve(rows.rows);
         for (row, (time, seq)) in rows.times.iter().zip(rows.seqs).enumerate() {
+            let code_of = |codes: &[u32]| index(*codes.get(row).expect("each row has a code"));
             let step = match rows.types {
                 Types::One(_) => 0,
-                Types::Coded { codes, .. } => codes.get(row).map_or(0, |code| index(*code)),
+                Types::Coded { codes, .. } => code_of(codes),
             };
-            let steps = steps.get(step).copied().unwrap_or_default();
-            let value = values.codes().map_or(0, |codes| codes.get(row).map_or(0, |code| index(*code)));
-            if let Some(Some(by)) = hashes.get(value)
+            let steps = *steps.get(step).expect("each type has its steps");
+            let by = *hashes.get(values.codes().map_or(0, code_of)).expect("each code has a key");
+            if let Some(by) = by
                 && steps != 0
             {
-                self.occurrences.push(Occurrence { time: *time, seq: *seq, by: *by, steps });
+                self.occurrences.push(Occurrence { time: *time, seq: *seq, by, steps });
             }
         }
         self.check()
@@ -152,9 +150,14 @@ impl OccurrenceFold {
     }
 
     fn check(&self) -> Result<(), Excess> {
-        if self.held_bytes() > self.limits.bytes_max / MEMORY_PART {
+        if self.held_bytes() > self.bytes_max() {
             return Err(Excess::Memory { of: Rows::Values, max: self.limits.bytes_max });
         }
         Ok(())
+    }
+
+    /// Occurrences may take as much as half of the memory for the answer.
+    fn bytes_max(&self) -> usize {
+        self.limits.bytes_max / 2
     }
 }

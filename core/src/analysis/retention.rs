@@ -67,10 +67,6 @@ impl RetentionFold {
         Self { limits, seed, buckets, by, members: Vec::new(), cohorts: Vec::new(), numbers: BTreeMap::new(), question }
     }
 
-    pub(super) fn limits(&self) -> AnalysisLimits {
-        self.limits
-    }
-
     pub(super) fn question(&self) -> &Retention {
         &self.question
     }

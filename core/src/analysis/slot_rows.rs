@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 pub(super) const NO_SLOT: usize = usize::MAX;
 
 /// For each row of a row group its slot.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SlotRows {
     /// Different slots, and [`NO_SLOT`] any number of times.
     slots: Vec<usize>,
@@ -59,6 +59,6 @@ impl SlotRows {
 
     /// The slot of each row.
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.indexes().map(|index| self.slots.get(index).copied().unwrap_or(NO_SLOT))
+        self.indexes().map(|index| *self.slots.get(index).expect("each row has a slot"))
     }
 }

@@ -229,6 +229,7 @@ fn unpack(width: u32, data: &[u8], groups: usize, put: impl FnMut([u32; VALUES_A
         30 => unpack_width::<30>(data, groups, put),
         31 => unpack_width::<31>(data, groups, put),
         32 => unpack_width::<32>(data, groups, put),
+        // The caller reads all others one by one.
         _ => {}
     }
 }
@@ -240,8 +241,9 @@ fn unpack_width<const WIDTH: usize>(data: &[u8], groups: usize, mut put: impl Fn
         let Some(window) = rest.first_chunk::<{ UNPACKED_WIDTH_MAX as usize + 8 }>() else { return };
         put(core::array::from_fn(|index| {
             let bit = index * WIDTH;
-            let word = window.get(bit / 8..).and_then(<[u8]>::first_chunk::<8>).copied().unwrap_or_default();
-            ((u64::from_le_bytes(word) >> (bit % 8)) & mask) as u32
+            let word = window.get(bit / 8..).and_then(<[u8]>::first_chunk::<8>);
+            let word = word.expect("each of the values begins eight bytes before the end of the window");
+            ((u64::from_le_bytes(*word) >> (bit % 8)) & mask) as u32
         }));
         // A group of eight values takes as many bytes as a value has bits.
         rest = rest.get(WIDTH..).unwrap_or_default();

@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::clock::Moment;
 use crate::row_group::ROWS_MAX;
 
-/// After this time without events, what has come is sealed.
+/// After this time without events, what has come is sealed. Maintenance looks at least every ten seconds.
 const QUIET_AFTER: Duration = Duration::from_secs(5);
 
 /// With fewer events, a segment would have no full block, and they are read quickly as they are.

@@ -36,7 +36,7 @@ pub trait AnalysisRun: Send {
     fn has_advanced(&self) -> bool;
 
     /// Whether it may be [ended](Self::end) now. A run that sees events in an order of its own can be continued by
-    /// another one only at some points; in between, it holds little memory of the snapshot.
+    /// another one only at some points.
     fn can_end(&self) -> bool {
         true
     }

@@ -27,6 +27,13 @@ pub(crate) struct RowGroup<'a> {
     pub(crate) columns: &'a [ValueColumn],
 }
 
+impl<'a> RowGroup<'a> {
+    /// The values at the path with this number, which was asked for.
+    pub(crate) fn column(&self, path: usize) -> &'a ValueColumn {
+        self.columns.get(path).expect("a row group has the columns that were asked for")
+    }
+}
+
 /// The types of the events of a row group.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Types<'a> {

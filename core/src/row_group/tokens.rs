@@ -20,21 +20,14 @@ impl Tokens {
         self.ends.len()
     }
 
-    /// The text at an index; empty if there is none.
+    /// The text at an index, which is below [`len`](Self::len).
     pub(crate) fn get(&self, index: usize) -> &str {
-        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        self.ends.get(index).and_then(|&end| self.text.get(start..end)).unwrap_or_default()
+        let end = |index: usize| *self.ends.get(index).expect("callers ask for texts below their number");
+        let start = index.checked_sub(1).map_or(0, end);
+        self.text.get(start..end(index)).expect("each text ends where it ended when it was added")
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         (0..self.len()).map(|index| self.get(index))
-    }
-}
-
-impl<'t> FromIterator<&'t str> for Tokens {
-    fn from_iter<I: IntoIterator<Item = &'t str>>(tokens: I) -> Self {
-        let mut all = Self::default();
-        tokens.into_iter().for_each(|token| all.push(token));
-        all
     }
 }

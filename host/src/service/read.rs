@@ -14,6 +14,7 @@ use crate::answers::{Admitted, Standing};
 use crate::clock;
 use crate::metrics::Gauges;
 use crate::node::Node;
+use crate::pool::THREADS_MAX;
 use crate::reply_body::{Advance, Advanced, Advancing, BrokenOff};
 use crate::runtime::Runtime;
 use crate::watch::panic_message;
@@ -23,9 +24,6 @@ const FIRST_SLICE: Duration = Duration::from_millis(2);
 
 /// How long a read computes at a time in the background.
 const READ_SLICE: Duration = Duration::from_millis(10);
-
-/// How many threads help with one read. The background has not many more.
-const HELPERS_MAX: usize = 31;
 
 /// How long a suspended read may compute at a time until it has examined an event. Before, it only opens blocks, and
 /// could not be suspended again without losing that work.
@@ -57,8 +55,7 @@ impl<R: Runtime> Session<R> {
             let (run, outcome) = step;
             match outcome {
                 Ok(Poll::Pending) => {
-                    let mut run = run;
-                    let parts = run.split(self.service.node.threads.get().min(HELPERS_MAX + 1) - 1);
+                    let (run, parts) = self.divide(run).await;
                     step = self.help(advance(run), parts, admitted.as_ref()).await;
                 }
                 Ok(Poll::Ready(ReadStep::Whole(draft))) => return Ok(draft.into()),
@@ -78,6 +75,20 @@ impl<R: Runtime> Session<R> {
                 Err(BrokenOff { refusal, .. }) => return Err(refusal),
             }
         }
+    }
+
+    /// Divides a read if other threads can help with it. That copies the compiled query for each of them, so it is not
+    /// done on a worker of the executor.
+    async fn divide(&self, mut run: ReadRun) -> (ReadRun, Vec<ReadPart>) {
+        let threads = self.service.node.threads.get().min(THREADS_MAX);
+        if threads == 1 || !run.is_inquiring() {
+            return (run, Vec::new());
+        }
+        let divide = move || {
+            let parts = run.split(threads - 1);
+            (run, parts)
+        };
+        self.service.runtime.run_in_background(divide).await
     }
 
     /// Waits for a read that is continued, while other threads work on parts of it.

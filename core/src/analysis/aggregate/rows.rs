@@ -4,13 +4,14 @@ use alloc::vec::Vec;
 
 use super::AggregateFold;
 use crate::analysis::group_codes::GroupCodes;
+use crate::analysis::key;
 use crate::analysis::limits::Excess;
 use crate::analysis::slot_rows::{NO_SLOT, SlotRows};
 use crate::analysis::slots::index;
 use crate::calendar::Buckets;
 use crate::event::Timestamp;
 use crate::json::Paths;
-use crate::row_group::{RowGroup, ValueColumn};
+use crate::row_group::RowGroup;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -56,7 +57,7 @@ impl AggregateFold {
         let seed = self.seed;
         let codes = self.group_by.iter().map(|column| match column.path {
             None => GroupCodes::of_types(rows.types),
-            Some(path) => GroupCodes::of_column(rows.columns.get(path).unwrap_or(&ValueColumn::Empty), seed),
+            Some(path) => GroupCodes::of_column(rows.column(path), seed),
         });
         let codes = codes.reduce(|first, second| first.by(second, seed)).unwrap_or_else(|| GroupCodes::same(|_| ()));
         if let (Some(first), Some(last)) = (rows.times.first(), rows.times.last()) {
@@ -64,7 +65,7 @@ impl AggregateFold {
         }
         let slots = self.slots_of(rows, &codes);
         self.measures.grow(self.slots.len());
-        self.measures.add_rows(&slots, rows.columns);
+        self.measures.add_rows(&slots, rows);
         self.check()
     }
 
@@ -94,7 +95,7 @@ impl AggregateFold {
         self.key.clear();
         // Without a path, the type is the only field that there may be.
         if self.needs_types() {
-            crate::analysis::key::write_string(type_name.as_bytes(), &mut self.key);
+            key::write_string(type_name.as_bytes(), &mut self.key);
         }
         let group = self.groups.number(&self.key);
         let slot = self.slots.slot(bucket, group);
@@ -108,7 +109,7 @@ impl AggregateFold {
     fn slots_of(&mut self, rows: &RowGroup<'_>, groups: &GroupCodes) -> SlotRows {
         let runs = self.runs_of(rows);
         let Some(codes) = groups.codes() else {
-            let group = self.groups.number(groups.keys().get(0).unwrap_or_default());
+            let group = self.groups.number(groups.key(0));
             if let [(bucket, len)] = runs.as_slice() {
                 return SlotRows::same(self.slots.slot(*bucket, group), *len);
             }
@@ -172,10 +173,7 @@ impl AggregateFold {
         codes.iter().for_each(|code| *counts.get_mut(index(*code)).expect("there is a key for each code") += 1);
         let group = |(code, count): (u32, &u64)| match count {
             0 => CodedGroup { number: 0, code },
-            _ => {
-                let key = groups.keys().get(index(code)).unwrap_or_default();
-                CodedGroup { number: self.groups.number(key), code }
-            }
+            _ => CodedGroup { number: self.groups.number(groups.key(code)), code },
         };
         let mut groups: Vec<CodedGroup> = (0..).zip(&counts).map(group).collect();
         // Values with different texts may be equal.

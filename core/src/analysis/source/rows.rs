@@ -158,11 +158,11 @@ impl Source {
             if seen.get_mut(index * tokens.len() + code).is_some_and(|seen| core::mem::replace(seen, true)) {
                 continue;
             }
-            let Some(known) = keys.get_mut(code) else { continue };
+            let known = keys.get_mut(code).expect("each code has a value");
             let key = known.get_or_insert_with(|| CodedKey::of(tokens.get(code), &mut self.text, &mut bytes));
             let slot = *rows.slots().get(index).expect("each row has a slot");
             if key.is_compared {
-                let key = bytes.get(key.start..key.end).unwrap_or_default();
+                let key = bytes.get(key.start..key.end).expect("the key was appended here");
                 if let Some(least) = &mut self.least {
                     least.change(slot, |least| least.add(key));
                 }
@@ -183,7 +183,7 @@ impl CodedKey {
         let value = Value::of(token);
         let start = bytes.len();
         key::write(value, token, text, bytes);
-        let hash = || Some(key::hash(bytes.get(start..).unwrap_or_default()));
+        let hash = || bytes.get(start..).map(key::hash);
         let (is_compared, hash) = match value {
             Value::Number(_) | Value::String(_) => (true, hash()),
             Value::Bool(_) | Value::Object => (false, hash()),
@@ -225,12 +225,11 @@ impl Numbers<'_> {
         let unit = 10_u64.pow(places) as f64;
         quantiles.change_rows(rows, |quantiles, row| {
             let Some(&mantissa) = mantissas.get(row).filter(|_| self.is_present(row)) else { return };
-            quantiles.add(if places == 0 && mantissa.unsigned_abs() < EXACT_END {
-                mantissa as f64
-            } else if mantissa.unsigned_abs() < EXACT_END {
-                mantissa as f64 / unit
-            } else {
-                to_f64(&text(mantissa, places))
+            quantiles.add(match places {
+                _ if mantissa.unsigned_abs() >= EXACT_END => to_f64(&text(mantissa, places)),
+                // Division takes longer than all else.
+                0 => mantissa as f64,
+                _ => mantissa as f64 / unit,
             });
         });
     }

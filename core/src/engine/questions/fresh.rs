@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::plan::{PAYLOAD_BYTES, Plan};
 use crate::analysis::Fold;
@@ -12,7 +13,7 @@ use crate::repository::ReadError;
 use crate::row_group::{ROWS_MAX, RowGroup, Types};
 use crate::segment::{Part, Segment, payload_text};
 
-/// The cost of a row whose type and time suffice.
+/// So many rows whose type and time suffice cost as much as one that is examined.
 const ROWS_PER_UNIT: usize = 8;
 
 /// Fresh segments that a question still has to look at.
@@ -55,23 +56,20 @@ impl FreshRows {
         let (start, len) = (self.next, segment.rows().len());
         let last = partition_point(start..len, |row| !plan.bounds.is_after(segment.sort_key(row)));
         let end = last.min(start + ROWS_MAX);
-        let cost = match RequestedTypes::in_fresh(&plan.filter, segment) {
-            Some(requested) if plan.bounds.has_any_seq((segment.base(), segment.last_seq())) => {
-                if needs_payloads || plan.erasures.may_erase_in(&Part::Fresh(Arc::clone(segment))) {
-                    add_events(segment, start..end, &requested, plan, fold)?
-                } else {
-                    add_rows(segment, start..end, &requested, plan, fold)?
-                }
+        let requested = RequestedTypes::in_fresh(&plan.filter, segment);
+        let requested = requested.filter(|_| plan.bounds.has_any_seq((segment.base(), segment.last_seq())));
+        let (next, cost) = match requested {
+            Some(requested) if needs_payloads || plan.erasures.may_erase_in(&Part::Fresh(Arc::clone(segment))) => {
+                (end, add_events(segment, start..end, &requested, plan, fold)?)
             }
-            Some(_) | None => {
-                self.next = last;
-                1
-            }
+            Some(requested) => (end, add_rows(segment, start..end, &requested, plan, fold)?),
+            None => (last, 1),
         };
-        self.next = self.next.max(end);
-        if self.next >= last {
-            self.segments.truncate(self.segments.len() - 1);
+        if next < last {
+            self.next = next;
+        } else {
             self.next = 0;
+            self.segments.pop();
         }
         Ok(cost)
     }
@@ -85,7 +83,7 @@ impl FreshRows {
 /// Passes the events of some rows to the fold, one by one.
 fn add_events(
     segment: &Segment,
-    range: core::ops::Range<usize>,
+    range: Range<usize>,
     requested: &RequestedTypes,
     plan: &mut Plan,
     fold: &mut Fold,
@@ -115,7 +113,7 @@ fn add_events(
 /// no conditions on payloads.
 fn add_rows(
     segment: &Segment,
-    range: core::ops::Range<usize>,
+    range: Range<usize>,
     requested: &RequestedTypes,
     plan: &Plan,
     fold: &mut Fold,

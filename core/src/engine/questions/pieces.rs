@@ -14,7 +14,7 @@ use crate::segment::{Sealed, SealedError};
 pub(super) struct Pieces(Vec<PartPiece>);
 
 /// Some blocks of a segment: one of every `step`, beginning with the one at `first`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct PartPiece {
     sealed: Arc<Sealed>,
     first: usize,
@@ -23,7 +23,7 @@ struct PartPiece {
 }
 
 /// The blocks of a piece that may have matching events, as far as the indexes tell.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Opened {
     requested: RequestedTypes,
     /// Their numbers. The next is at the end.
@@ -99,12 +99,12 @@ impl Pieces {
         let Some(opened) = &mut piece.opened else {
             match piece.open(plan)? {
                 Some(opened) => piece.opened = Some(opened),
-                None => self.0.truncate(self.0.len() - 1),
+                None => drop(self.0.pop()),
             }
             return Ok(Next::Opened);
         };
         let Some(number) = opened.numbers.pop() else {
-            self.0.truncate(self.0.len() - 1);
+            self.0.pop();
             return self.next(plan);
         };
         let (sealed, requested) = (Arc::clone(&piece.sealed), opened.requested.clone());
@@ -132,20 +132,20 @@ impl PartPiece {
         if self.blocks_max() < 2 {
             return None;
         }
-        let mut other = self.clone();
-        match (&mut self.opened, &mut other.opened) {
-            (Some(own), Some(others)) => {
-                let middle = own.numbers.len() / 2;
-                others.numbers = own.numbers.split_off(middle);
+        let sealed = Arc::clone(&self.sealed);
+        Some(match &mut self.opened {
+            Some(Opened { requested, numbers }) => {
+                let numbers = numbers.split_off(numbers.len() / 2);
+                let opened = Some(Opened { requested: requested.clone(), numbers });
+                Self { sealed, first: self.first, step: self.step, opened }
             }
-            (_, _) => {
+            None => {
                 // There are at least two blocks, so the step is lower than their number.
+                let first = self.first + self.step;
                 self.step *= 2;
-                other.first += other.step;
-                other.step *= 2;
+                Self { sealed, first, step: self.step, opened: None }
             }
-        }
-        Some(other)
+        })
     }
 
     /// The blocks that may have matching events; `None` if there are none.

@@ -45,7 +45,8 @@ struct Lent {
 }
 
 impl ColumnarRun {
-    /// Begins or continues a question. Returns it if it needs its events in order.
+    /// Begins or continues a question. Returns it if it needs its events in order, or asks for ids, which have an
+    /// index.
     pub(in crate::engine) fn begin(parts: &Parts, progress: Progress) -> Result<Self, Progress> {
         let scan = progress.fold.scan();
         if progress.fold.needs().is_none() || scan.filter.ids.is_some() {
@@ -153,8 +154,7 @@ impl AnalysisRun for ColumnarRun {
         }
         self.divide(count);
         let is_part = |worker: &mut Worker| !worker.is_idle() && worker.fold.held_bytes() <= PART_BYTES_MAX;
-        let parts = self.others.extract_if(.., is_part).take(count).map(|mut worker| {
-            worker.begin();
+        let parts = self.others.extract_if(.., is_part).take(count).map(|worker| {
             self.out.count += 1;
             self.out.held_bytes += worker.held_bytes();
             self.out.read_bytes += worker.read_bytes();
@@ -190,7 +190,11 @@ impl AnalysisRun for ColumnarRun {
     }
 
     fn end(self: Box<Self>) -> (Progress, Box<dyn Send>) {
-        let up_to_seq = self.seen_after().unwrap_or_default();
+        let up_to_seq = self.seen_after().unwrap_or_else(|| {
+            debug_assert!(self.own.is_idle(), "a run that has begun with the blocks ends when it is ready");
+            // All events were seen.
+            0
+        });
         let Self { fresh, own: Worker { fold, .. }, .. } = *self;
         (Progress::new(fold, up_to_seq), Box::new(fresh))
     }

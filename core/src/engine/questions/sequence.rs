@@ -7,7 +7,7 @@ use core::task::Poll;
 use super::run::ColumnarRun;
 use crate::analysis::{Fold, Occurrences};
 use crate::engine::parts::Parts;
-use crate::engine::scan::{Bounds, RequestedTypes, Run};
+use crate::engine::scan::{Bounds, RequestedTypes, Run, share};
 use crate::event::Timestamp;
 use crate::query::{Position, Scan};
 use crate::repository::{AnalysisPart, AnalysisRun, FoldRun, Progress, ReadError};
@@ -31,8 +31,6 @@ pub(in crate::engine) struct SequenceRun {
     start: i64,
     /// Where the spans end, the last one first.
     ends: Vec<i64>,
-    /// Where the span ends whose events are being taken.
-    taken_to: i64,
     up_to_seq: u64,
     /// What was reached when it began, and now.
     from: Option<Position>,
@@ -45,11 +43,19 @@ enum State {
     Between(Fold),
     /// Collects the events of a span.
     Collecting(Fold, Box<ColumnarRun>),
-    /// Takes what was collected of a span. In the meantime, other threads collect from the next one.
-    Taking(Fold, Occurrences, Option<Box<ColumnarRun>>),
+    Taking(Taking),
     /// Takes events one by one, because there are too many at one time.
     Ordered(Box<FoldRun>),
     Over,
+}
+
+/// Takes what was collected of a span. In the meantime, other threads collect from the next one.
+struct Taking {
+    fold: Fold,
+    collected: Occurrences,
+    /// Where the span ends.
+    end: i64,
+    next: Option<Box<ColumnarRun>>,
 }
 
 impl SequenceRun {
@@ -70,11 +76,11 @@ impl SequenceRun {
         else {
             return Err(progress);
         };
-        let ends = span_ends(parts, &collector.scan(), progress.fold.collected_max().min(SPAN_EVENTS_MAX), last);
+        let ends = span_ends(parts, &collector.scan(), collector.collected_max().min(SPAN_EVENTS_MAX), last);
         let Progress { fold, reached, up_to_seq } = progress;
         let ends = ends.into_iter().filter(|end| *end >= start).collect();
         let (parts, state) = (parts.clone(), State::Between(fold));
-        Ok(Self { parts, state, start, ends, taken_to: start, up_to_seq, from: reached, reached, read_bytes: 0 })
+        Ok(Self { parts, state, start, ends, up_to_seq, from: reached, reached, read_bytes: 0 })
     }
 
     /// Begins to collect the next span; `None` if there is none.
@@ -91,13 +97,12 @@ impl SequenceRun {
         let (collected, released) = Box::new(run).end();
         drop(released);
         if let Some(collected) = collected.fold.into_collected() {
-            let end = self.ends.pop().unwrap_or(i64::MAX);
+            let end = self.ends.pop().expect("the span that was collected has an end");
             self.start = end.saturating_add(1);
-            self.taken_to = end;
             // Now and then, there must be a moment between two spans, at which the run can be suspended.
             let is_ahead = !self.ends.len().is_multiple_of(SPANS_AT_ONCE);
             let next = if is_ahead { self.begin_span(&fold) } else { None };
-            self.state = State::Taking(fold, collected, next);
+            self.state = State::Taking(Taking { fold, collected, end, next });
         } else {
             let progress = Progress { fold, reached: self.reached, up_to_seq: self.up_to_seq };
             let scan = Run::new(&self.parts, &progress.remaining_scan())?;
@@ -107,12 +112,13 @@ impl SequenceRun {
     }
 
     /// Takes some of what was collected.
-    fn take(&mut self, mut fold: Fold, mut collected: Occurrences, next: Option<Box<ColumnarRun>>, budget: u32) {
-        fold.take_collected(&mut collected, budget as usize);
-        self.state = if collected.len() > 0 {
-            State::Taking(fold, collected, next)
+    fn take(&mut self, mut taking: Taking, budget: u32) {
+        taking.fold.take_collected(&mut taking.collected, budget as usize);
+        self.state = if taking.collected.len() > 0 {
+            State::Taking(taking)
         } else {
-            self.reached = Some(Position { timestamp: Timestamp::from_nanos(self.taken_to), seq: u64::MAX });
+            let Taking { fold, end, next, .. } = taking;
+            self.reached = Some(Position { timestamp: Timestamp::from_nanos(end), seq: u64::MAX });
             match next {
                 Some(next) if next.has_advanced() => State::Collecting(fold, next),
                 Some(_) | None => State::Between(fold),
@@ -133,8 +139,8 @@ impl AnalysisRun for SequenceRun {
                 };
                 Ok(step)
             }
-            State::Taking(fold, collected, next) => {
-                self.take(fold, collected, next, budget);
+            State::Taking(taking) => {
+                self.take(taking, budget);
                 Ok(Poll::Pending)
             }
             State::Collecting(fold, mut run) => {
@@ -157,28 +163,30 @@ impl AnalysisRun for SequenceRun {
     fn has_advanced(&self) -> bool {
         match &self.state {
             State::Ordered(run) => self.reached != self.from || run.has_advanced(),
-            State::Between(_) | State::Collecting(..) | State::Taking(..) | State::Over => self.reached != self.from,
+            State::Between(_) | State::Collecting(..) | State::Taking(_) | State::Over => self.reached != self.from,
         }
     }
 
     fn can_end(&self) -> bool {
         match &self.state {
             State::Between(_) | State::Ordered(_) => true,
-            State::Collecting(..) | State::Taking(..) | State::Over => false,
+            State::Collecting(..) | State::Taking(_) | State::Over => false,
         }
     }
 
     fn split(&mut self, count: usize) -> Vec<Box<dyn AnalysisPart>> {
         match &mut self.state {
-            State::Collecting(_, run) | State::Taking(_, _, Some(run)) => run.split(count),
-            State::Between(_) | State::Taking(_, _, None) | State::Ordered(_) | State::Over => Vec::new(),
+            State::Collecting(_, run) | State::Taking(Taking { next: Some(run), .. }) => run.split(count),
+            State::Between(_) | State::Taking(Taking { next: None, .. }) | State::Ordered(_) | State::Over => {
+                Vec::new()
+            }
         }
     }
 
     fn join(&mut self, part: Box<dyn AnalysisPart>) {
         match &mut self.state {
-            State::Collecting(_, run) | State::Taking(_, _, Some(run)) => run.join(part),
-            State::Between(_) | State::Taking(_, _, None) | State::Ordered(_) | State::Over => {
+            State::Collecting(_, run) | State::Taking(Taking { next: Some(run), .. }) => run.join(part),
+            State::Between(_) | State::Taking(Taking { next: None, .. }) | State::Ordered(_) | State::Over => {
                 debug_assert!(false, "a span goes on until its parts are back");
             }
         }
@@ -187,17 +195,16 @@ impl AnalysisRun for SequenceRun {
     fn awaits_parts(&self) -> bool {
         match &self.state {
             State::Collecting(_, run) => run.awaits_parts(),
-            State::Between(_) | State::Taking(..) | State::Ordered(_) | State::Over => false,
+            State::Between(_) | State::Taking(_) | State::Ordered(_) | State::Over => false,
         }
     }
 
     fn held_bytes(&self) -> usize {
-        let parts: usize =
-            self.parts.fresh().map(|segment| crate::engine::scan::share(segment.memory_bytes(), segment)).sum();
+        let parts: usize = self.parts.fresh().map(|segment| share(segment.memory_bytes(), segment)).sum();
         let state = match &self.state {
             State::Between(fold) => fold.held_bytes(),
             State::Collecting(fold, run) => fold.held_bytes() + run.held_bytes(),
-            State::Taking(fold, collected, next) => {
+            State::Taking(Taking { fold, collected, next, .. }) => {
                 fold.held_bytes() + collected.held_bytes() + next.as_ref().map_or(0, |next| next.held_bytes())
             }
             State::Ordered(run) => run.held_bytes(),
@@ -208,9 +215,9 @@ impl AnalysisRun for SequenceRun {
 
     fn scanned_bytes(&self) -> u64 {
         let current = match &self.state {
-            State::Collecting(_, run) | State::Taking(_, _, Some(run)) => run.scanned_bytes(),
+            State::Collecting(_, run) | State::Taking(Taking { next: Some(run), .. }) => run.scanned_bytes(),
             State::Ordered(run) => run.scanned_bytes(),
-            State::Between(_) | State::Taking(_, _, None) | State::Over => 0,
+            State::Between(_) | State::Taking(Taking { next: None, .. }) | State::Over => 0,
         };
         self.read_bytes.saturating_add(current)
     }
@@ -218,7 +225,7 @@ impl AnalysisRun for SequenceRun {
     fn end(self: Box<Self>) -> (Progress, Box<dyn Send>) {
         let Self { parts, state, up_to_seq, reached, .. } = *self;
         match state {
-            State::Between(fold) | State::Collecting(fold, _) | State::Taking(fold, ..) => {
+            State::Between(fold) | State::Collecting(fold, _) | State::Taking(Taking { fold, .. }) => {
                 (Progress { fold, reached, up_to_seq }, Box::new(parts))
             }
             State::Ordered(run) => run.end(),

@@ -18,7 +18,6 @@ pub(super) struct Worker {
     pub(super) plan: Plan,
     pub(super) fold: Fold,
     pub(super) pieces: Pieces,
-    /// Whether it has looked at a block.
     has_begun: bool,
     /// A block that is looked at row by row.
     rows: Option<Box<BlockRows>>,
@@ -31,14 +30,9 @@ impl Worker {
         Self { plan, fold, pieces, has_begun: false, rows: None, read_bytes: 0 }
     }
 
-    /// Whether it has looked at a block, or another one was given some of its blocks.
+    /// Whether it has begun to look at blocks.
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun
-    }
-
-    /// From now on, not only this one looks at blocks.
-    pub(super) fn begin(&mut self) {
-        self.has_begun = true;
     }
 
     /// Whether nothing is left to do.

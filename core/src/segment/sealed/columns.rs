@@ -170,7 +170,8 @@ impl BlockColumns<'_> {
             (false, None) => texts.values(leaves, Some(&places.leaves_of(self.head.layout(), column))),
             (false, Some(rows)) => {
                 let of_rows = places.leaves_of(self.head.layout(), column);
-                let chosen = rows.iter().map(|row| of_rows.get(*row as usize).copied().unwrap_or(u32::MAX));
+                let chosen =
+                    rows.iter().map(|row| *of_rows.get(*row as usize).expect("callers choose rows of the block"));
                 texts.values(leaves, Some(&chosen.collect::<Vec<_>>()))
             }
         };
