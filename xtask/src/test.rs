@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
     num::NonZeroUsize,
     process::{Command, Stdio},
     thread,
@@ -33,8 +34,8 @@ pub(crate) const STEPS: [&str; 12] = [
     "bench, as a smoke test",
 ];
 
-/// Runs of some seconds.
-const SIMULATION: [&str; 2] = ["--seeds", "10000"];
+/// Runs of the simulator. They take some seconds.
+const SIMULATIONS: &str = "10000";
 
 /// Runs all steps; returns whether every one passed.
 pub(crate) fn run() -> Result<bool> {
@@ -87,7 +88,11 @@ pub(crate) fn run() -> Result<bool> {
         steps.cannot_run("conformance in containers, a part", "its binaries did not build");
     }
     steps.run("simulation, from a fresh seed", || {
-        ensure!(simulate::run(&SIMULATION.map(OsString::from))?, "a promise was broken; the seed is printed above");
+        let seed = (RandomState::new().build_hasher().finish() >> 16).to_string();
+        let arguments = ["--seeds", SIMULATIONS, "--seed", &seed];
+        let is_kept = simulate::run(&arguments.map(OsString::from))?;
+        // The end of a long output may be all that is kept of it, so the summary names the seed, too.
+        ensure!(is_kept, "a promise was broken; to repeat it: cargo xtask simulate {}", arguments.join(" "));
         Ok(())
     });
     if built {

@@ -257,6 +257,8 @@ impl World {
             self.take_tasks();
             self.clocks.pass(HOUR);
             self.finish_maintenance()?;
+            // Events may have expired in this hour, too.
+            self.audit_all()?;
         }
         self.check_erased()?;
         if let Some(age) = self.retention.age {

@@ -55,9 +55,9 @@ impl World {
         if stats.erasures.pending > 0 {
             return Err(format!("erasures are still pending after all maintenance: {:?}", stats.erasures));
         }
-        let (found, visible) = (check(&self.medium).events, self.auditor.model().events().len() as u64);
-        if found != visible {
-            return Err(format!("{visible} events are visible, and {found} are on the medium"));
+        let (report, visible) = (check(&self.medium), self.auditor.model().events().len() as u64);
+        if report.events != visible {
+            return Err(format!("{visible} events are visible; on the medium are: {report:?}"));
         }
         let raw = self.medium.raw_bytes();
         let is_there =
