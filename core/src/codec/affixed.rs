@@ -32,16 +32,12 @@ pub(super) struct AffixedBuilder {
 }
 
 impl AffixedBuilder {
-    /// Parses the texts. Returns the size in bytes; `None` if they are not such texts.
-    pub(super) fn build(&mut self, text: &[u8], spans: &[Span]) -> Option<usize> {
+    /// Parses the texts, which have these numbers of bytes in common at their beginning and at their end. Returns the
+    /// size in bytes; `None` if they are not such texts.
+    pub(super) fn build(&mut self, text: &[u8], spans: &[Span], ends: (usize, usize)) -> Option<usize> {
         let first = spans.first()?;
-        let (mut before, mut after) = (first.len(), first.len());
         let bytes = first.of(text);
-        for span in spans {
-            let other = span.of(text);
-            before = common(bytes.iter().take(before), other.iter());
-            after = common(bytes.iter().rev().take(after), other.iter().rev());
-        }
+        let (mut before, mut after) = ends;
         // Digits at the ends belong to the integer.
         let is_digit = |byte: &&u8| byte.is_ascii_digit();
         before -= bytes.get(..before)?.iter().rev().take_while(is_digit).count();
@@ -98,12 +94,34 @@ impl Affixed {
         out.extend_from_slice(&self.suffix);
     }
 
+    /// Calls `found` with each text.
+    pub(super) fn each(&self, mut found: impl FnMut(&[u8])) {
+        let mut text = Vec::new();
+        for integer in self.integers() {
+            text.clear();
+            self.append_integer(integer, &mut text);
+            found(&text);
+        }
+    }
+
     /// The integer of each text.
     pub(super) fn integers(&self) -> Vec<u64> {
         let mut integers = Vec::new();
         self.integers.append_all(&mut integers);
         integers
     }
+}
+
+/// How many bytes all texts have in common at their beginning, and at their end.
+pub(super) fn common_ends(text: &[u8], spans: &[Span]) -> (usize, usize) {
+    let bytes = spans.first().map_or(&[][..], |first| first.of(text));
+    let (mut before, mut after) = (bytes.len(), bytes.len());
+    for span in spans {
+        let other = span.of(text);
+        before = common(bytes.iter().take(before), other.iter());
+        after = common(bytes.iter().rev().take(after), other.iter().rev());
+    }
+    (before, after)
 }
 
 /// How many items two sequences have in common at their beginning.

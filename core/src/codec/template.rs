@@ -85,17 +85,27 @@ impl Default for TemplateBuilder {
 }
 
 impl TemplateBuilder {
-    /// Finds the positions at which the texts, which have equal lengths, differ. Returns the estimated size in bytes;
-    /// `None` if the texts are all equal or too long.
-    pub(super) fn build(&mut self, text: &[u8], spans: &[Span]) -> Option<usize> {
-        let first = spans.first()?.of(text);
-        let differences = self.differences.get_mut(..first.len())?;
+    /// Finds the positions at which the texts differ, which have equal lengths of at most [`TEMPLATE_BYTES_MAX`].
+    /// Returns how many bytes they have in common at their beginning, and at their end.
+    pub(super) fn compare(&mut self, text: &[u8], spans: &[Span]) -> (usize, usize) {
+        let first = spans.first().map_or(&[][..], |first| first.of(text));
+        let differences = self.differences.get_mut(..first.len()).unwrap_or_default();
         differences.fill(0);
         for span in spans {
             for (difference, (a, b)) in differences.iter_mut().zip(first.iter().zip(span.of(text))) {
                 *difference |= a ^ b;
             }
         }
+        let is_common = |difference: &&u8| **difference == 0;
+        let before = differences.iter().take_while(is_common).count();
+        (before, differences.iter().rev().take_while(is_common).count())
+    }
+
+    /// Builds the template of the texts that were [compared](Self::compare) last. Returns the estimated size in bytes;
+    /// `None` if the texts are all equal, or there are none.
+    pub(super) fn build(&mut self, text: &[u8], spans: &[Span]) -> Option<usize> {
+        let first = spans.first()?.of(text);
+        let differences = self.differences.get(..first.len())?;
         self.runs.clear();
         self.width = 0;
         let mut position = 0;
@@ -244,36 +254,38 @@ impl Template {
                 })
             })
         };
-        self.positions.chunks(self.symbols.group_max()).map(number).collect()
+        self.position_groups().map(number).collect()
     }
 
     pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&self.first);
         let text = out.get_mut(start..).unwrap_or_default();
-        for (group, positions) in self.groups.iter().zip(self.positions.chunks(self.symbols.group_max())) {
-            let mut number = group.get(index);
-            let mut put = |position: u8, byte: u8| {
-                if let Some(at) = text.get_mut(usize::from(position)) {
-                    *at = byte;
-                }
-            };
-            match &self.symbols {
-                Symbols::Digits => {
-                    for &position in positions.iter().rev() {
-                        put(position, b'0' + (number % 10) as u8);
-                        number /= 10;
-                    }
-                }
-                Symbols::Alphabet { bits, bytes } => {
-                    let mask = bytes.len() - 1;
-                    for &position in positions.iter().rev() {
-                        put(position, bytes.get(number as usize & mask).copied().unwrap_or_default());
-                        number >>= bits;
-                    }
-                }
-            }
+        for (group, positions) in self.groups.iter().zip(self.position_groups()) {
+            self.symbols.write(group.get(index), positions, text);
         }
+    }
+
+    /// Calls `found` with each of `count` texts.
+    pub(super) fn each(&self, count: usize, mut found: impl FnMut(&[u8])) {
+        let unpacked = self.groups.iter().map(|group| {
+            let mut numbers = Vec::new();
+            group.append_all(&mut numbers);
+            numbers
+        });
+        let groups: Vec<(Vec<u64>, &[u8])> = unpacked.zip(self.position_groups()).collect();
+        let mut text = self.first.to_vec();
+        for index in 0..count {
+            for (numbers, positions) in &groups {
+                self.symbols.write(numbers.get(index).copied().unwrap_or_default(), positions, &mut text);
+            }
+            found(&text);
+        }
+    }
+
+    /// The positions of each group.
+    fn position_groups(&self) -> impl Iterator<Item = &[u8]> {
+        self.positions.chunks(self.symbols.group_max())
     }
 }
 
@@ -282,6 +294,31 @@ impl Symbols {
         match self {
             Self::Digits => DIGITS_A_GROUP,
             Self::Alphabet { bits, .. } => (u64::BITS / bits) as usize,
+        }
+    }
+
+    /// Writes the bytes of a group's number to these positions of a text.
+    fn write(&self, number: u64, positions: &[u8], text: &mut [u8]) {
+        let mut rest = number;
+        let mut put = |position: u8, byte: u8| {
+            if let Some(at) = text.get_mut(usize::from(position)) {
+                *at = byte;
+            }
+        };
+        match self {
+            Self::Digits => {
+                for &position in positions.iter().rev() {
+                    put(position, b'0' + (rest % 10) as u8);
+                    rest /= 10;
+                }
+            }
+            Self::Alphabet { bits, bytes } => {
+                let mask = bytes.len() - 1;
+                for &position in positions.iter().rev() {
+                    put(position, bytes.get(rest as usize & mask).copied().unwrap_or_default());
+                    rest >>= bits;
+                }
+            }
         }
     }
 }

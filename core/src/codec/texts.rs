@@ -1,10 +1,11 @@
 //! A column of texts in the encoding that takes the fewest bytes.
 
 mod columns;
+mod summary;
 
 use alloc::vec::Vec;
 
-use super::affixed::{Affixed, AffixedBuilder};
+use super::affixed::{Affixed, AffixedBuilder, common_ends};
 use super::cursor::{Corrupt, Cursor};
 use super::decimals::{DECIMAL_BYTES_MAX, Decimals, DecimalsBuilder};
 use super::dictionary::{Dictionary, DictionaryBuilder};
@@ -13,7 +14,6 @@ use super::integers::{INTEGER_BYTES_MAX, Integers, IntegersBuilder};
 use super::span::Span;
 use super::strings::{Strings, encode_strings};
 use super::template::{TEMPLATE_BYTES_MAX, Template, TemplateBuilder};
-use super::values::ValueSummary;
 
 /// A column of texts, which may be any bytes, in the form that takes the fewest bytes.
 ///
@@ -153,9 +153,12 @@ impl ColumnEncoder {
         if max <= DECIMAL_BYTES_MAX {
             offer(FormCode::Decimals, self.decimals.build(text, spans));
         }
-        offer(FormCode::Affixed, self.affixed.build(text, spans));
         if min == max && max <= TEMPLATE_BYTES_MAX {
+            let ends = self.template.compare(text, spans);
+            offer(FormCode::Affixed, self.affixed.build(text, spans, ends));
             offer(FormCode::Template, self.template.build(text, spans));
+        } else {
+            offer(FormCode::Affixed, self.affixed.build(text, spans, common_ends(text, spans)));
         }
         best.0
     }
@@ -203,37 +206,6 @@ impl Texts {
     /// The memory of its decompressed heap in bytes; 0 if it shares one.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.heap_bytes
-    }
-
-    /// Adds the values of a column of `count` JSON tokens to a summary. `hash` hashes strings without escapes.
-    pub(crate) fn summarize(
-        &self,
-        count: usize,
-        summary: &mut ValueSummary,
-        hash: impl Fn(&[u8]) -> u64,
-    ) -> Result<(), Corrupt> {
-        let texts = match &self.form {
-            Form::Integers(integers) if !self.quoted => {
-                if let Some((low, high)) = integers.range() {
-                    summary.add_range(low, high);
-                }
-                return Ok(());
-            }
-            Form::Dictionary(dictionary) => dictionary.len(),
-            Form::Strings(_) | Form::Integers(_) | Form::Template(_) | Form::Decimals(_) | Form::Affixed(_) => count,
-        };
-        let mut token = Vec::new();
-        for index in 0..texts {
-            token.clear();
-            match &self.form {
-                Form::Dictionary(dictionary) => self.append_code(dictionary, index, &mut token)?,
-                Form::Strings(_) | Form::Integers(_) | Form::Template(_) | Form::Decimals(_) | Form::Affixed(_) => {
-                    self.append(index, &mut token)?;
-                }
-            }
-            summary.add(&token, &hash);
-        }
-        Ok(())
     }
 
     /// Appends the text of a code.

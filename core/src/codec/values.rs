@@ -24,6 +24,11 @@ impl ValueSummary {
         self.literals = false;
     }
 
+    /// Adds a string with this hash.
+    pub(super) fn add_string(&mut self, hash: u64) {
+        self.hashes.push(hash);
+    }
+
     /// Adds a token.
     pub(super) fn add(&mut self, token: &[u8], hash: impl Fn(&[u8]) -> u64) {
         // Tokens were valid when they were encoded. Any others belong to no value.

@@ -24,7 +24,7 @@ fn index_of(blocks: &[Values]) -> (ValueIndex, Vec<u8>) {
             let different: BTreeSet<&String> = strings.iter().collect();
             let words = if different.is_empty() { 0 } else { 3 * different.len().div_ceil(30).next_power_of_two() };
             let mut filter = vec![0u64; words];
-            for line in different.iter().flat_map(|string| lines_of(hash(string.as_bytes()), words * 64)) {
+            for line in different.iter().flat_map(|string| Lines::new(words * 64).of(hash(string.as_bytes()))) {
                 filter[line / 64] |= 1 << (line % 64);
             }
             filter
