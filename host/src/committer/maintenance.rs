@@ -1,4 +1,4 @@
-//! The maintenance thread.
+//! The maintenance threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,9 +17,13 @@ const STEP: u32 = 4_096;
 /// How often the repository is asked for tasks without a commit, since events expire.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Hands tasks to the maintenance thread, so that neither commits nor queries wait for them.
+/// How many threads maintain the repository: while one compacts sealed segments, which may take seconds, the other seals
+/// new events, which commits may have to wait for. The repository hands out no two tasks of the same kind at a time.
+pub(super) const THREADS: usize = 2;
+
+/// Hands tasks to the maintenance threads, so that neither commits nor queries wait for them.
 #[derive(Debug, Default)]
-pub(super) struct MaintenanceThread {
+pub(super) struct MaintenanceThreads {
     inbox: Mutex<Inbox>,
     wake: Condvar,
     /// A task was installed. Used with the mutex of the repository.
@@ -32,26 +36,26 @@ struct Inbox {
     closed: bool,
 }
 
-/// What the thread does next.
+/// What a thread does next.
 enum Next {
     Work(Box<dyn MaintenanceTask>),
     Ask,
     Stop,
 }
 
-impl MaintenanceThread {
+impl MaintenanceThreads {
     fn push(&self, task: Box<dyn MaintenanceTask>) {
         lock(&self.inbox).tasks.push(task);
         self.wake.notify_one();
     }
 
-    /// Ends the thread; unfinished tasks are dropped.
+    /// Ends the threads; unfinished tasks are dropped.
     pub(super) fn close(&self) {
         lock(&self.inbox).closed = true;
-        self.wake.notify_one();
+        self.wake.notify_all();
     }
 
-    /// Whether the thread may end.
+    /// Whether the threads may end.
     pub(super) fn is_closed(&self) -> bool {
         lock(&self.inbox).closed
     }
@@ -61,23 +65,33 @@ impl MaintenanceThread {
         self.installed.notify_all();
     }
 
-    fn next(&self) -> Next {
+    /// What the calling thread does next, after it has worked on a task that is not ready yet, if on any.
+    fn next(&self, unfinished: Option<Box<dyn MaintenanceTask>>) -> Next {
+        let mut inbox = lock(&self.inbox);
+        unfinished.into_iter().for_each(|task| inbox.tasks.push(task));
         let is_idle = |inbox: &mut Inbox| inbox.tasks.is_empty() && !inbox.closed;
-        let waited = self.wake.wait_timeout_while(lock(&self.inbox), IDLE, is_idle);
+        let waited = self.wake.wait_timeout_while(inbox, IDLE, is_idle);
         let (mut inbox, _) = waited.unwrap_or_else(PoisonError::into_inner);
         match inbox.tasks.take() {
             _ if inbox.closed => Next::Stop,
-            Some(task) => Next::Work(task),
+            Some(task) => {
+                // The task that is left may be the one that this thread has worked on: no one was told of it.
+                if !inbox.tasks.is_empty() {
+                    self.wake.notify_one();
+                }
+                Next::Work(task)
+            }
             None => Next::Ask,
         }
     }
 }
 
 impl Shared {
-    /// The body of the maintenance thread.
+    /// The body of each maintenance thread.
     pub(super) fn maintain(&self) {
+        let mut unfinished = None;
         loop {
-            let mut task = match self.maintenance.next() {
+            let mut task = match self.maintenance.next(unfinished.take()) {
                 Next::Work(task) => task,
                 Next::Ask => {
                     self.run_unless_failed("maintenance", |repository| {
@@ -89,7 +103,7 @@ impl Shared {
                 Next::Stop => return,
             };
             match catch_unwind(AssertUnwindSafe(|| task.step(STEP))) {
-                Ok(Poll::Pending) => self.maintenance.push(task),
+                Ok(Poll::Pending) => unfinished = Some(task),
                 Ok(Poll::Ready(())) => self.install(task),
                 Err(panic) => {
                     // Take the lock first: a thread about to wait for this task holds it until it waits.
@@ -100,7 +114,7 @@ impl Shared {
         }
     }
 
-    /// Hands all due tasks to the thread.
+    /// Hands all due tasks to the threads.
     pub(super) fn offer_tasks(&self, repository: &mut dyn Repository) {
         let Some(maintenance) = repository.maintenance() else { return };
         while let Some(task) = maintenance.next_task(clock::moment()) {

@@ -6,8 +6,8 @@
 //! committed even if its task was dropped.
 //!
 //! Commits may wait for a disk, so the commit thread makes them. If the repository never waits, the first task to
-//! submit, the leader, commits instead: switching threads twice takes longer than such a commit. Maintenance has a
-//! thread of its own.
+//! submit, the leader, commits instead: switching threads twice takes longer than such a commit. Maintenance has
+//! threads of its own.
 //!
 //! While the repository is unavailable or has failed, no batch is accepted, and the commit thread regularly asks the
 //! repository to recover.
@@ -41,7 +41,7 @@ use crate::warnings::Warnings;
 use crate::watch;
 use availability::Availability;
 use job::Job;
-use maintenance::MaintenanceThread;
+use maintenance::{MaintenanceThreads, THREADS};
 use pending::Leader;
 pub use pending::PendingCommit;
 use queue::{Queue, Waited};
@@ -76,7 +76,7 @@ struct Shared {
     /// Notified when a new reader was published.
     published: Event,
     availability: Availability,
-    maintenance: MaintenanceThread,
+    maintenance: MaintenanceThreads,
     types_watch: TypesWatch,
     metrics: Arc<Metrics>,
     /// Limits log lines about refused commits whose cause is temporary.
@@ -109,7 +109,7 @@ impl Committer {
             published: Event::new(),
             repository: Mutex::new(repository),
             availability: Availability::default(),
-            maintenance: MaintenanceThread::default(),
+            maintenance: MaintenanceThreads::default(),
             refusals: LogLimit::default(),
             delays: LogLimit::default(),
             types_watch: TypesWatch::default(),
@@ -128,7 +128,9 @@ impl Committer {
             Self { shared, committing: Mutex::default(), maintaining: Mutex::default(), shut_down: Once::new() };
         committer.spawn(&committer.committing, "argus-commit", Shared::commit_until_closed, Shared::is_closed)?;
         let may_end = |shared: &Shared| shared.maintenance.is_closed();
-        committer.spawn(&committer.maintaining, "argus-maintain", Shared::maintain, may_end)?;
+        for _ in 0..THREADS {
+            committer.spawn(&committer.maintaining, "argus-maintain", Shared::maintain, may_end)?;
+        }
         if let Some(interval) = flush_every {
             let flush = move |shared: &Shared| shared.flush_every(interval);
             committer.spawn(&committer.committing, "argus-flush", flush, Shared::is_closed)?;
