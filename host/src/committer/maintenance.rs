@@ -17,8 +17,9 @@ const STEP: u32 = 4_096;
 /// How often the repository is asked for tasks without a commit, since events expire.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// How many threads maintain the repository: while one compacts sealed segments, which may take seconds, the other seals
-/// new events, which commits may have to wait for. The repository hands out no two tasks of the same kind at a time.
+/// How many threads maintain the repository: while one compacts sealed segments, which may take seconds, the other
+/// seals new events, which commits may have to wait for. The repository hands out no two tasks of the same kind at a
+/// time.
 pub(super) const THREADS: usize = 2;
 
 /// Hands tasks to the maintenance threads, so that neither commits nor queries wait for them.
