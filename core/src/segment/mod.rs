@@ -9,6 +9,7 @@ mod rows;
 mod sealed;
 mod sieve;
 mod tally;
+mod text_search;
 mod type_name;
 mod types;
 
@@ -23,6 +24,7 @@ pub(crate) use sealed::{
 };
 pub(crate) use sieve::{RowView, Sieve};
 pub(crate) use tally::Tally;
+pub(crate) use text_search::TextSearch;
 pub(crate) use type_name::{TypeName, TypeNames};
 
 use alloc::boxed::Box;

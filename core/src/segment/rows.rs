@@ -1,5 +1,7 @@
 //! The columns of a segment in memory.
 
+use core::ops::Range;
+
 use bytes::Bytes;
 
 use super::id_hash::id_hash;
@@ -180,7 +182,7 @@ impl Rows {
     }
 
     /// The range of a type's rows in the column of rows by type.
-    pub(crate) fn type_group(&self, code: usize) -> core::ops::Range<usize> {
+    pub(crate) fn type_group(&self, code: usize) -> Range<usize> {
         let start = code.checked_sub(1).map_or(0, |before| u32_at(&self.index, self.at.group_ends, before) as usize);
         start..u32_at(&self.index, self.at.group_ends, code) as usize
     }
@@ -197,8 +199,17 @@ impl Rows {
 
     /// The whole text of a row: length of the id, id, payload.
     pub(crate) fn row_text(&self, row: usize) -> &[u8] {
-        let start = row.checked_sub(1).map_or(0, |before| u32_at(&self.index, self.at.text_ends, before) as usize);
-        self.text.get(start..u32_at(&self.index, self.at.text_ends, row) as usize).expect(CHECKED)
+        self.texts(row..row + 1)
+    }
+
+    /// The whole texts of some rows, one after the other.
+    pub(crate) fn texts(&self, rows: Range<usize>) -> &[u8] {
+        self.text.get(self.text_start(rows.start)..self.text_start(rows.end)).expect(CHECKED)
+    }
+
+    /// Where the text of a row begins, which is where that of the row before ends.
+    pub(crate) fn text_start(&self, row: usize) -> usize {
+        row.checked_sub(1).map_or(0, |before| u32_at(&self.index, self.at.text_ends, before) as usize)
     }
 
     /// Number of rows with a caller's id.

@@ -1,15 +1,15 @@
-//! Events that the index of values must not hide.
+//! Events that the index of values, and the search of fresh segments, must not hide.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use argus_core::engine::{Engine, Seed};
+use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
-use argus_core::query::{Filter, Operand, PayloadFilter, PayloadPath, Scan, Test};
+use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Scan, Test, TypeTest};
 use argus_core::repository::Repository as _;
 use argus_core::storage::MemoryStorage;
 use argus_testing::{Draft, NOW, Pace, UNCOMPACTED, collect, generate, maintain, steady};
 
-/// How many of some events fulfil a test on `n`, once they are sealed.
+/// How many of some events fulfil a test on `n`, before and after they are sealed.
 fn found(values: &[&str], test: Test) -> usize {
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), UNCOMPACTED).unwrap();
     let draft = |(index, value): (i64, &&str)| Draft {
@@ -20,11 +20,13 @@ fn found(values: &[&str], test: Test) -> usize {
     };
     let drafts: Vec<Draft> = (0..).zip(values).map(draft).collect();
     engine.commit(NOW, &[generate::batch(&drafts)]).unwrap();
-    maintain(&mut engine, steady(NOW)).unwrap();
-    assert_eq!(engine.snapshot().stats().unwrap().segments, 1);
     let filter = PayloadFilter { path: PayloadPath::parse("n").unwrap(), test };
     let scan = Scan::from(Filter { payload: vec![filter], ..Filter::default() });
-    collect(&engine.snapshot(), &scan, Pace::UNBROKEN).unwrap().events.len()
+    let fresh = collect(&engine.snapshot(), &scan, Pace::UNBROKEN).unwrap().events.len();
+    maintain(&mut engine, steady(NOW)).unwrap();
+    assert_eq!(engine.snapshot().stats().unwrap().segments, 1);
+    assert_eq!(collect(&engine.snapshot(), &scan, Pace::UNBROKEN).unwrap().events.len(), fresh);
+    fresh
 }
 
 #[test]
@@ -65,4 +67,47 @@ fn strings_are_found_however_they_are_written() {
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
     assert_eq!(found(&paths, Test::Eq(Operand::new("/items/42/x"))), 1);
     assert_eq!(found(&paths, Test::Eq(Operand::new("/items/042/x"))), 0);
+}
+
+/// Fresh segments are searched some thousand rows at a time.
+#[test]
+fn a_value_is_found_in_all_of_a_large_fresh_segment() {
+    let events = 10_000;
+    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), Tuning::default()).unwrap();
+    let draft = |index: i64| Draft {
+        event_type: if index % 3 == 0 { "click" } else { "view" }.into(),
+        timestamp: Timestamp::from_nanos(index / 2),
+        // Some payloads have the value in another form, and some at another path.
+        payload: match index % 16 {
+            0 => r#"{"user":"u-7"}"#.to_string(),
+            15 => r#"{"user":"\u0075-7"}"#.to_string(),
+            2 => r#"{"user":"u-8","other":"u-7"}"#.to_string(),
+            other => format!(r#"{{"user":"u-{}"}}"#, 100 + other),
+        },
+        id: None,
+    };
+    let drafts: Vec<Draft> = (0..events).map(draft).collect();
+    engine.commit(NOW, &[generate::batch(&drafts)]).unwrap();
+    let snapshot = engine.snapshot();
+    let is_wanted = |index: &i64| matches!(index % 16, 0 | 15);
+    for (types, is_click) in [(None, false), (Some(vec![TypeTest::Eq("click".into())]), true)] {
+        for (order, start) in [(Order::TimeAscending, 0), (Order::TimeDescending, 0), (Order::TimeDescending, 2_049)] {
+            let user = PayloadFilter { path: PayloadPath::parse("user").unwrap(), test: Test::Eq(Operand::new("u-7")) };
+            let start = Some(Timestamp::from_nanos(start));
+            let filter = Filter { types: types.clone(), start, payload: vec![user], ..Filter::default() };
+            for pace in [Pace::UNBROKEN, Pace { budget: 1, stop_every: 1 }] {
+                let scan = Scan { order, ..Scan::from(filter.clone()) };
+                let found = collect(&snapshot, &scan, pace).unwrap().events;
+                let expected = (0..events).filter(is_wanted).filter(|index| !is_click || index % 3 == 0);
+                let mut expected: Vec<u64> = expected
+                    .filter(|index| Some(Timestamp::from_nanos(index / 2)) >= start)
+                    .map(|index| index as u64 + 1)
+                    .collect();
+                if order == Order::TimeDescending {
+                    expected.reverse();
+                }
+                assert_eq!(found.iter().map(|event| event.seq).collect::<Vec<_>>(), expected, "{order:?} {start:?}");
+            }
+        }
+    }
 }

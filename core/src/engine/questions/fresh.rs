@@ -13,7 +13,7 @@ use crate::repository::ReadError;
 use crate::row_group::{ROWS_MAX, RowGroup, Types};
 use crate::segment::{Part, Segment, payload_text};
 
-/// So many rows whose type and time suffice cost as much as one that is examined.
+/// So many rows whose type and time suffice, or that are searched for a string, cost as much as one that is examined.
 const ROWS_PER_UNIT: usize = 8;
 
 /// Fresh segments that a question still has to look at.
@@ -88,8 +88,14 @@ fn add_events(
     plan: &mut Plan,
     fold: &mut Fold,
 ) -> Result<u32, ReadError> {
-    let mut cost = 0_u32;
+    let candidates = plan.pruning.search().map(|search| search.rows_in(range.clone(), segment.rows()));
+    let searching = candidates.as_ref().map_or(0, |_| range.len() / ROWS_PER_UNIT);
+    let mut cost = u32::try_from(searching).unwrap_or(u32::MAX);
+    let first = range.start;
     for row in range {
+        if candidates.as_ref().is_some_and(|candidates| !candidates.has(row - first)) {
+            continue;
+        }
         cost = cost.saturating_add(1);
         if !plan.bounds.contains(segment.sort_key(row)) || !requested.has(segment.rows().row_type(row)) {
             continue;

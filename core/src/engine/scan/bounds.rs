@@ -1,5 +1,8 @@
 //! The range of sort keys and sequence numbers that a scan covers.
 
+use core::ops::Range;
+
+use crate::column::partition_point;
 use crate::event::Timestamp;
 use crate::query::{Order, Position, Scan};
 use crate::segment::SortKey;
@@ -65,6 +68,12 @@ impl Bounds {
             Order::Sequence => false,
         };
         is_after || key > self.last
+    }
+
+    /// The subrange of a range of rows, sorted by these keys, that is within the bounds of time.
+    pub(super) fn clip(&self, range: Range<usize>, sort_key: impl Fn(usize) -> SortKey) -> Range<usize> {
+        let start = partition_point(range.clone(), |at| self.is_before(sort_key(at)));
+        start..partition_point(start..range.end, |at| !self.is_after(sort_key(at)))
     }
 
     /// The exclusive lower bound of sequence numbers.

@@ -6,18 +6,15 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::bounds::Bounds;
+use super::fresh_rows::FreshRows;
 use super::pruning::{Pruning, Selected};
 use super::requested_types::{RequestedTypes, is_requested};
-use super::step::{Address, BLOCK_ROWS, share};
+use super::step::{Address, BLOCK_ROWS, Next, share, take};
 use crate::codec::Packed;
 use crate::column::partition_point;
 use crate::query::{Filter, Order};
 use crate::row_group::RowSet;
-use crate::segment::{Block, BlockSet, Part, Sealed, SealedError, Segment, SortKey};
-
-/// If more types than this are requested in a fresh segment, the rows of all types are read, and those of other types
-/// left out. So the number of inputs is limited, even if a prefix matches most of many types.
-const GROUPS_MAX: usize = 256;
+use crate::segment::{Block, BlockSet, Part, Sealed, SealedError};
 
 /// The rows of one part that may match, in the order of time, forwards or backwards.
 #[derive(Debug)]
@@ -30,17 +27,7 @@ pub(super) struct MergeInput {
 
 #[derive(Debug)]
 enum InputRows {
-    /// The remaining rows of all types.
-    Fresh {
-        segment: Arc<Segment>,
-        rows: Range<usize>,
-        requested: RequestedTypes,
-    },
-    /// The remaining rows of one type, as indexes into the rows grouped by type.
-    Group {
-        segment: Arc<Segment>,
-        indexes: Range<usize>,
-    },
+    Fresh(FreshRows),
     Partition(Box<Partition>),
 }
 
@@ -72,15 +59,6 @@ struct Open {
     candidates: Option<RowSet>,
 }
 
-/// The next item of an input.
-#[derive(Debug)]
-pub(super) enum Next {
-    /// A row and its sort key.
-    Row(SortKey, Address),
-    /// A block that has to be read. The walk reaches its first row at this sort key.
-    Block(SortKey),
-}
-
 impl MergeInput {
     /// The inputs of a part: its rows that can match, sorted.
     ///
@@ -95,7 +73,10 @@ impl MergeInput {
         bounds: &Bounds,
     ) -> Result<Vec<Self>, SealedError> {
         let rows = match content {
-            Part::Fresh(segment) => fresh_rows(segment, filter, bounds),
+            Part::Fresh(segment) => {
+                let inputs = FreshRows::of(segment, filter, pruning.search(), bounds);
+                inputs.into_iter().map(InputRows::Fresh).collect()
+            }
             Part::Sealed(sealed) => partitions(sealed, filter, pruning, bounds)?,
         };
         let backwards = bounds.order() == Order::TimeDescending;
@@ -106,14 +87,7 @@ impl MergeInput {
     pub(super) fn next(&mut self) -> Option<Next> {
         let (part, backwards) = (self.part, self.backwards);
         match &mut self.rows {
-            InputRows::Fresh { segment, rows, .. } => {
-                let row = take(rows, backwards)?;
-                Some(Next::Row(segment.sort_key(row), Address { part, block: None, row }))
-            }
-            InputRows::Group { segment, indexes } => {
-                let row = segment.rows().grouped_row(take(indexes, backwards)?);
-                Some(Next::Row(segment.sort_key(row), Address { part, block: None, row }))
-            }
+            InputRows::Fresh(rows) => rows.next(part, backwards),
             InputRows::Partition(partition) => partition.next(part, backwards),
         }
     }
@@ -121,21 +95,21 @@ impl MergeInput {
     /// Whether a row that [`next`](Self::next) returned has a requested type.
     pub(super) fn is_requested(&self, row: usize) -> bool {
         match &self.rows {
-            InputRows::Fresh { segment, requested, .. } => requested.has(segment.rows().row_type(row)),
+            InputRows::Fresh(rows) => rows.is_requested(row),
             // Only rows of requested types are returned.
-            InputRows::Group { .. } | InputRows::Partition(_) => true,
+            InputRows::Partition(_) => true,
         }
     }
 
-    /// Reads the block that [`next`](Self::next) returned, unless none of its rows match. Returns how many bytes were
-    /// read, as they are in memory, and what that cost, in rows.
+    /// Reads the block that [`next`](Self::next) returned, unless none of its rows match, or searches the rows. Returns
+    /// how many bytes were read, as they are in memory, and what that cost, in rows.
     ///
     /// # Errors
     ///
     /// [`SealedError`] if it cannot be read or is damaged.
     pub(super) fn open(&mut self, pruning: &mut Pruning) -> Result<(u64, u32), SealedError> {
         match &mut self.rows {
-            InputRows::Fresh { .. } | InputRows::Group { .. } => Ok((0, 0)),
+            InputRows::Fresh(rows) => Ok(rows.search(self.backwards)),
             InputRows::Partition(partition) => partition.open(pruning, self.backwards),
         }
     }
@@ -144,10 +118,7 @@ impl MergeInput {
     pub(super) fn held_bytes(&self) -> usize {
         size_of::<Self>()
             + match &self.rows {
-                InputRows::Fresh { segment, requested, .. } => {
-                    share(segment.memory_bytes(), segment) + requested.held_bytes()
-                }
-                InputRows::Group { segment, .. } => share(segment.memory_bytes(), segment),
+                InputRows::Fresh(rows) => rows.held_bytes(),
                 InputRows::Partition(partition) => {
                     size_of::<Partition>()
                         + partition.requested.held_bytes()
@@ -160,8 +131,16 @@ impl MergeInput {
     /// The block that is open.
     pub(super) fn block(&self) -> Option<&Arc<Block>> {
         match &self.rows {
-            InputRows::Fresh { .. } | InputRows::Group { .. } => None,
+            InputRows::Fresh(_) => None,
             InputRows::Partition(partition) => partition.open.as_ref().map(|open| &open.block),
+        }
+    }
+
+    /// Whether [`open`](Self::open) has found rows that may match.
+    pub(super) fn has_found(&self) -> bool {
+        match &self.rows {
+            InputRows::Fresh(rows) => rows.has_found(),
+            InputRows::Partition(partition) => partition.open.is_some(),
         }
     }
 }
@@ -169,8 +148,7 @@ impl MergeInput {
 impl InputRows {
     fn is_empty(&self) -> bool {
         match self {
-            Self::Fresh { rows, .. } => rows.is_empty(),
-            Self::Group { indexes, .. } => indexes.is_empty(),
+            Self::Fresh(rows) => rows.is_empty(),
             Self::Partition(partition) => partition.blocks.is_empty(),
         }
     }
@@ -216,28 +194,11 @@ impl Partition {
         }
         let block = self.sealed.block(number)?;
         let bytes = bytes + block.memory_bytes() as u64;
-        let rows = clip(0..block.len(), &self.bounds, |row| block.sort_key(row));
+        let rows = self.bounds.clip(0..block.len(), |row| block.sort_key(row));
         let requested = self.requested.in_block(&self.sealed, &block);
         self.open = Some(Open { number, block, rows, requested, candidates });
         Ok((bytes, cost))
     }
-}
-
-fn fresh_rows(segment: &Arc<Segment>, filter: &Filter, bounds: &Bounds) -> Vec<InputRows> {
-    let rows = segment.rows();
-    if !bounds.has_any_seq((segment.base(), segment.last_seq())) {
-        return Vec::new();
-    }
-    let Some(requested) = RequestedTypes::in_fresh(filter, segment) else { return Vec::new() };
-    let group = |code: usize| {
-        let indexes = clip(rows.type_group(code), bounds, |index| segment.sort_key(rows.grouped_row(index)));
-        InputRows::Group { segment: Arc::clone(segment), indexes }
-    };
-    if let Some(codes) = requested.few(GROUPS_MAX) {
-        return codes.map(group).collect();
-    }
-    let rows = clip(0..rows.len(), bounds, |row| segment.sort_key(row));
-    alloc::vec![InputRows::Fresh { segment: Arc::clone(segment), rows, requested }]
 }
 
 fn partitions(
@@ -268,14 +229,4 @@ fn partitions(
         (start < end).then(|| InputRows::Partition(Box::new(partition)))
     };
     Ok(index.partitions().iter().filter_map(partition).collect())
-}
-
-/// The subrange of a sorted range that is within the bounds.
-fn clip(range: Range<usize>, bounds: &Bounds, sort_key: impl Fn(usize) -> SortKey) -> Range<usize> {
-    let start = partition_point(range.clone(), |at| bounds.is_before(sort_key(at)));
-    start..partition_point(start..range.end, |at| !bounds.is_after(sort_key(at)))
-}
-
-fn take(range: &mut Range<usize>, backwards: bool) -> Option<usize> {
-    if backwards { range.next_back() } else { range.next() }
 }

@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::bounds::{Bounds, position};
-use super::input::{MergeInput, Next};
+use super::input::MergeInput;
 use super::pruning::Pruning;
-use super::step::{Address, Row, Step};
+use super::step::{Address, Next, Row, Step};
 use crate::query::{Filter, Order, Position};
 use crate::repository::ReadError;
 use crate::segment::{Part, SortKey};
@@ -20,7 +20,7 @@ pub(super) struct TimeMerge {
     candidates: BinaryHeap<Candidate>,
     bounds: Bounds,
     pruning: Pruning,
-    /// Whether any row was yielded, or any block passed over.
+    /// Whether any row was yielded, or any block or searched rows passed over.
     has_advanced: bool,
     /// Bytes of the blocks that were read, as they are in memory.
     read_bytes: u64,
@@ -75,7 +75,7 @@ impl TimeMerge {
             let opening = self.inputs.get_mut(input).expect(INPUT);
             let (bytes, cost) = opening.open(&mut self.pruning)?;
             self.read_bytes += bytes;
-            self.has_advanced |= opening.block().is_none();
+            self.has_advanced |= !opening.has_found();
             self.advance(input);
             return Ok(Step::Work(cost));
         };

@@ -5,6 +5,7 @@
 //! conditions, forms pages and yields events.
 
 mod bounds;
+mod fresh_rows;
 mod ids;
 mod input;
 mod merge;

@@ -1,6 +1,7 @@
 //! The steps of a walk, and what they yield.
 
 use alloc::sync::Arc;
+use core::ops::Range;
 
 use crate::segment::{Block, SortKey};
 
@@ -32,6 +33,15 @@ pub(super) struct Row {
     pub(super) block: Option<Arc<Block>>,
 }
 
+/// The next item of an input.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A row and its sort key.
+    Row(SortKey, Address),
+    /// A block that has to be read, or rows that have to be searched. The walk reaches the first row at this sort key.
+    Block(SortKey),
+}
+
 /// Which row of which part an event is.
 #[derive(Clone, Debug)]
 pub(super) struct Address {
@@ -40,4 +50,9 @@ pub(super) struct Address {
     /// The number of the block; `None` in a fresh segment, which has no blocks.
     pub(super) block: Option<usize>,
     pub(super) row: usize,
+}
+
+/// Takes the next number of a range, forwards or backwards.
+pub(super) fn take(range: &mut Range<usize>, backwards: bool) -> Option<usize> {
+    if backwards { range.next_back() } else { range.next() }
 }
