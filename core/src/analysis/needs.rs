@@ -12,3 +12,10 @@ pub(crate) struct Needs<'f> {
     pub(crate) types: bool,
     pub(crate) seqs: bool,
 }
+
+impl Needs<'_> {
+    /// Whether it suffices to know how many events of each type there are.
+    pub(crate) fn are_types_enough(&self) -> bool {
+        self.path_count == 0 && !self.times && !self.seqs
+    }
+}

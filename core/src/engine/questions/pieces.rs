@@ -91,6 +91,16 @@ impl Pieces {
         self.0.append(&mut other.0);
     }
 
+    /// The next segment, if none of its blocks was taken or handed out.
+    pub(super) fn next_segment(&self) -> Option<&Arc<Sealed>> {
+        self.0.last().filter(|piece| piece.opened.is_none() && piece.step == 1).map(|piece| &piece.sealed)
+    }
+
+    /// Passes over all blocks of the next segment.
+    pub(super) fn skip_segment(&mut self) {
+        self.0.pop();
+    }
+
     /// # Errors
     ///
     /// [`SealedError`] if an index cannot be read or is damaged.

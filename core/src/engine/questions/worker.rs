@@ -1,6 +1,7 @@
 //! Answers blocks, one after the other.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::any::Any;
 use core::task::Poll;
 
@@ -9,9 +10,10 @@ use super::block_rows::BlockRows;
 use super::pieces::{Next, Piece, Pieces};
 use super::plan::{BLOCK_ROWS, Plan};
 use crate::analysis::Fold;
+use crate::engine::scan::RequestedTypes;
 use crate::repository::{AnalysisPart, ReadError};
 use crate::row_group::RowSet;
-use crate::segment::Sieve as _;
+use crate::segment::{Sealed, Sieve as _, SortKey};
 
 /// What one thread does for a question.
 pub(super) struct Worker {
@@ -55,6 +57,13 @@ impl Worker {
                 }
                 continue;
             }
+            if let Some(sealed) = self.pieces.next_segment().cloned()
+                && self.answer_segment(&sealed)
+            {
+                self.pieces.skip_segment();
+                left = left.saturating_sub(u32::try_from(sealed.index().types().len()).unwrap_or(u32::MAX));
+                continue;
+            }
             match self.pieces.next(&self.plan)? {
                 Next::Piece(piece) => left = left.saturating_sub(self.answer(piece)?),
                 Next::Opened => left = left.saturating_sub(BLOCK_ROWS),
@@ -79,6 +88,33 @@ impl Worker {
     pub(super) fn held_bytes(&self) -> usize {
         let rows = self.rows.as_ref().map_or(0, |rows| rows.held_bytes());
         self.fold.held_bytes() + self.pieces.held_bytes() + rows
+    }
+
+    /// Answers a whole segment by the list of its types, if that suffices. Returns whether it did.
+    fn answer_segment(&mut self, sealed: &Sealed) -> bool {
+        let Self { plan: Plan { filter, bounds, erasures, .. }, fold, .. } = self;
+        let times = sealed.times();
+        let first = SortKey { time: times.0, seq: u64::MIN };
+        let last = SortKey { time: times.1, seq: u64::MAX };
+        let is_whole = filter.payload.is_empty()
+            && !bounds.is_before(first)
+            && !bounds.is_after(last)
+            && bounds.has_all_seqs(sealed.seqs())
+            && !erasures.may_select_in(sealed.erased_to(), sealed.seqs(), times);
+        if !is_whole || !fold.needs().is_some_and(|needs| needs.are_types_enough()) {
+            return false;
+        }
+        let Some(requested) = RequestedTypes::in_sealed(filter, sealed) else { return true };
+        let types = sealed.index().types().iter().enumerate().filter(|(code, _)| requested.has(*code));
+        let names =
+            types.map(|(_, summary)| Some((core::str::from_utf8(summary.name.as_bytes()).ok()?, summary.events)));
+        // A name that is not UTF-8 is reported when its block is read.
+        let Some(names) = names.collect::<Option<Vec<(&str, u64)>>>() else { return false };
+        for (name, events) in names {
+            let is_taken = fold.add_counted(name, events, times);
+            debug_assert!(is_taken, "a fold that needs only types takes their numbers of events");
+        }
+        true
     }
 
     /// Answers a block, or leaves some of its rows to [`BlockRows`]. Returns the cost.

@@ -16,12 +16,24 @@ use super::{event_type, filter, payload_filter};
 #[must_use]
 pub fn question(random: &mut Random<'_>) -> Question {
     match random.below(8) {
+        0 if random.one_in(2) => Question::Aggregate(Box::new(count(random))),
         0..=3 => Question::Aggregate(Box::new(aggregate(random))),
         4 => Question::Funnel(Box::new(funnel(random))),
         5 => Question::Retention(Box::new(retention(random))),
         6 => Question::Types(Box::new(Types { filter: filter(random) })),
         _ => Question::Fields(Box::new(Fields { filter: filter(random) })),
     }
+}
+
+/// Only counts events, which whole segments and blocks may answer.
+fn count(random: &mut Random<'_>) -> Aggregate {
+    let group_by = if random.one_in(2) { [Field::Type].into() } else { Vec::new() };
+    let periods = random.one_in(4).then(|| periods(random, &["1d", "1mo"]));
+    let mut filter = if random.one_in(4) { filter(random) } else { Filter::default() };
+    if random.one_in(2) {
+        narrow(&mut filter, random);
+    }
+    Aggregate { filter, periods, fill: false, group_by, aggregations: [Aggregation::Count].into(), top: None }
 }
 
 fn aggregate(random: &mut Random<'_>) -> Aggregate {
