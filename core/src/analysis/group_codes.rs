@@ -40,6 +40,10 @@ impl GroupCodes {
     pub(super) fn of_column(column: &ValueColumn, seed: u64) -> Self {
         match column {
             ValueColumn::Empty => Self::same(|out| out.push(key::NULL)),
+            ValueColumn::Numbered(numbered) => {
+                let (tokens, codes) = numbered.coded();
+                Self::of_column(&ValueColumn::Coded { tokens, codes }, seed)
+            }
             ValueColumn::Coded { tokens, codes } => {
                 let (mut keys, mut text) = (Keys::default(), Vec::new());
                 tokens.iter().for_each(|token| keys.push(|out| key::write(Value::of(token), token, &mut text, out)));

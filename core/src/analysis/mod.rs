@@ -30,6 +30,7 @@ mod key;
 mod limits;
 mod measures;
 mod needs;
+mod numbered_hashes;
 mod occurrences;
 mod question;
 mod retention;

@@ -94,6 +94,11 @@ impl Affixed {
         out.extend_from_slice(&self.suffix);
     }
 
+    /// The bytes before and after the integers.
+    pub(super) fn affixes(&self) -> (&[u8], &[u8]) {
+        (&self.prefix, &self.suffix)
+    }
+
     /// Calls `found` with each text.
     pub(super) fn each(&self, mut found: impl FnMut(&[u8])) {
         let mut text = Vec::new();

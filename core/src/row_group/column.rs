@@ -2,10 +2,8 @@
 
 use alloc::vec::Vec;
 
+use super::numbered::Numbered;
 use super::tokens::Tokens;
-
-/// Stands for the index of a value where there is none.
-pub(crate) const NONE: u32 = u32::MAX;
 
 /// Mantissas are below this, and above its negative.
 pub(crate) const MANTISSA_END: u64 = 1 << 62;
@@ -15,11 +13,13 @@ pub(crate) const MANTISSA_END: u64 = 1 << 62;
 pub(crate) enum ValueColumn {
     /// No row has a value.
     Empty,
-    /// For each row the index of its value among few different ones; [`NONE`] if it has none.
+    /// For each row the index of its value among few different ones; [`NONE`](super::NONE) if it has none.
     Coded { tokens: Tokens, codes: Vec<u32> },
     /// For each row a number: that of `mantissas`, divided by 10^`places`. Where `present` is false, there is none; it
     /// is empty if all rows have one. Mantissas are smaller than [`MANTISSA_END`].
     Numbers { mantissas: Vec<i64>, places: u32, present: Vec<bool> },
+    /// For each row a value that differs from the others in an integer only.
+    Numbered(Numbered),
     /// For each row its value; empty if it has none.
     Tokens(Tokens),
 }

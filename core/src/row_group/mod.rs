@@ -4,13 +4,15 @@
 //! putting events together that a question would take apart again.
 
 mod column;
+mod numbered;
 mod row_set;
 mod tokens;
 mod value_test;
 
-pub(crate) use column::{MANTISSA_END, NONE, ValueColumn};
+pub(crate) use column::{MANTISSA_END, ValueColumn};
+pub(crate) use numbered::Numbered;
 pub(crate) use row_set::{ROWS_MAX, RowSet};
-pub(crate) use tokens::Tokens;
+pub(crate) use tokens::{NONE, Tokens};
 pub(crate) use value_test::ValueTest;
 
 /// Some events, in columns. Each column has a value for each row.

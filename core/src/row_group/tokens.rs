@@ -3,6 +3,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+/// Stands for the index of a value where there is none.
+pub(crate) const NONE: u32 = u32::MAX;
+
 /// JSON texts of scalar values, one after another. An empty text stands for no value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tokens {

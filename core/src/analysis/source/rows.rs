@@ -8,7 +8,7 @@ use crate::analysis::column::Column;
 use crate::analysis::key;
 use crate::analysis::slot_rows::SlotRows;
 use crate::json::{Decimal, Value, write_scaled};
-use crate::row_group::{NONE, Tokens, ValueColumn};
+use crate::row_group::{NONE, Numbered, Tokens, ValueColumn};
 use crate::sketch::Quantiles;
 
 /// Integers below this are exact as floats.
@@ -54,6 +54,13 @@ impl Source {
                 let numbers = Numbers { mantissas, places: *places, present };
                 self.add_numbers(rows, numbers);
                 self.add_keys_of_numbers(rows, numbers);
+            }
+            ValueColumn::Numbered(column) if column.is_string() && self.least.is_none() && self.greatest.is_none() => {
+                self.add_numbered(rows, column);
+            }
+            ValueColumn::Numbered(column) => {
+                let (tokens, codes) = column.coded();
+                self.add_rows(rows, &ValueColumn::Coded { tokens, codes });
             }
             ValueColumn::Coded { tokens, codes } => {
                 if self.sums.is_some() || self.quantiles.is_some() {
@@ -145,6 +152,17 @@ impl Source {
                 }
             });
         }
+    }
+
+    /// Adds strings, which are in no sum and have no quantiles, to the numbers of different values.
+    fn add_numbered(&mut self, rows: &SlotRows, column: &Numbered) {
+        let Self { distinct: Some(distinct), hashes, .. } = self else { return };
+        hashes.begin(column);
+        distinct.change_rows(rows, |distinct, row| {
+            if let Some(integer) = column.get(row) {
+                distinct.add_hash(hashes.hash(column, integer));
+            }
+        });
     }
 
     /// Adds few different values to all that keep keys of values. To them, it does not matter how often a value comes.

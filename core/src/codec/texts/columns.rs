@@ -1,5 +1,6 @@
 //! Reads columns of JSON tokens as values.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
@@ -8,7 +9,7 @@ use crate::codec::affixed::Affixed;
 use crate::codec::cursor::Corrupt;
 use crate::codec::dictionary::Dictionary;
 use crate::json::write_scaled;
-use crate::row_group::{NONE, RowSet, Tokens, ValueColumn, ValueTest};
+use crate::row_group::{NONE, Numbered, RowSet, Tokens, ValueColumn, ValueTest};
 
 const NOT_TEXT: Corrupt = Corrupt("a value is not UTF-8");
 
@@ -129,29 +130,21 @@ impl Texts {
         }
     }
 
-    /// The values of a column whose texts differ in an integer. Most integers become a text only once.
+    /// The values of a column whose texts differ in an integer.
     fn numbered(&self, affixed: &Affixed, leaves: Option<&[u32]>) -> Result<ValueColumn, Corrupt> {
         let all = affixed.integers();
-        let (mut tokens, mut token) = (Tokens::default(), Vec::new());
-        let mut numbers = IntegerNumbers::new(leaves.map_or(all.len(), <[u32]>::len));
-        let mut number = |integer: u64| {
-            let code = numbers.number(integer);
-            if code as usize == tokens.len() {
-                token.clear();
-                self.quote(&mut token);
-                affixed.append_integer(integer, &mut token);
-                self.quote(&mut token);
-                tokens.push(core::str::from_utf8(&token).map_err(|_| NOT_TEXT)?);
-            }
-            Ok(code)
-        };
-        let codes: Result<Vec<u32>, Corrupt> = match leaves {
+        let (integers, present) = match leaves {
             Some(leaves) => {
-                leaves.iter().map(|leaf| all.get(*leaf as usize).map_or(Ok(NONE), |integer| number(*integer))).collect()
+                let present = if leaves.contains(&NONE) { is_present(leaves) } else { Vec::new() };
+                (leaves.iter().map(|leaf| all.get(*leaf as usize).copied().unwrap_or_default()).collect(), present)
             }
-            None => all.iter().map(|integer| number(*integer)).collect(),
+            None => (all, Vec::new()),
         };
-        Ok(ValueColumn::Coded { codes: codes?, tokens })
+        let (before, after) = affixed.affixes();
+        let quote = if self.quoted { "\"" } else { "" };
+        let affix = |parts: [&[u8]; 2]| String::from_utf8(parts.concat()).map_err(|_| NOT_TEXT);
+        let (before, after) = (affix([quote.as_bytes(), before])?, affix([after, quote.as_bytes()])?);
+        Ok(ValueColumn::Numbered(Numbered { before, after, integers, present }))
     }
 
     fn coded(&self, dictionary: &Dictionary, leaves: Option<&[u32]>) -> Result<ValueColumn, Corrupt> {
@@ -175,47 +168,15 @@ impl Texts {
     }
 }
 
-/// If callers choose integers that collide, some get several numbers, but no time is lost.
-const PROBES_MAX: usize = 8;
-
-/// Numbers integers in the order in which they come. Most get only one number.
-struct IntegerNumbers {
-    /// A hash table with open addressing: the numbers of integers, or [`NONE`]. At most half of it is used.
-    table: Vec<u32>,
-    integers: Vec<u64>,
-}
-
-impl IntegerNumbers {
-    /// For at most this number of integers.
-    fn new(count: usize) -> Self {
-        Self { table: alloc::vec![NONE; (2 * count).next_power_of_two()], integers: Vec::new() }
-    }
-
-    fn number(&mut self, integer: u64) -> u32 {
-        let mask = self.table.len() - 1;
-        let start = (integer.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
-        let next = self.integers.len() as u32;
-        for probe in 0..PROBES_MAX {
-            let entry = self.table.get_mut((start + probe) & mask).expect("the mask is the last index");
-            match self.integers.get(*entry as usize) {
-                Some(other) if *other == integer => return *entry,
-                Some(_) => {}
-                None => {
-                    *entry = next;
-                    break;
-                }
-            }
-        }
-        self.integers.push(integer);
-        next
-    }
+fn is_present(leaves: &[u32]) -> Vec<bool> {
+    leaves.iter().map(|leaf| *leaf != NONE).collect()
 }
 
 fn chosen_numbers(all: Vec<i64>, places: u32, leaves: Option<&[u32]>) -> ValueColumn {
     let Some(leaves) = leaves else {
         return ValueColumn::Numbers { mantissas: all, places, present: Vec::new() };
     };
-    let present = if leaves.contains(&NONE) { leaves.iter().map(|leaf| *leaf != NONE).collect() } else { Vec::new() };
+    let present = if leaves.contains(&NONE) { is_present(leaves) } else { Vec::new() };
     let mantissas = leaves.iter().map(|leaf| all.get(*leaf as usize).copied().unwrap_or_default()).collect();
     ValueColumn::Numbers { mantissas, places, present }
 }
