@@ -32,6 +32,7 @@ mod measures;
 mod needs;
 mod occurrences;
 mod question;
+mod ranking;
 mod retention;
 mod slot_rows;
 mod slots;
