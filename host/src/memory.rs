@@ -132,7 +132,7 @@ mod tests {
         let large = plan(&["--threads", "2"]).bytes();
         let fewer = |arguments: &[&str]| large - plan(&[&["--threads", "2"], arguments].concat()).bytes();
         assert_eq!(fewer(&["--max-filter-bytes", "16MiB"]), 48 * MIB);
-        assert_eq!(fewer(&["--max-answer-bytes", "16MiB"]), 240 * MIB);
+        assert_eq!(fewer(&["--max-answer-bytes", "16MiB", "--query-memory", "16MiB"]), 240 * MIB);
         assert_eq!(fewer(&["--max-connections", "1024"]), (10_000 - 1024) * CONNECTION_BYTES);
         // Half as much for bodies, half as much for parsing, and therefore smaller batches.
         assert_eq!(fewer(&["--max-inflight-bytes", "128MiB"]), 256 * MIB + 2 * (128 * MIB / 3 + 1));

@@ -340,11 +340,13 @@ impl Settings {
         let sizes = [
             (payload, self.max_payload_bytes, body, self.max_body_bytes),
             (payload, self.max_payload_bytes, answer, self.max_answer_bytes),
+            // A question that needs more than all answers may take would be refused as overload, time and again.
+            ("--query-memory", self.shell.query_memory, answer, self.max_answer_bytes),
         ];
         for (small, small_bytes, large, large_bytes) in sizes {
             if small_bytes > large_bytes {
                 return Some(format!(
-                    "{small} ({}) must not be more than {large} ({})",
+                    "{small} ({}) must not be more than {large} ({}): lower the first or raise the second",
                     format_size(small_bytes),
                     format_size(large_bytes)
                 ));

@@ -59,7 +59,7 @@ pub struct ShellOptions {
     pub query_groups: NonZeroUsize,
 
     /// Most memory for the answer to one such question, besides some MiB for each processor that computes it; beyond
-    /// it, 422. It counts towards `--max-answer-bytes`
+    /// it, 422. It counts towards `--max-answer-bytes`, and must not be more
     #[arg(long, env = "ARGUS_QUERY_MEMORY", value_name = "SIZE", default_value = "64MiB", help_heading = "Limits")]
     #[arg(value_parser = |text: &str| size_in(text, QUERY_MEMORY))]
     pub query_memory: usize,

@@ -113,7 +113,12 @@ fn a_suspended_page_continues_where_it_stopped(ctx: &Context<'_>) -> Outcome {
 
 fn answers_beyond_the_memory_limit_are_refused(ctx: &Context<'_>) -> Outcome {
     const READERS_MAX: usize = 64;
-    let settings = [("--max-answer-bytes", "300000"), ("--max-payload-bytes", "100000"), ("--request-timeout", "3s")];
+    let settings = [
+        ("--max-answer-bytes", "300000"),
+        ("--query-memory", "300000"),
+        ("--max-payload-bytes", "100000"),
+        ("--request-timeout", "3s"),
+    ];
     let server = ctx.start(&settings)?;
     fill(&server, EVENTS)?;
     let mut readers = Vec::new();

@@ -139,7 +139,24 @@ fn the_largest_groups(ctx: &Context<'_>) -> Outcome {
         ["2026-03-29T00:00:00Z", "ada", 1],
         ["2026-03-29T00:00:00Z", "bob", 1],
     ]);
-    expect_rows(&server, "group_by=payload.user&top=2&interval=1d", &by_day)
+    expect_rows(&server, "group_by=payload.user&top=2&interval=1d", &by_day)?;
+    // Of equally large groups, that whose text comes first: 10 before 9.
+    let values = json!([9, 10, "b", "a", "a b", -3, true, null, "10", "9"]);
+    let event = |value: &Value| json!({"event_type": "tie", "timestamp": 1, "payload": {"v": value, "w": 9}});
+    let mut events: Vec<Value> = values.as_array().into_iter().flatten().map(event).collect();
+    events.push(json!({"event_type": "tie", "timestamp": 2, "payload": {"v": "b", "w": 10}}));
+    server.store(&json!(events))?;
+    let ranked = ["\"10\"", "\"9\"", "\"a\"", "\"a b\"", "-3", "10", "9", "null", "true"];
+    let ranked = ranked.iter().map(|text| serde_json::from_str(text)).collect::<Result<Vec<Value>, _>>();
+    let ranked = ranked.expect("these are values of JSON");
+    for top in 1..=10 {
+        let rows = ranked.iter().map(|value| json!([value, 1]));
+        let rows: Vec<Value> = std::iter::once(json!(["b", 2])).chain(rows).take(top).collect();
+        expect_rows(&server, &format!("type=tie&group_by=payload.v&top={top}"), &json!(rows))?;
+    }
+    // Several columns are compared one after the other.
+    let pairs = json!([["a", 9, 1], ["a b", 9, 1], ["b", 10, 1], ["b", 9, 1]]);
+    expect_rows(&server, "type=tie&payload.v[gte]=a&group_by=payload.v&group_by=payload.w&top=9", &pairs)
 }
 
 fn arrays_and_missing_values(ctx: &Context<'_>) -> Outcome {

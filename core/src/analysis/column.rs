@@ -160,6 +160,11 @@ impl Least {
         }
     }
 
+    /// The key of the value.
+    pub(super) fn key(&self) -> Option<&[u8]> {
+        self.0.as_deref()
+    }
+
     /// Appends the value as JSON; nothing if there is none.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         write_value(self.0.as_deref(), out);
@@ -177,6 +182,11 @@ impl Greatest {
         if self.0.as_deref().is_none_or(is_greater) {
             self.0 = Some(key.into());
         }
+    }
+
+    /// The key of the value.
+    pub(super) fn key(&self) -> Option<&[u8]> {
+        self.0.as_deref()
     }
 
     /// Appends the value as JSON; nothing if there is none.

@@ -110,6 +110,29 @@ pub(super) fn write_number(number: &Decimal<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends bytes for the texts of the values that `keys` has, one after another. The bytes are in the order of the JSON
+/// texts of the first value, then of the second, and so on, where strings compare unescaped and without the quote at
+/// their end: in the order of their bytes. So `10` is before `9`, and `"a"` before `"a b"` and before all numbers.
+pub(super) fn write_texts(mut keys: &[u8], out: &mut Vec<u8>) {
+    while !keys.is_empty() {
+        let begun = keys;
+        let decoded = decode(&mut keys);
+        // With its end, so that a text compares lower than a longer one that begins with it.
+        let text = begun.get(1..begun.len() - keys.len()).unwrap_or_default();
+        match decoded {
+            Decoded::String(_) => {
+                out.push(b'"');
+                out.extend_from_slice(text);
+            }
+            Decoded::Object(_) => out.extend_from_slice(text),
+            Decoded::Null | Decoded::Bool(_) | Decoded::Number(_) => {
+                decoded.write_json(out);
+                out.push(0);
+            }
+        }
+    }
+}
+
 /// The hash of a key, for counting different values.
 pub(super) fn hash(key: &[u8]) -> u64 {
     let (tag, content) = key.split_first().unwrap_or((&NULL, &[]));

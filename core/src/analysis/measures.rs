@@ -138,6 +138,15 @@ impl Measures {
         }
     }
 
+    /// The [key](super::key) of the result of an output for a slot; `None` if there is none, or if it is not one of the
+    /// values.
+    pub(super) fn extreme(&self, output: usize, slot: usize) -> Option<&[u8]> {
+        match self.outputs.get(output)? {
+            Output::Of(function, source) => self.sources.get(*source)?.extreme(*function, slot),
+            Output::Count => None,
+        }
+    }
+
     /// How far the result of an output for a slot may be from the exact one.
     pub(super) fn accuracy(&self, output: usize, slot: usize) -> Accuracy {
         match self.outputs.get(output) {

@@ -33,6 +33,7 @@ mod needs;
 mod numbered_hashes;
 mod occurrences;
 mod question;
+mod ranking;
 mod retention;
 mod slot_rows;
 mod slots;

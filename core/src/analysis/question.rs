@@ -59,7 +59,8 @@ pub struct Aggregate {
     /// What is computed: at least one aggregation, at most [`AGGREGATIONS_MAX`], all different.
     pub aggregations: Vec<Aggregation>,
     /// Only this number of groups, those with the highest result of the first aggregation over all buckets together.
-    /// Of equal ones, the first in the order of groups. Needs `group_by`.
+    /// Of equal ones, that whose JSON text comes first: `10` before `9`. Several columns are compared one after the
+    /// other, and strings without escapes, by their bytes. Needs `group_by`.
     pub top: Option<NonZeroU32>,
 }
 

@@ -165,6 +165,21 @@ impl Source {
         }
     }
 
+    /// The key of the result; `None` if it is not one of the values, or if there is none.
+    pub(super) fn extreme(&self, function: Function, slot: usize) -> Option<&[u8]> {
+        match function {
+            Function::Min => self.least.as_ref()?.get(slot)?.key(),
+            Function::Max => self.greatest.as_ref()?.get(slot)?.key(),
+            Function::Sum
+            | Function::Avg
+            | Function::P50
+            | Function::P90
+            | Function::P95
+            | Function::P99
+            | Function::Unique => None,
+        }
+    }
+
     fn write_quantile(&self, q: f64, slot: usize, out: &mut Vec<u8>) {
         if let Some(value) = self.quantiles.as_ref().and_then(|column| column.get(slot)?.quantile(q)) {
             write_f64(value, out);

@@ -7,10 +7,11 @@ use super::accuracy::Accuracy;
 use super::key;
 use super::measures::Measures;
 use super::question::Aggregate;
+use super::ranking::highest;
 use super::slots::{BucketIndex, Interner, Slots, index};
 use crate::calendar::{Bucket, Buckets};
 use crate::csv;
-use crate::json::{Value, write_string};
+use crate::json::write_string;
 use crate::sketch::write_f64;
 
 /// The slot of a row without events.
@@ -209,33 +210,6 @@ fn in_order(groups: &Interner) -> Vec<u32> {
     let mut order: Vec<u32> = (0..).take(groups.len()).collect();
     order.sort_unstable_by(|left, right| groups.text(*left).cmp(groups.text(*right)));
     order
-}
-
-/// The groups with the highest results of the first output over all buckets, highest first, and whether these results
-/// are exact.
-fn highest(groups: &Interner, slots: &Slots, measures: &Measures, count: usize) -> (Vec<u32>, bool) {
-    // The slots of each group are merged into one that is used for all groups, so that this takes little memory.
-    let mut by_group: Vec<(u32, u32)> = (0..).zip(slots.pairs()).map(|(slot, &(_, group))| (group, slot)).collect();
-    by_group.sort_unstable();
-    let (mut json, mut text) = (Vec::new(), Vec::new());
-    let mut are_exact = true;
-    let mut ranked: Vec<(Vec<u8>, u32)> = Vec::with_capacity(groups.len());
-    for own in by_group.chunk_by(|(group, _), (next, _)| group == next) {
-        let mut total = measures.only(0);
-        total.grow(1);
-        own.iter().for_each(|&(_, slot)| total.merge(0, measures, index(slot)));
-        are_exact &= total.accuracy(0, 0) == Accuracy::Exact;
-        json.clear();
-        total.write(0, Some(0), &mut json);
-        let raw = core::str::from_utf8(&json).expect("a result is JSON");
-        let mut result = Vec::new();
-        key::write(Value::of(raw), raw, &mut text, &mut result);
-        ranked.extend(own.first().map(|&(group, _)| (result, group)));
-    }
-    ranked.sort_unstable_by(|(left, left_group), (right, right_group)| {
-        right.cmp(left).then_with(|| groups.text(*left_group).cmp(groups.text(*right_group)))
-    });
-    (ranked.into_iter().take(count).map(|(_, group)| group).collect(), are_exact)
 }
 
 /// The rows in their order. `all`: each group has one in each bucket.

@@ -132,3 +132,43 @@ fn memory_is_counted_once_in_the_last_bucket_of_all() {
     assert!(fold.held_bytes() < 100_000, "{}", fold.held_bytes());
     assert_eq!(answer(fold).unwrap().matches("2262-04-11").count(), 1);
 }
+
+#[test]
+fn of_equal_groups_those_whose_text_comes_first_are_the_largest() {
+    let ranked = [
+        r#""""#,
+        r#""a""#,
+        r#""a\u0000""#,
+        r#""a b""#,
+        r#""a\"""#,
+        r#""aa""#,
+        "-3",
+        "0.5",
+        "1.5",
+        "10",
+        "1e400",
+        "9",
+        "false",
+        "null",
+        "true",
+        r#"{"a":1}"#,
+    ];
+    for top in 1..=ranked.len() as u32 {
+        let Question::Aggregate(mut question) = aggregate(&["a", "b"], &["count"]) else { unreachable!() };
+        question.top = core::num::NonZeroU32::new(top);
+        let mut fold = Fold::new(Question::Aggregate(question), AnalysisLimits::DEFAULT, 1);
+        for value in ranked.iter().rev() {
+            for pair in [9, 10] {
+                with_event("t", 0, &format!(r#"{{"a":{value},"b":{pair}}}"#), |event| fold.add(event));
+            }
+        }
+        let rows: Vec<String> = ranked
+            .iter()
+            .flat_map(|value| [10, 9].map(|pair| format!("[{value},{pair},1]")))
+            .take(top as usize)
+            .collect();
+        let expected = format!("\"rows\":[{}]", rows.join(","));
+        let answer = answer(fold).unwrap();
+        assert!(answer.contains(&expected), "{expected} in {answer}");
+    }
+}

@@ -22,6 +22,25 @@ pub(super) fn compare(left: &str, right: &str) -> Ordering {
     }
 }
 
+/// The spelling in which answers have a number: with an exponent only if the value is 10^21 or more and is no integer
+/// that ends with another digit than zero, or if it has more than five zeros after the point.
+pub(super) fn shortest(number: &str) -> String {
+    let Decimal { sign, digits, exponent } = Decimal::of(number);
+    let count = as_i128(digits.len());
+    let zeros = |count: i128| "0".repeat(usize::try_from(count).unwrap_or_default());
+    let split = |at: i128| digits.split_at(usize::try_from(at).expect("a place among the digits"));
+    let unsigned = match exponent {
+        _ if sign == 0 => "0".to_owned(),
+        1..=21 if exponent >= count => digits.clone() + &zeros(exponent - count),
+        _ if exponent == count => digits.clone(),
+        1..=21 => format!("{}.{}", split(exponent).0, split(exponent).1),
+        -5..=0 => format!("0.{}{digits}", zeros(-exponent)),
+        _ if count == 1 => format!("{digits}e{}", exponent - 1),
+        _ => format!("{}.{}e{}", split(1).0, split(1).1, exponent - 1),
+    };
+    if sign < 0 { format!("-{unsigned}") } else { unsigned }
+}
+
 /// A number as sign × 0.digits × 10^exponent, where the digits neither start nor end with a zero.
 struct Decimal {
     /// -1, 0 or 1.
@@ -83,6 +102,24 @@ mod tests {
             ["", "+", "--1", "1x", ".5", "5.", "1e", " 1", "1 ", "٣", "NaN", "Infinity", "0x10", "1_000", "true"]
         {
             assert!(!is_number(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_one_shortest_spelling() {
+        for (number, expected) in [
+            ("-0.0e5", "0"),
+            ("10.0", "10"),
+            ("-15e-1", "-1.5"),
+            ("1e20", "100000000000000000000"),
+            ("1e21", "1e21"),
+            ("1234567890123456789012345", "1234567890123456789012345"),
+            ("12345678901234567890123.5", "1.23456789012345678901235e22"),
+            ("1e-6", "0.000001"),
+            ("0.00000012", "1.2e-7"),
+            ("10e399", "1e400"),
+        ] {
+            assert_eq!(shortest(number), expected, "{number}");
         }
     }
 

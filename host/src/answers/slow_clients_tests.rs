@@ -137,7 +137,8 @@ fn clients_that_read_nothing_keep_nothing_that_retention_removes() {
 
 /// A server with a budget that one slow client exhausts.
 fn full() -> (Server, Connected) {
-    let server = Server::start("--max-answer-bytes 100000 --max-payload-bytes 100000 --request-timeout 3s");
+    let server =
+        Server::start("--max-answer-bytes 100000 --query-memory 64KiB --max-payload-bytes 100000 --request-timeout 3s");
     let mut writer = server.connect();
     for batch in 0..8 {
         store(&mut writer, batch);

@@ -53,7 +53,7 @@ fn holds_a_scan(mut run: ReadRun) -> bool {
 }
 
 fn filled() -> Server {
-    let server = Server::start("--max-answer-bytes 1MiB");
+    let server = Server::start("--max-answer-bytes 1MiB --query-memory 1MiB");
     let mut writer = server.connect();
     for _ in 0..4 {
         let event = format!(r#"{{"event_type":"t","timestamp":1,"payload":"{}"}}"#, "x".repeat(100));

@@ -52,6 +52,14 @@ fn units_are_read() {
 fn contradictions_name_both_settings() {
     let message = read(&["--max-payload-bytes", "2MiB", "--max-body-bytes", "1MiB"]).unwrap_err();
     assert!(message.contains("--max-payload-bytes (2MiB) must not be more than --max-body-bytes (1MiB)"), "{message}");
+    for arguments in [&["--query-memory", "257MiB"][..], &["--query-memory", "20MiB", "--max-answer-bytes", "19MiB"]] {
+        let message = read(arguments).unwrap_err();
+        assert!(message.contains("--query-memory (2") && message.contains("MiB) must not be more than"), "{message}");
+        assert!(message.contains("--max-answer-bytes ("), "{message}");
+        assert!(message.contains("lower the first or raise the second"), "{message}");
+    }
+    read(&["--query-memory", "256MiB"]).unwrap();
+    read(&["--query-memory", "19MiB", "--max-answer-bytes", "19MiB"]).unwrap();
     let message = read(&["--max-body-bytes", "1GiB"]).unwrap_err();
     assert!(message.contains("--max-inflight-bytes (256MiB)"), "{message}");
     let message = read(&["--max-body-bytes", "256MiB"]).unwrap_err();

@@ -120,7 +120,7 @@ fn a_stream_begins_at_once_and_goes_on_for_ever() {
 
 #[test]
 fn history_needs_memory_for_answers_and_live_readers_do_not() {
-    let server = Server::start("--max-answer-bytes 262144");
+    let server = Server::start("--max-answer-bytes 256KiB --query-memory 256KiB");
     store(&server, "a");
     store(&server, "a");
     server.runtime.hold();
@@ -183,7 +183,7 @@ fn a_client_that_takes_nothing_is_closed_and_holds_little() {
 
 #[test]
 fn a_stream_that_waits_for_memory_goes_on_or_is_drained() {
-    let server = Server::start("--max-answer-bytes 262144");
+    let server = Server::start("--max-answer-bytes 256KiB --query-memory 256KiB");
     store(&server, "a");
     store(&server, "a");
     let shares = [(); 2].map(|()| server.node.answers.admit().now_or_never().expect("there is room for two"));

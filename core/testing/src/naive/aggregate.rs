@@ -52,8 +52,8 @@ pub(super) fn answer(question: &Aggregate, events: &[&StoredEvent]) -> Expected 
             let own = keyed.iter().filter(|((_, other), _)| other == group).flat_map(|(_, events)| events);
             rank(first, &own.copied().collect::<Vec<_>>())
         };
-        // Stable: equal ones stay in their order.
-        groups.sort_by_cached_key(|group| std::cmp::Reverse(result(group)));
+        let texts = |group: &Vec<Value>| group.iter().map(Value::text).collect::<Vec<_>>();
+        groups.sort_by_cached_key(|group| (std::cmp::Reverse(result(group)), texts(group)));
         groups.truncate(usize::try_from(top.get()).expect("a number of groups"));
     }
     let mut rows = Vec::new();

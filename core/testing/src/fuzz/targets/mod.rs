@@ -12,6 +12,7 @@ mod lines;
 mod log;
 mod mapping;
 mod query;
+mod question;
 mod quota;
 mod steps;
 mod streams;
@@ -33,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     log::TARGET,
     mapping::TARGET,
     query::TARGET,
+    question::TARGET,
     quota::TARGET,
     steps::TARGET,
     streams::TARGET,
