@@ -9,7 +9,7 @@ use argus_core::engine::{Engine, Seed, Tuning, back_up, check, salvage};
 use argus_core::event::Timestamp;
 use argus_core::query::{Filter, Operand, PayloadFilter, PayloadPath, Scan, Test, TypeTest};
 use argus_core::repository::{CommitError, Erased, ExpiryCause, Gap, Maintenance as _, Repository as _};
-use argus_core::storage::{MemoryStorage, StorageReader as _};
+use argus_core::storage::{MemoryStorage, StorageReader as _, StorageWriter as _};
 use argus_testing::{
     Draft, Ending, Faults, NOW, Pace, SMALL, SimStorage, UNCOMPACTED, all_events, all_gaps, blob, count_erased,
     flipped, generate, get, maintain, segments, with_blob, with_log,
@@ -385,4 +385,36 @@ fn counting_is_exact_while_events_are_committed_and_erased() {
     let snapshot = engine.snapshot();
     assert_eq!(all_events(&snapshot).unwrap(), []);
     assert_eq!(argus_testing::collect(&snapshot, &Scan::default(), Pace::UNBROKEN).unwrap().events, []);
+}
+
+/// An older copy of the manifest may list segments that the newer one does not list. They stay until both copies are
+/// written again, and their events may be erased.
+#[test]
+fn what_a_full_medium_kept_when_it_was_opened_goes_without_another_opening() {
+    let medium = SimStorage::new(1, Faults::NONE);
+    let mut engine = open(&medium, SMALL);
+    let manifest = medium.contents().blobs["manifest-b"].clone();
+    fill(&mut engine, 8);
+    maintain(&mut engine, after(Duration::ZERO)).unwrap();
+    drop(engine);
+    // As if the process had ended between the two copies.
+    let mut medium = medium.restart(Ending::Process);
+    let segment = medium.contents().blobs.into_iter().find(|(name, _)| name.starts_with("segment-")).unwrap().1;
+    for (name, bytes) in [("manifest-b", manifest), ("segment-000000000900", segment)] {
+        let mut draft = medium.create(name).unwrap();
+        draft.write(&bytes).unwrap();
+        let published = draft.finish().unwrap();
+        medium.adopt(published);
+    }
+    medium.set_free(Some(0));
+    let mut engine = open(&medium, SMALL);
+    assert!(engine.recovery().manifest_outdated);
+    assert!(medium.contents().blobs.contains_key("segment-000000000900"), "a copy of the manifest may list it");
+    medium.set_free(None);
+    maintain(&mut engine, after(Duration::ZERO)).unwrap();
+    assert!(!medium.contents().blobs.contains_key("segment-000000000900"));
+    assert_eq!(erase(&mut engine, &by_user(SECRET)), 4);
+    maintain(&mut engine, after(HOUR)).unwrap();
+    assert_eq!(pending(&engine), 0);
+    assert!(!holds_secret(&medium));
 }
