@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use argus_core::clock::Moment;
@@ -417,4 +418,30 @@ fn what_a_full_medium_kept_when_it_was_opened_goes_without_another_opening() {
     maintain(&mut engine, after(HOUR)).unwrap();
     assert_eq!(pending(&engine), 0);
     assert!(!holds_secret(&medium));
+}
+
+/// Neighbours in the order of arrival are far apart in time, so a page of the sequence index names very many blocks.
+#[test]
+fn a_step_of_the_search_for_gaps_reads_few_blocks_and_no_block_is_read_twice() {
+    let tuning = Tuning { seal_events: 600, seal_bytes: 1 << 20, block_bytes: 100, ..UNCOMPACTED };
+    let medium = SimStorage::new(1, Faults::NONE);
+    let mut engine = open(&medium, tuning);
+    let draft =
+        |index: usize| Draft { timestamp: Timestamp::from_nanos((index * 7 % 600) as i64), ..event("ann", index) };
+    engine.commit(NOW, &[generate::batch(&(0..600).map(draft).collect::<Vec<_>>())]).unwrap();
+    maintain(&mut engine, after(Duration::ZERO)).unwrap();
+    let test = Test::Lt(Operand::new("3"));
+    let payload = vec![PayloadFilter { path: PayloadPath::parse("n").unwrap(), test }];
+    assert_eq!(erase(&mut engine, &Filter { payload, ..Filter::default() }), 3);
+    let (mut search, mut gaps, mut known_to) = (engine.snapshot().gaps(0, 600), VecDeque::new(), 0);
+    let (mut steps, begun) = (0, medium.calls());
+    while known_to < 600 {
+        let before = medium.calls();
+        known_to = search.poll_gaps(4_096, &mut gaps).unwrap();
+        assert!(medium.calls() - before <= 40, "{} reads in one step", medium.calls() - before);
+        steps += 1;
+    }
+    assert_eq!(gaps, [Gap { first: 1, last: 3 }]);
+    let read = medium.calls() - begun;
+    assert!(steps > 3 && (100..600).contains(&read), "{read} reads in {steps} steps");
 }

@@ -8,7 +8,7 @@ use crate::damage::Damage;
 use crate::event::Payload;
 use crate::identity::IdentityKey;
 use crate::query::{Conditions, Evaluation};
-use crate::segment::{Block, Part, RowText, RowView, Segment, Sieve, SortKey, payload_text};
+use crate::segment::{Block, Part, RowText, RowView, Sealed, Segment, Sieve, SortKey, payload_text};
 
 /// Tests whether rows are erased. Has buffers, so each reader has its own. Cheap to create.
 #[derive(Clone)]
@@ -55,6 +55,14 @@ impl ErasureTest {
                 self.erasures.may_select_in(sealed.erased_to(), part.seqs(), sealed.times(), types)
             }
         }
+    }
+
+    /// Whether a block of a sealed segment may have erased events, as far as its index says; `false` is certain.
+    pub(in crate::engine) fn may_erase_in_block(&self, sealed: &Sealed, number: usize) -> bool {
+        let index = sealed.index();
+        let types = || index.codes(number).filter_map(|code| Some(index.types().get(code as usize)?.name.as_bytes()));
+        let times = (index.first(number).time, index.last(number).time);
+        self.erasures.may_select_in(sealed.erased_to(), index.seqs(number), times, types)
     }
 
     /// Whether the row of a part is erased. `block` has the row, if the part has blocks.
