@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use argus_conformance::client::{Connection, Request, Response};
 use argus_conformance::random::Random;
 
+use crate::erasure::Erasure;
 use crate::event::{Found, TYPES};
-use crate::ledger::{Attempt, Ledger, Sums};
+use crate::ledger::{Attempt, Ledger, Reading, Sums};
 use crate::server::open;
 
 /// Known events that every round reads again before the new ones.
@@ -14,7 +15,7 @@ const OVERLAP: u64 = 500;
 /// Events that every round looks up by id.
 const SAMPLE: u64 = 20;
 
-/// Checks the events of the last round and some before them.
+/// Checks the events of the last round and some before them; all events if there were erasures.
 ///
 /// # Errors
 ///
@@ -22,27 +23,13 @@ const SAMPLE: u64 = 20;
 pub(crate) fn tail(
     address: SocketAddr,
     ledger: &mut Ledger,
-    attempts: &[Attempt],
+    (attempts, erasures): (&[Attempt], &[Erasure]),
     random: &mut Random,
 ) -> Result<Sums, String> {
-    let known = ledger.len();
-    let after = known.saturating_sub(OVERLAP);
-    let mut found = list(address, &format!("/events?after_seq={after}"))?;
-    found.sort_by_key(|event| event.seq);
-    for (event, expected) in found.iter().zip(after + 1..) {
-        if event.seq != expected {
-            return Err(format!("after seq {} comes {}", expected - 1, event.seq));
-        }
-    }
-    if (found.len() as u64) < known - after {
-        let last = after + found.len() as u64;
-        return Err(format!("{known} events were stored, but now the last one is {last}"));
-    }
-    let fresh = found.split_off(usize::try_from(known - after).unwrap_or(usize::MAX));
-    for event in &found {
-        ledger.recognise(event)?;
-    }
-    let sums = ledger.reconcile(fresh, attempts)?;
+    let after = if erasures.is_empty() { ledger.len().saturating_sub(OVERLAP) } else { 0 };
+    let (mut events, last) = list(address, &format!("/events?after_seq={after}"))?;
+    events.sort_by_key(|event| event.seq);
+    let sums = ledger.reconcile(Reading { after, last, events }, attempts, erasures)?;
     sample(address, ledger, random)?;
     Ok(sums)
 }
@@ -56,7 +43,7 @@ pub(crate) fn everything(address: SocketAddr, ledger: &Ledger) -> Result<(), Str
     let mut seen = vec![false; usize::try_from(ledger.len()).unwrap_or(usize::MAX)];
     for event_type in TYPES {
         let encoded: String = event_type.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        for event in list(address, &format!("/events?type={encoded}"))? {
+        for event in list(address, &format!("/events?type={encoded}"))?.0 {
             ledger.recognise(&event)?;
             match usize::try_from(event.seq - 1).ok().and_then(|index| seen.get_mut(index)) {
                 Some(seen @ false) => *seen = true,
@@ -64,29 +51,30 @@ pub(crate) fn everything(address: SocketAddr, ledger: &Ledger) -> Result<(), Str
             }
         }
     }
-    match seen.iter().position(|seen| !seen) {
+    let missing = (1..).zip(&seen).find_map(|(seq, seen)| ledger.at(seq).filter(|_| !seen).map(|event| (seq, event)));
+    match missing {
         None => Ok(()),
-        Some(index) => {
-            Err(format!("seq {} is missing from the events of its type: {:?}", index + 1, ledger.at(index as u64 + 1)))
-        }
+        Some((seq, event)) => Err(format!("seq {seq} is missing from the events of its type: {event:?}")),
     }
 }
 
-/// Checks that the stored events are the first ones that the ledger knows; returns their number.
+/// Checks that the events up to some sequence number are exactly those that the ledger knows; returns that number.
 ///
 /// # Errors
 ///
 /// What is wrong.
 pub(crate) fn prefix(address: SocketAddr, ledger: &Ledger) -> Result<u64, String> {
-    let mut found = list(address, "/events")?;
+    let (mut found, last) = list(address, "/events")?;
     found.sort_by_key(|event| event.seq);
-    for (event, expected) in found.iter().zip(1..) {
-        if event.seq != expected {
-            return Err(format!("after seq {} comes {}", expected - 1, event.seq));
+    let mut expected = (1..=last).filter(|seq| ledger.at(*seq).is_some());
+    for event in &found {
+        let seq = expected.next();
+        if seq != Some(event.seq) {
+            return Err(format!("seq {} is found, but {seq:?} is next", event.seq));
         }
         ledger.recognise(event)?;
     }
-    Ok(found.len() as u64)
+    expected.next().map_or(Ok(last), |seq| Err(format!("seq {seq} is not found")))
 }
 
 /// The sequence numbers of the events after this one, ascending.
@@ -96,7 +84,7 @@ pub(crate) fn prefix(address: SocketAddr, ledger: &Ledger) -> Result<u64, String
 /// What is wrong.
 pub(crate) fn seqs_after(address: SocketAddr, seq: u64) -> Result<Vec<u64>, String> {
     let mut seqs: Vec<u64> =
-        list(address, &format!("/events?after_seq={seq}"))?.iter().map(|event| event.seq).collect();
+        list(address, &format!("/events?after_seq={seq}"))?.0.iter().map(|event| event.seq).collect();
     seqs.sort_unstable();
     Ok(seqs)
 }
@@ -109,7 +97,8 @@ fn sample(address: SocketAddr, ledger: &Ledger, random: &mut Random) -> Result<(
     let mut connection = open(address)?;
     for _ in 0..SAMPLE {
         let seq = random.from(1..=ledger.len());
-        let Some((_, id)) = ledger.at(seq) else { return Err(format!("no event is known at seq {seq}")) };
+        // It may be erased.
+        let Some((_, id)) = ledger.at(seq) else { continue };
         let encoded = id.replace('/', "%2F");
         let response = request(&mut connection, &Request::get(&format!("/events/{encoded}")))?;
         let (found, _) = Found::read(response.text().map_err(|failure| failure.to_string())?)?;
@@ -120,10 +109,13 @@ fn sample(address: SocketAddr, ledger: &Ledger, random: &mut Random) -> Result<(
     Ok(())
 }
 
-/// The events of a query, which must be ordered by time and then by sequence number.
-fn list(address: SocketAddr, target: &str) -> Result<Vec<Found>, String> {
+/// The events of a query, which must be ordered by time and then by sequence number, and the last sequence number of
+/// all events.
+fn list(address: SocketAddr, target: &str) -> Result<(Vec<Found>, u64), String> {
     let get = Request::get(target).header("accept", "application/x-ndjson");
     let response = request(&mut open(address)?, &get)?;
+    let last_seq = response.header("argus-last-seq").and_then(|seq| seq.parse().ok());
+    let last_seq = last_seq.ok_or_else(|| format!("GET {target} does not tell the last sequence number"))?;
     let mut events: Vec<Found> = Vec::new();
     let mut last = (String::new(), 0);
     for line in response.text().map_err(|failure| failure.to_string())?.lines() {
@@ -135,7 +127,7 @@ fn list(address: SocketAddr, target: &str) -> Result<Vec<Found>, String> {
         last = position;
         events.push(event);
     }
-    Ok(events)
+    Ok((events, last_seq))
 }
 
 fn request(connection: &mut Connection, request: &Request) -> Result<Response, String> {

@@ -1,7 +1,7 @@
 //! A client that submits random events over a connection that stays open, and records the answers.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use argus_conformance::failure::Failure;
 use argus_conformance::random::Random;
 use serde_json::Value;
 
+use crate::erasure::Selection;
 use crate::event::Token;
 use crate::ledger::{Attempt, Ledger, Outcome};
 use crate::wait::wait;
@@ -38,6 +39,10 @@ pub(crate) struct Load<'a> {
     pub(crate) pause: Duration,
     /// Unanswered requests of earlier rounds, to be repeated.
     pub(crate) unanswered: Mutex<Vec<Vec<Token>>>,
+    /// What may be erased meanwhile, in this order.
+    pub(crate) erasures: &'a [Selection],
+    /// How many of these erasures were answered.
+    pub(crate) answered: AtomicUsize,
     /// Set to end the load.
     pub(crate) stop: AtomicBool,
 }
@@ -103,14 +108,20 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// An acknowledged event with an id from the client.
+    /// An acknowledged event with an id from the client. Not one that may be erased before it is sent again.
     fn known(&mut self) -> Option<(Token, u64)> {
-        if self.random.percent(50) {
+        let drawn = if self.random.percent(50) {
             let drawn = self.random.from(1..=self.load.ledger.len().max(1));
             let earlier = self.load.ledger.at(drawn).map(|(token, _)| (token, drawn));
-            return earlier.filter(|(token, _)| token.is_named());
-        }
-        self.random.pick(&self.acknowledged).copied()
+            earlier.filter(|(token, _)| token.is_named())
+        } else {
+            self.random.pick(&self.acknowledged).copied()
+        };
+        drawn.filter(|&(token, _)| !self.may_be_erased(token))
+    }
+
+    fn may_be_erased(&self, token: Token) -> bool {
+        self.load.erasures.iter().any(|selection| selection.has(token))
     }
 
     /// Repeats an unanswered request of an earlier round, with the same ids. Events that the restart showed to be
@@ -119,6 +130,10 @@ impl<'a> Client<'a> {
         let unanswered = self.load.unanswered.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let Some(tokens) = unanswered else { return Ok(false) };
         let (mut fresh, mut repeats) = (Vec::new(), Vec::new());
+        // Nobody could say whether such an event is still a duplicate.
+        if tokens.iter().any(|&token| self.load.ledger.seq(token).is_some() && self.may_be_erased(token)) {
+            return Ok(false);
+        }
         for &token in &tokens {
             match self.load.ledger.seq(token) {
                 Some(seq) => repeats.push((token, seq)),
@@ -172,9 +187,14 @@ impl<'a> Client<'a> {
     /// same sequence number.
     fn send_twice_at_once(&mut self) -> Result<(), String> {
         let token = self.load.ledger.token(true, self.load.long);
+        if self.may_be_erased(token) {
+            // Erased in between, it would be stored twice.
+            return self.single(vec![token], Vec::new());
+        }
         let request = one(&[token]);
         let Some(mut first) = self.connection.take() else { return Ok(()) };
         let Ok(mut second) = Connection::open(self.load.address, Transcript::default()) else { return Ok(()) };
+        let answered = self.load.answered.load(Ordering::Acquire);
         let bytes = request.to_bytes(&self.load.address.to_string());
         // The answers show whether the bytes arrived.
         let _ = (first.write(&bytes), second.write(&bytes));
@@ -208,18 +228,19 @@ impl<'a> Client<'a> {
         if matches!(outcome, Outcome::One { .. }) {
             self.connection = Some(first);
         }
-        self.note(Attempt { fresh: vec![token], repeats: Vec::new(), outcome });
+        self.note(Attempt { fresh: vec![token], repeats: Vec::new(), answered, outcome });
         Ok(())
     }
 
     fn attempt(&mut self, request: &Request, fresh: Vec<Token>, repeats: Vec<(Token, u64)>) -> Result<(), String> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
+        let answered = self.load.answered.load(Ordering::Acquire);
         let response = connection.request(request);
         if !response.as_ref().is_ok_and(|response| response.header("connection") != Some("close")) {
             self.connection = None;
         }
         let outcome = outcome(response)?;
-        self.note(Attempt { fresh, repeats, outcome });
+        self.note(Attempt { fresh, repeats, answered, outcome });
         Ok(())
     }
 

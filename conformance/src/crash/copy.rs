@@ -50,20 +50,20 @@ impl Plan {
 }
 
 impl Copy {
-    /// Starts a server on the copy and checks all of it, once the ledger knows the folder's events. Returns the number
-    /// of events.
+    /// Starts a server on the copy and checks all of it, once the ledger knows the folder's events. Returns the
+    /// last sequence number.
     pub(crate) fn audit(self, ledger: &Ledger) -> Result<u64, String> {
         let server = self.launcher.start(Demand::Any).map_err(|failure| failure.to_string())?;
-        let outcome = audit::prefix(server.address(), ledger).and_then(|events| {
+        let outcome = audit::prefix(server.address(), ledger).and_then(|last| {
             let Self { acknowledged, .. } = self;
-            if events >= acknowledged {
-                return Ok(events);
+            if last >= acknowledged {
+                return Ok(last);
             }
-            Err(format!("the copy has {events} events, but {acknowledged} were acknowledged before it"))
+            Err(format!("the copy ends with seq {last}, but {acknowledged} was acknowledged before it"))
         });
-        let events = outcome.map_err(|error| format!("the copy: {error}\n{}{}", self.said, server.log()))?;
+        let last = outcome.map_err(|error| format!("the copy: {error}\n{}{}", self.said, server.log()))?;
         drop(server);
         fs::remove_dir_all(&self.folder).map_err(|error| format!("{}: {error}", self.folder.display()))?;
-        Ok(events)
+        Ok(last)
     }
 }

@@ -9,6 +9,9 @@ use serde_json::value::RawValue;
 /// The event types. An audit of everything queries one after the other.
 pub(crate) const TYPES: [&str; 5] = ["page_view", "order.placed", "#channel", "größe", "t"];
 
+/// The users, `u0`, `u1`, and so on: a member of payloads.
+pub(crate) const USERS: u64 = 50;
+
 /// The start of every payload, before the token.
 const TOKEN_BEGINS: &str = r#"{"token":"#;
 
@@ -27,6 +30,17 @@ pub(crate) struct Event {
     pub(crate) payload: String,
     /// Its id, if the client sets it.
     pub(crate) id: Option<String>,
+}
+
+/// The parts of an event by which events are erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Traits {
+    /// Its type.
+    pub(crate) event_type: &'static str,
+    /// Its time, in milliseconds of its day.
+    pub(crate) millis: u64,
+    /// The number of its user.
+    pub(crate) user: u64,
 }
 
 /// The members of a returned event.
@@ -66,24 +80,38 @@ impl Token {
         usize::try_from(self.0 >> 2).unwrap_or(usize::MAX)
     }
 
+    fn chance(self) -> u64 {
+        mixed(self.0 ^ 0x6a09_e667_f3bc_c908)
+    }
+
     /// Whether its event has an id of the client's.
     pub(crate) fn is_named(self) -> bool {
         self.0 & 1 == 1
     }
 
+    /// The parts of its event by which events are erased.
+    pub(crate) fn traits(self) -> Traits {
+        let chance = self.chance();
+        let event_type = TYPES.get((chance % TYPES.len() as u64) as usize).copied().unwrap_or_default();
+        // A time of day that is never a whole second, so the service always writes three decimals.
+        let millis = chance / 7 % 86_400 * 1000 + 1 + chance / 13 % 999;
+        Traits { event_type, millis, user: chance / 19 % USERS }
+    }
+
     /// Its event.
     pub(crate) fn event(self) -> Event {
         let Self(token) = self;
-        let chance = mixed(token ^ 0x6a09_e667_f3bc_c908);
-        let event_type = TYPES.get((chance % TYPES.len() as u64) as usize).copied().unwrap_or_default();
-        // A time of day that is never a whole second, so the service always writes three decimals.
-        let (second, millis) = (chance / 7 % 86_400, 1 + chance / 13 % 999);
+        let chance = self.chance();
+        let Traits { event_type, millis, user } = self.traits();
+        let (second, millis) = (millis / 1000, millis % 1000);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         let timestamp = format!("2024-05-01T{hour:02}:{minute:02}:{second:02}.{millis:03}Z");
         let pad = if token & 2 == 2 { 20 + chance / 17 % 100 } else { chance / 17 % 6 };
         let pad = format!("{chance:016x}").repeat(pad as usize);
         // Numbers and escapes that a parser would write differently.
-        let payload = format!(r#"{TOKEN_BEGINS}{token},"amount":1.50,"far":-2E+3,"text":"\u00e9é\/","pad":"{pad}"}}"#);
+        let payload = format!(
+            r#"{TOKEN_BEGINS}{token},"user":"u{user}","amount":1.50,"far":-2E+3,"text":"\u00e9é\/","pad":"{pad}"}}"#
+        );
         let id = self.is_named().then(|| format!("ours/{token}"));
         Event { event_type, timestamp, payload, id }
     }

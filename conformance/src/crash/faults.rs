@@ -270,10 +270,10 @@ pub(crate) fn stores(site: &mut Site, address: SocketAddr, random: &mut Random) 
         let token = site.ledger.token(true, false);
         let outcome = client::outcome(connection.request(&client::one(&[token])))?;
         let stored = matches!(outcome, Outcome::One { .. });
-        attempts.push(Attempt { fresh: vec![token], repeats: Vec::new(), outcome });
+        attempts.push(Attempt { fresh: vec![token], repeats: Vec::new(), answered: 0, outcome });
         Ok(stored)
     })?;
-    audit::tail(address, &mut site.ledger, &attempts, random).map(drop)
+    audit::tail(address, &mut site.ledger, (&attempts, &[]), random).map(drop)
 }
 
 /// The first file of the log. It exists after the first event.

@@ -1,7 +1,8 @@
 //! Clients that follow the live stream through all rounds: whenever it is cut, they resume after the last event.
 //!
 //! Each must see exactly the events that are stored after the restart, once and in order: none is missed, none comes
-//! twice, and none is shown that a kill then takes back.
+//! twice, and none is shown that a kill then takes back. It may have seen events that were erased later, but none may
+//! come from a server that starts after the erasure. Who follows everything must be told of every event that is erased.
 
 use std::io::{BufRead, BufReader, ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -33,8 +34,8 @@ pub(crate) struct Followers {
 /// What the followers share.
 #[derive(Debug, Default)]
 struct Shared {
-    /// The server to follow; `None` while there is none.
-    address: Mutex<Option<SocketAddr>>,
+    /// How many servers there were, and the one to follow; `None` while there is none.
+    server: Mutex<(u64, Option<SocketAddr>)>,
     stop: AtomicBool,
     cuts: AtomicU64,
 }
@@ -43,7 +44,8 @@ struct Shared {
 struct Running {
     /// The type that it follows, or everything.
     only: Option<&'static str>,
-    shown: mpsc::Receiver<Result<Found, String>>,
+    /// What it was shown, and by which server.
+    shown: mpsc::Receiver<Result<(u64, Found), String>>,
     thread: JoinHandle<()>,
 }
 
@@ -54,7 +56,7 @@ struct Follower {
     random: Random,
     /// The sequence number of the last event.
     last: u64,
-    shown: mpsc::Sender<Result<Found, String>>,
+    shown: mpsc::Sender<Result<(u64, Found), String>>,
 }
 
 /// Why a connection is no longer read.
@@ -87,7 +89,8 @@ impl Followers {
 
     /// Has them follow this server, or none. Streams that are open go on.
     pub(crate) fn follow(&self, address: Option<SocketAddr>) {
-        *self.shared.address.lock().unwrap_or_else(PoisonError::into_inner) = address;
+        let mut server = self.shared.server.lock().unwrap_or_else(PoisonError::into_inner);
+        *server = (server.0 + u64::from(address.is_some()), address);
     }
 
     /// Waits until each has seen all that is stored, and compares. Nothing may be stored meanwhile.
@@ -101,13 +104,27 @@ impl Followers {
             Some((token.event().event_type, Found { seq, token, id }))
         });
         let stored: Vec<_> = stored.collect();
+        let current = self.shared.server.lock().unwrap_or_else(PoisonError::into_inner).0;
         for Running { only, shown, .. } in &self.followers {
             for (_, found) in stored.iter().filter(|(event_type, _)| only.is_none_or(|only| only == *event_type)) {
-                let next = shown.recv_timeout(PATIENCE);
-                let next = next.map_err(|error| format!("the stream of {only:?} does not show {found:?}: {error}"))?;
-                let next = next.map_err(|error| format!("the stream of {only:?}: {error}"))?;
-                if next != *found {
-                    return Err(format!("the stream of {only:?} shows {next:?}, but {found:?} is next"));
+                loop {
+                    let next = shown.recv_timeout(PATIENCE);
+                    let next =
+                        next.map_err(|error| format!("the stream of {only:?} does not show {found:?}: {error}"))?;
+                    let (server, next) = next.map_err(|error| format!("the stream of {only:?}: {error}"))?;
+                    if next == *found {
+                        break;
+                    }
+                    if server == current || !is_erased(ledger, &next) {
+                        return Err(format!("the stream of {only:?} shows {next:?}, but {found:?} is next"));
+                    }
+                }
+            }
+            // Erased events after the last stored one. They were shown before this server started.
+            while let Ok(shown) = shown.try_recv() {
+                let (server, shown) = shown.map_err(|error| format!("the stream of {only:?}: {error}"))?;
+                if server == current || !is_erased(ledger, &shown) {
+                    return Err(format!("the stream of {only:?} shows {shown:?} after everything that is stored"));
                 }
             }
         }
@@ -132,6 +149,11 @@ impl Followers {
     }
 }
 
+/// Whether an event was shown that was erased since.
+fn is_erased(ledger: &Ledger, shown: &Found) -> bool {
+    (1..=ledger.len()).contains(&shown.seq) && ledger.at(shown.seq).is_none()
+}
+
 impl Drop for Followers {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
@@ -141,8 +163,8 @@ impl Drop for Followers {
 impl Follower {
     fn run(mut self) {
         while !self.shared.stop.load(Ordering::Relaxed) {
-            let address = *self.shared.address.lock().unwrap_or_else(PoisonError::into_inner);
-            match address.map_or(Ok(false), |address| self.read(address)) {
+            let (server, address) = *self.shared.server.lock().unwrap_or_else(PoisonError::into_inner);
+            match address.map_or(Ok(false), |address| self.read(server, address)) {
                 Ok(true) => drop(self.shared.cuts.fetch_add(1, Ordering::Relaxed)),
                 Ok(false) => wait(STEP),
                 Err(violation) => {
@@ -155,7 +177,7 @@ impl Follower {
     }
 
     /// Reads a stream until it is cut. Returns whether there was one.
-    fn read(&mut self, address: SocketAddr) -> Result<bool, String> {
+    fn read(&mut self, server: u64, address: SocketAddr) -> Result<bool, String> {
         let Ok(mut lines) = self.open(address) else { return Ok(false) };
         match status(&mut lines) {
             Ok(200) => {}
@@ -165,7 +187,7 @@ impl Follower {
         }
         let count = self.random.from(1..=EVENTS_MAX);
         for _ in 0..count {
-            match self.next(&mut lines) {
+            match self.next(server, &mut lines) {
                 Ok(()) => {}
                 Err(Cut::Connection) => return Ok(true),
                 Err(Cut::Violation(violation)) => return Err(format!("after seq {}: {violation}", self.last)),
@@ -192,7 +214,7 @@ impl Follower {
     }
 
     /// Reads the next event, or what a stream says at its end.
-    fn next(&mut self, lines: &mut BufReader<TcpStream>) -> Result<(), Cut> {
+    fn next(&mut self, server: u64, lines: &mut BufReader<TcpStream>) -> Result<(), Cut> {
         let (mut id, mut name, mut data) = (None, None, None);
         loop {
             let line = line(lines)?;
@@ -210,6 +232,17 @@ impl Follower {
         let data = data.unwrap_or_default();
         match name.as_deref() {
             None => {}
+            Some("gap") => {
+                let first_seq: Option<u64> =
+                    data.strip_prefix("{\"first_seq\":").and_then(|rest| rest.strip_suffix('}')?.parse().ok());
+                return match (first_seq, id) {
+                    (Some(first_seq), Some(id)) if first_seq == id + 1 && id > self.last => {
+                        self.last = id;
+                        Ok(())
+                    }
+                    _ => Err(Cut::Violation(format!("the gap {data} with the id {id:?}"))),
+                };
+            }
             Some("drain" | "slow") if data == format!("{{\"after_seq\":{}}}", self.last) => {
                 return Err(Cut::Connection);
             }
@@ -219,8 +252,11 @@ impl Follower {
         if id != Some(found.seq) {
             return Err(Cut::Violation(format!("the id {id:?} of {found:?}")));
         }
+        if found.seq <= self.last || (self.only.is_none() && found.seq != self.last + 1) {
+            return Err(Cut::Violation(format!("seq {}, and no gap before it", found.seq)));
+        }
         self.last = found.seq;
-        self.shown.send(Ok(found)).map_err(|_| Cut::Connection)
+        self.shown.send(Ok((server, found))).map_err(|_| Cut::Connection)
     }
 }
 

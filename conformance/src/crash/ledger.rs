@@ -1,9 +1,14 @@
 //! What was sent, what was acknowledged, and what is stored.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::erasure::{Erased, Erasure};
 use crate::event::{Found, Token};
+use crate::gone::{self, Gone};
+
+/// The most erased events with ids of the client's that a round has sent again.
+const REVIVED_MAX: usize = 64;
 
 /// A request and its outcome, as far as the client knows it.
 #[derive(Clone, Debug)]
@@ -12,6 +17,8 @@ pub(crate) struct Attempt {
     pub(crate) fresh: Vec<Token>,
     /// Known events, and their sequence numbers.
     pub(crate) repeats: Vec<(Token, u64)>,
+    /// How many erasures of its round had been answered when it was sent.
+    pub(crate) answered: usize,
     /// The answer.
     pub(crate) outcome: Outcome,
 }
@@ -66,11 +73,12 @@ pub(crate) struct Ledger {
     numbers: AtomicU64,
     /// The highest sequence number that a client was told.
     acknowledged: AtomicU64,
-    /// The stored events, from the first sequence number on.
-    entries: Vec<Entry>,
+    /// The stored events, from the first sequence number on; `None` if the event is erased.
+    entries: Vec<Option<Entry>>,
     /// For each token's number the sequence number of its event; 0 if it is not stored.
     seqs: Vec<u64>,
-    /// Unanswered requests of events with ids of the client's. They may be repeated; stored events are then duplicates.
+    /// Unanswered requests of events with ids of the client's, and erased events with such ids. They may be repeated;
+    /// stored events are then duplicates.
     unanswered: Vec<Vec<Token>>,
     /// Sums over all rounds.
     pub(crate) sums: Sums,
@@ -91,6 +99,23 @@ pub(crate) struct Sums {
     pub(crate) unknown_stored: u64,
     /// Refused requests.
     pub(crate) refused: u64,
+    /// Erasures that were acknowledged.
+    pub(crate) erasures: u64,
+    /// Erasures that may have erased something or not.
+    pub(crate) erasures_in_doubt: u64,
+    /// Stored events that were found to be erased.
+    pub(crate) erased: u64,
+}
+
+/// What was read after a restart.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// All events after this sequence number.
+    pub(crate) after: u64,
+    /// The last sequence number that was ever given to an event.
+    pub(crate) last: u64,
+    /// The events, ascending.
+    pub(crate) events: Vec<Found>,
 }
 
 impl Sums {
@@ -102,6 +127,9 @@ impl Sums {
         self.unknown += other.unknown;
         self.unknown_stored += other.unknown_stored;
         self.refused += other.refused;
+        self.erasures += other.erasures;
+        self.erasures_in_doubt += other.erasures_in_doubt;
+        self.erased += other.erased;
     }
 }
 
@@ -128,14 +156,19 @@ impl Ledger {
         self.acknowledged.load(Ordering::Acquire)
     }
 
-    /// The number of stored events.
+    /// The number of events that were ever stored, which is the last sequence number.
     pub(crate) fn len(&self) -> u64 {
         self.entries.len() as u64
     }
 
-    /// The event with this sequence number, and its id.
+    /// The number of stored events that are not erased.
+    pub(crate) fn visible(&self) -> u64 {
+        self.len() - self.sums.erased
+    }
+
+    /// The event with this sequence number, and its id, if it is stored and not erased.
     pub(crate) fn at(&self, seq: u64) -> Option<(Token, String)> {
-        let entry = self.entries.get(usize::try_from(seq.checked_sub(1)?).ok()?)?;
+        let entry = self.entries.get(usize::try_from(seq.checked_sub(1)?).ok()?)?.as_ref()?;
         let id = entry.generated.as_deref().map(str::to_owned).or_else(|| entry.token.event().id);
         Some((entry.token, id.unwrap_or_default()))
     }
@@ -163,58 +196,141 @@ impl Ledger {
         }
     }
 
-    /// Reconciles the events found after a restart (ascending, without a gap, after the known ones) with the requests
-    /// of the round before.
-    pub(crate) fn reconcile(&mut self, tail: Vec<Found>, attempts: &[Attempt]) -> Result<Sums, String> {
+    /// Reconciles the events found after a restart with those known before, and with the requests and erasures of the
+    /// round before.
+    pub(crate) fn reconcile(
+        &mut self,
+        reading: Reading,
+        attempts: &[Attempt],
+        erasures: &[Erasure],
+    ) -> Result<Sums, String> {
+        let known = self.len();
+        let Reading { after, last, events } = reading;
+        if last < known {
+            return Err(format!("{known} events were stored, but now the last one is {last}"));
+        }
         let mut owners: HashMap<Token, &Attempt> = HashMap::new();
         for attempt in attempts {
             owners.extend(attempt.fresh.iter().map(|&token| (token, attempt)));
         }
         self.seqs.resize(usize::try_from(self.numbers.load(Ordering::Relaxed)).unwrap_or(usize::MAX), 0);
-        for Found { seq, token, id } in tail {
+        self.entries.resize_with(usize::try_from(last).unwrap_or(usize::MAX), || None);
+        let found: Vec<(u64, Token)> = events.iter().map(|event| (event.seq, event.token)).collect();
+        for event in events {
+            if event.seq <= known {
+                self.recognise(&event)?;
+                continue;
+            }
+            let Found { seq, token, id } = event;
             match owners.get(&token).map(|attempt| &attempt.outcome) {
                 None => return Err(format!("seq {seq} is {token:?}, which was not sent since the last restart")),
                 Some(Outcome::Refused(why)) => return Err(format!("seq {seq} is {token:?}, which was refused: {why}")),
                 Some(Outcome::One { .. } | Outcome::Many { .. } | Outcome::Unknown(_)) => {}
             }
-            match self.seqs.get_mut(token.number()) {
-                Some(slot @ 0) => *slot = seq,
-                before => return Err(format!("{token:?} is stored twice, at {before:?} and {seq}")),
+            match (self.seqs.get_mut(token.number()), slot(&mut self.entries, seq)) {
+                (Some(place @ 0), Some(slot @ None)) => {
+                    *place = seq;
+                    *slot = Some(Entry { token, generated: (!token.is_named()).then(|| id.into()) });
+                }
+                (before, _) => return Err(format!("{token:?} is stored twice, at {before:?} and {seq}")),
             }
-            self.entries.push(Entry { token, generated: (!token.is_named()).then(|| id.into()) });
         }
+        let there: HashSet<u64> = found.iter().map(|(seq, _)| *seq).collect();
+        let missing = (after + 1..=known).filter(|seq| !there.contains(seq));
+        let missing = missing.filter_map(|seq| Some(Gone { seq, token: self.at(seq)?.0, answered: 0 }));
+        let mut gone: Vec<Gone> = missing.collect();
         let mut sums = Sums::default();
+        // Events that may have been stored and erased, without anybody knowing where.
+        let mut untraced = 0;
         for attempt in attempts {
-            self.judge(attempt, &mut sums).map_err(|error| format!("{error}\n  {}", attempt.excerpt()))?;
+            let judged = self.judge(attempt, erasures, &mut gone, &mut sums);
+            untraced += judged.map_err(|error| format!("{error}\n  {}", attempt.excerpt()))?;
         }
+        gone::explain(&gone, &found, erasures, untraced)?;
+        let traced: HashSet<u64> = gone.iter().map(|gone| gone.seq).collect();
+        let mut unexplained = (known.max(after) + 1..=last).filter(|seq| !there.contains(seq) && !traced.contains(seq));
+        if let Some(seq) = unexplained.clone().nth(untraced) {
+            return Err(format!("seq {seq} is missing, after seq {}", seq - 1));
+        }
+        sums.erased = gone.len() as u64 + unexplained.by_ref().count() as u64;
+        for erasure in erasures {
+            match &erasure.outcome {
+                Erased::Done(_) => sums.erasures += 1,
+                Erased::Unknown(_) => sums.erasures_in_doubt += 1,
+                Erased::Refused(_) => {}
+            }
+        }
+        self.forget(&gone);
         self.sums.add(sums);
         Ok(sums)
     }
 
-    fn judge(&mut self, attempt: &Attempt, sums: &mut Sums) -> Result<(), String> {
-        let Attempt { fresh, repeats, outcome } = attempt;
-        let there: Vec<u64> = fresh.iter().filter_map(|&token| self.seq(token)).collect();
-        let contiguous = there.iter().zip(there.iter().skip(1)).all(|(a, b)| a + 1 == *b);
-        let whole = there.len() == fresh.len() && contiguous;
+    /// Notes that these events are erased. Some of those with ids of the client's are sent again: they are new.
+    fn forget(&mut self, gone: &[Gone]) {
+        let repeated: HashSet<Token> = self.unanswered.iter().flatten().copied().collect();
+        let mut revived = 0;
+        for &Gone { seq, token, .. } in gone {
+            slot(&mut self.entries, seq).into_iter().for_each(|slot| *slot = None);
+            self.seqs.get_mut(token.number()).into_iter().for_each(|seq| *seq = 0);
+            if token.is_named() && !repeated.contains(&token) && revived < REVIVED_MAX {
+                self.unanswered.push(vec![token]);
+                revived += 1;
+            }
+        }
+    }
+
+    /// Judges one attempt. Adds those of its events that were stored and are not found to `gone`; returns how many more
+    /// there may be whose place is not known.
+    fn judge(
+        &mut self,
+        attempt: &Attempt,
+        erasures: &[Erasure],
+        gone: &mut Vec<Gone>,
+        sums: &mut Sums,
+    ) -> Result<usize, String> {
+        let Attempt { fresh, repeats, answered, outcome } = attempt;
+        let there: Vec<Option<u64>> = fresh.iter().map(|&token| self.seq(token)).collect();
+        let acknowledged = match outcome {
+            Outcome::Refused(_) | Outcome::Unknown(_) => None,
+            Outcome::One { seq, duplicate, .. } => (!duplicate).then_some(*seq),
+            Outcome::Many { first_seq, .. } => *first_seq,
+        };
+        let from_first = (0..).zip(&there).find_map(|(index, seq)| seq.map(|seq| seq.saturating_sub(index)));
+        let first = acknowledged.or(from_first);
+        let whole = (0..).zip(&there).all(|(index, seq)| {
+            let expected = first.map(|first| first + index);
+            seq.is_none_or(|seq| Some(seq) == expected)
+        });
+        // What is stored and not found is judged with the erasures.
+        let may_be_gone = |token: &Token| erasures.iter().any(|erasure| erasure.selection.has(*token));
+        let whole = whole && fresh.iter().zip(&there).all(|(token, seq)| seq.is_some() || may_be_gone(token));
+        let stored = matches!(outcome, Outcome::One { .. } | Outcome::Many { .. }) || from_first.is_some();
+        if let Some(first) = first.filter(|_| stored && whole) {
+            let placed = fresh.iter().zip(&there).zip(first..).filter(|((_, seq), _)| seq.is_none());
+            gone.extend(placed.map(|((&token, _), seq)| Gone { seq, token, answered: *answered }));
+        }
+        let mut untraced = 0;
         match outcome {
             Outcome::Refused(_) => sums.refused += 1,
             Outcome::Unknown(_) => {
-                if !whole && !there.is_empty() {
+                if !whole && stored {
                     return Err(format!("an unanswered request is stored in part: {there:?}"));
                 }
                 sums.unknown += 1;
-                sums.unknown_stored += u64::from(whole && !there.is_empty());
+                sums.unknown_stored += u64::from(stored);
+                // Stored and then erased altogether?
+                untraced = if whole && !stored { fresh.len() } else { 0 };
                 if !fresh.is_empty() && fresh.iter().all(|token| token.is_named()) {
                     self.unanswered.push(fresh.clone());
                 }
             }
             Outcome::One { seq, duplicate, id } => {
-                let expected = fresh.first().map(|&token| (self.seq(token), false));
+                let expected = fresh.first().map(|_| (if whole { first } else { None }, false));
                 let expected = expected.or_else(|| repeats.first().map(|&(_, seq)| (Some(seq), true)));
                 if expected != Some((Some(*seq), *duplicate)) {
                     return Err(format!("seq {seq} was acknowledged, but {expected:?} is right (seq, duplicate)"));
                 }
-                if self.at(*seq).is_none_or(|(_, found)| found != *id) {
+                if self.at(*seq).is_some_and(|(_, found)| found != *id) {
                     return Err(format!("id {id} was acknowledged, but {:?} is stored", self.at(*seq)));
                 }
                 sums.acknowledged += 1;
@@ -229,7 +345,7 @@ impl Ledger {
                         repeats.len()
                     ));
                 }
-                if !whole || there.first() != first_seq.as_ref() {
+                if !whole || first_seq.is_some() == fresh.is_empty() {
                     return Err(format!("the acknowledged events are stored at {there:?}"));
                 }
                 sums.acknowledged += 1;
@@ -237,8 +353,13 @@ impl Ledger {
                 sums.duplicates += duplicates;
             }
         }
-        Ok(())
+        Ok(untraced)
     }
+}
+
+/// The place of the event with this sequence number.
+fn slot(entries: &mut [Option<Entry>], seq: u64) -> Option<&mut Option<Entry>> {
+    entries.get_mut(usize::try_from(seq.checked_sub(1)?).ok()?)
 }
 
 impl Attempt {
@@ -252,81 +373,4 @@ impl Attempt {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-    use super::*;
-
-    fn found(seq: u64, token: Token) -> Found {
-        Found { seq, token, id: token.event().id.unwrap_or_else(|| format!("generated-{seq}")) }
-    }
-
-    /// The result if three events are sent with this outcome and these of them are stored, in this order.
-    fn verdict(outcome: Outcome, there: &[usize]) -> Result<Sums, String> {
-        let mut ledger = Ledger::default();
-        let fresh: Vec<Token> = (0..3).map(|_| ledger.token(false, false)).collect();
-        let tail = (1..).zip(there).map(|(seq, &index)| found(seq, fresh[index])).collect();
-        ledger.reconcile(tail, &[Attempt { fresh, repeats: Vec::new(), outcome }])
-    }
-
-    fn acknowledged() -> Outcome {
-        Outcome::Many { accepted: 3, duplicates: 0, first_seq: Some(1) }
-    }
-
-    #[test]
-    fn acknowledged_events_are_stored_once_in_order() {
-        assert_eq!(verdict(acknowledged(), &[0, 1, 2]).unwrap().acknowledged_events, 3);
-        for wrong in [&[][..], &[0, 1], &[0, 2, 1], &[1, 2, 0], &[0, 1, 2, 2]] {
-            assert!(verdict(acknowledged(), wrong).is_err(), "{wrong:?}");
-        }
-        let elsewhere = Outcome::Many { accepted: 3, duplicates: 0, first_seq: Some(2) };
-        let fewer = Outcome::Many { accepted: 2, duplicates: 1, first_seq: Some(1) };
-        assert!(verdict(elsewhere, &[0, 1, 2]).is_err() && verdict(fewer, &[0, 1, 2]).is_err());
-    }
-
-    #[test]
-    fn unanswered_requests_are_stored_whole_or_not_at_all() {
-        let unknown = || Outcome::Unknown("the connection was closed".to_owned());
-        assert_eq!(verdict(unknown(), &[]).unwrap().unknown_stored, 0);
-        assert_eq!(verdict(unknown(), &[0, 1, 2]).unwrap().unknown_stored, 1);
-        for wrong in [&[0][..], &[1, 2], &[2, 1, 0], &[0, 1, 2, 0]] {
-            assert!(verdict(unknown(), wrong).is_err(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn refused_or_unsent_events_are_not_stored() {
-        let refused = || Outcome::Refused("full".to_owned());
-        assert_eq!(verdict(refused(), &[]).unwrap().refused, 1);
-        assert!(verdict(refused(), &[0, 1, 2]).unwrap_err().contains("refused"));
-        let mut ledger = Ledger::default();
-        let stray = ledger.token(true, true);
-        assert!(ledger.reconcile(vec![found(1, stray)], &[]).unwrap_err().contains("was not sent"));
-    }
-
-    #[test]
-    fn stored_events_keep_their_sequence_number_and_id() {
-        let mut ledger = Ledger::default();
-        let token = ledger.token(false, false);
-        let outcome = Outcome::One { seq: 1, duplicate: false, id: "generated-1".to_owned() };
-        let attempt = Attempt { fresh: vec![token], repeats: Vec::new(), outcome };
-        ledger.reconcile(vec![found(1, token)], std::slice::from_ref(&attempt)).unwrap();
-        assert_eq!(ledger.recognise(&found(1, token)), Ok(()));
-        let renamed = Found { id: "another".to_owned(), ..found(1, token) };
-        assert!(ledger.recognise(&renamed).is_err() && ledger.recognise(&found(2, token)).is_err());
-        assert!(ledger.reconcile(vec![found(2, token)], &[attempt]).unwrap_err().contains("stored twice"));
-    }
-
-    #[test]
-    fn a_duplicate_has_the_sequence_number_of_the_first() {
-        let mut ledger = Ledger::default();
-        let token = ledger.token(true, false);
-        let answer = |seq, duplicate| Outcome::One { seq, duplicate, id: token.event().id.unwrap() };
-        let first = Attempt { fresh: vec![token], repeats: Vec::new(), outcome: answer(1, false) };
-        ledger.reconcile(vec![found(1, token)], &[first]).unwrap();
-        for (outcome, right) in [(answer(1, true), true), (answer(1, false), false), (answer(2, true), false)] {
-            let again = Attempt { fresh: Vec::new(), repeats: vec![(token, 1)], outcome };
-            assert_eq!(ledger.reconcile(Vec::new(), &[again]).is_ok(), right);
-        }
-    }
-}
+mod tests;

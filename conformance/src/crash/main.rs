@@ -4,16 +4,21 @@
 //! After each restart, every acknowledged event must be stored once, with the acknowledged sequence number and content.
 //! A request without an answer must be stored whole or not at all, and a refused one not at all. Clients of the live
 //! stream, which resume when it is cut, must have seen exactly what is stored.
+//!
+//! Meanwhile some events are erased. What an acknowledged erasure selects must be gone, and nothing else; an erasure
+//! without an answer must hold for everything that it selects, or for nothing.
 
 mod audit;
 mod client;
 mod copy;
 mod crowd;
 mod damage;
+mod erasure;
 mod event;
 mod faults;
 mod follower;
 mod full;
+mod gone;
 mod ledger;
 mod pause;
 mod round;
@@ -120,7 +125,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("argus-crash: nothing acknowledged was lost, and nothing was stored twice");
+    println!("argus-crash: nothing acknowledged was lost, nothing was stored twice, and what was erased stayed so");
     ExitCode::SUCCESS
 }
 
@@ -186,7 +191,8 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
     println!(
         "{runtime}: {} rounds, {} kills, {} SIGTERMs and {} copies in {:.1} s; {} events acknowledged in {} requests, \
          {} duplicates recognised, {} of {} unanswered requests were stored, {} refused; \
-         {} events stored, slowest start {} ms; {} followers of the live stream were cut {} times, and missed nothing",
+         {} erasures, and {} in doubt, erased {} events; {} events are left, slowest start {} ms; \
+         {} followers of the live stream were cut {} times, and missed nothing",
         options.rounds,
         tally.kills,
         tally.terminations,
@@ -198,7 +204,10 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
         sums.unknown_stored,
         sums.unknown,
         sums.refused,
-        site.ledger.len(),
+        sums.erasures,
+        sums.erasures_in_doubt,
+        sums.erased,
+        site.ledger.visible(),
         tally.slowest_start.as_millis(),
         options.followers,
         tally.cuts,

@@ -1,17 +1,20 @@
 //! Rounds: load, the end of the server, a restart, and an audit.
 
 use std::fmt;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use argus_conformance::launcher::{Launcher as _, Running, Signal};
 use argus_conformance::random::Random;
 
 use crate::copy;
+use crate::erasure::{Erased, Erasure, Selection};
 use crate::follower::Followers;
 use crate::ledger::{Sums, all_answered};
 use crate::server::{signal, terminate, with_log};
 use crate::site::{BROAD, HEAVY, LIGHT, MIXED, Shape, Site, millis};
 use crate::wait::{until, wait};
+use crate::watch::metric;
 
 /// One round in this many audits everything.
 const ROUNDS_TO_A_FULL_AUDIT: u64 = 10;
@@ -19,6 +22,8 @@ const ROUNDS_TO_A_FULL_AUDIT: u64 = 10;
 const GENTLE_ROUNDS: u64 = 2;
 /// The first round in which the folder is copied under load.
 const FIRST_COPY: u64 = 2;
+/// The server of every other round, on average, takes erased events off the disk at once, and not after half an hour.
+const ERASING_AT_ONCE: &[(&str, &str)] = &[("--erase-within", "0s")];
 /// The percentage of the other rounds in which it is copied.
 const COPIES_PERCENT: u64 = 30;
 
@@ -81,12 +86,14 @@ pub(crate) fn run(site: &mut Site, plan: Plan, report: impl Fn(&str)) -> Result<
         server = round(site, begun, plan, number, &mut random, &mut tally, &report).map_err(|error| (number, error))?;
     }
     // After the last round the server is stopped properly.
-    let finish = |mut server: Box<dyn Running>, mut followers: Followers| -> Result<u64, String> {
+    let mut finish = |mut server: Box<dyn Running>, mut followers: Followers| -> Result<u64, String> {
         followers.follow(None);
         terminate(server.as_mut())?;
         check(site, End::Terminate)?;
+        site.settings = ERASING_AT_ONCE;
         let server = site.start()?;
         closed(server.as_ref()).map_err(|error| with_log(&error, server.as_ref()))?;
+        until("complete erasures", || Ok(metric(server.address(), "argus_erasures_pending")? == 0))?;
         crate::audit::everything(server.address(), &site.ledger)?;
         followers.follow(Some(server.address()));
         followers.audit(&site.ledger)?;
@@ -116,27 +123,43 @@ fn round(
     }
     let mut planned = (number == FIRST_COPY || random.percent(COPIES_PERCENT)).then(|| copy::Plan::new(site));
     let mut copied = None;
-    let attempts = site.load(server.address(), shape, random, |ledger| {
-        wait(time);
-        copied = planned.take().map(|plan| plan.run(ledger)).transpose()?;
+    let selections = Selection::draw(random);
+    // The copy must be compared with what is stored at the end of the round, so all erasures are answered before it.
+    // Without a copy, the end may come in the last one.
+    let in_the_end = selections.last().filter(|_| planned.is_none());
+    let before = selections.iter().take(selections.len() - usize::from(in_the_end.is_some()));
+    let delay = millis(random, 0, 20);
+    let mut erasures: Vec<Erasure> = Vec::new();
+    let address = server.address();
+    let attempts = site.load_and_erase(address, shape, &selections, random, |ledger, answered| {
+        wait(time / 2);
+        for selection in before {
+            erasures.push(selection.erase(address, ledger.acknowledged(), answered)?);
+        }
+        wait(time / 2);
+        let is_in_doubt = erasures.iter().any(|erasure| matches!(erasure.outcome, Erased::Unknown(_)));
+        copied = planned.take().filter(|_| !is_in_doubt).map(|plan| plan.run(ledger)).transpose()?;
         // They stay with this server until it ends.
         followers.follow(None);
-        match end {
-            End::Kill | End::KillInStart(_) | End::KillTwice => signal(server.as_ref(), Signal::Kill)?,
-            End::Terminate => terminate(server.as_mut())?,
-            End::Pause(time) => {
-                signal(server.as_ref(), Signal::Stop)?;
-                wait(time);
-                signal(server.as_ref(), Signal::Continue)?;
-                wait(Duration::from_millis(300));
+        thread::scope(|scope| {
+            let last =
+                in_the_end.map(|selection| scope.spawn(|| selection.erase(address, ledger.acknowledged(), answered)));
+            if last.is_some() {
+                wait(delay);
             }
-        }
-        Ok(())
+            end_by(server.as_mut(), end)?;
+            let last = last.map(|last| last.join().unwrap_or_else(|_| Err("a client panicked".to_owned())));
+            erasures.extend(last.transpose()?);
+            Ok(())
+        })
     })?;
     match end {
         End::Terminate => tally.terminations += 1,
         End::Pause(_) => {
             all_answered(&attempts)?;
+            if let Some(erasure) = erasures.iter().find(|erasure| matches!(erasure.outcome, Erased::Unknown(_))) {
+                return Err(format!("an erasure was not answered after SIGSTOP and SIGCONT: {erasure:?}"));
+            }
             signal(server.as_ref(), Signal::Kill)?;
             tally.kills += 1;
         }
@@ -148,6 +171,7 @@ fn round(
     drop(server);
     tally.kills += again(site, end, random)?;
     check(site, end)?;
+    site.settings = if random.percent(50) { ERASING_AT_ONCE } else { &[] };
     let begun = Instant::now();
     let server = site.start()?;
     let started = begun.elapsed();
@@ -156,17 +180,32 @@ fn round(
     }
     tally.slowest_start = tally.slowest_start.max(started);
     let all = number.is_multiple_of(ROUNDS_TO_A_FULL_AUDIT);
-    let sums =
-        site.audit(server.address(), &attempts, random, all).map_err(|error| with_log(&error, server.as_ref()))?;
+    let sums = site.audit_erased(server.address(), (&attempts, &erasures), random, all);
+    let sums = sums.map_err(|error| with_log(&error, server.as_ref()))?;
     followers.follow(Some(server.address()));
     followers.audit(&site.ledger).map_err(|error| with_log(&error, server.as_ref()))?;
     tally.copies += u64::from(copied.is_some());
     let copied = copied.map(|copy| copy.audit(&site.ledger)).transpose()?;
     let audited = begun.elapsed().saturating_sub(started);
-    let copied = copied.map(|events| format!(", a copy of {events} events")).unwrap_or_default();
+    let copied = copied.map(|last| format!(", a copy up to seq {last}")).unwrap_or_default();
     let load = format!("{} for {} ms{copied}, {end}", shape.name, time.as_millis());
-    report(&line(number, plan.rounds, &load, sums, site.ledger.len(), started, audited));
+    report(&line(number, plan.rounds, &load, sums, site.ledger.visible(), started, audited));
     Ok(server)
+}
+
+/// Ends the server, or has it stand still for some time.
+fn end_by(server: &mut dyn Running, end: End) -> Result<(), String> {
+    match end {
+        End::Kill | End::KillInStart(_) | End::KillTwice => signal(server, Signal::Kill)?,
+        End::Terminate => terminate(server)?,
+        End::Pause(time) => {
+            signal(server, Signal::Stop)?;
+            wait(time);
+            signal(server, Signal::Continue)?;
+            wait(Duration::from_millis(300));
+        }
+    }
+    Ok(())
 }
 
 fn shape(random: &mut Random, number: u64, smoke: bool) -> Shape {
@@ -250,10 +289,14 @@ fn refuse_second(site: &Site, server: &dyn Running) -> Result<(), String> {
 }
 
 fn line(number: u64, rounds: u64, load: &str, sums: Sums, events: u64, started: Duration, audited: Duration) -> String {
-    let Sums { acknowledged, acknowledged_events, duplicates, unknown, unknown_stored, refused } = sums;
+    let Sums { acknowledged, acknowledged_events, duplicates, unknown, unknown_stored, refused, .. } = sums;
+    let erased = match sums.erasures + sums.erasures_in_doubt {
+        0 => String::new(),
+        _ => format!(" {} erasures and {} in doubt erased {},", sums.erasures, sums.erasures_in_doubt, sums.erased),
+    };
     format!(
         "{number:>3}/{rounds} {load}: {acknowledged} requests acknowledged with {acknowledged_events} events \
-         and {duplicates} duplicates, {unknown_stored} of {unknown} unanswered were stored, {refused} refused; \
+         and {duplicates} duplicates, {unknown_stored} of {unknown} unanswered were stored, {refused} refused;{erased} \
          {events} events, start {} ms, audit {} ms",
         started.as_millis(),
         audited.as_millis()

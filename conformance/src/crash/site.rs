@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use argus_conformance::random::Random;
 
 use crate::audit;
 use crate::client::{Client, Load};
+use crate::erasure::{Erasure, Selection};
 use crate::ledger::{Attempt, Ledger, Sums};
 
 /// A folder under test.
@@ -25,6 +26,8 @@ pub(crate) struct Site {
     pub(crate) folder: PathBuf,
     /// The events that were sent, and those that are stored.
     pub(crate) ledger: Ledger,
+    /// Settings of the servers that are started.
+    pub(crate) settings: &'static [(&'static str, &'static str)],
     connections: u64,
 }
 
@@ -89,13 +92,13 @@ impl Site {
         }
         let repository = format!("disk:{}", folder.display());
         let launcher = BinaryLauncher { binary: binary.to_owned(), repository, wrapper: Vec::new() };
-        Ok(Self { launcher, folder, ledger: Ledger::default(), connections })
+        Ok(Self { launcher, folder, ledger: Ledger::default(), settings: &[], connections })
     }
 
     /// Starts a server, which must come up.
     pub(crate) fn start(&self) -> Result<Box<dyn Running>, String> {
         use argus_conformance::launcher::Launcher as _;
-        self.launcher.start(Demand::Any).map_err(|failure| failure.to_string())
+        self.launcher.start(Demand::Settings(self.settings)).map_err(|failure| failure.to_string())
     }
 
     /// Submits until `meanwhile` returns. It runs in parallel and may read the ledger.
@@ -105,6 +108,19 @@ impl Site {
         shape: Shape,
         random: &mut Random,
         meanwhile: impl FnOnce(&Ledger) -> Result<(), String>,
+    ) -> Result<Vec<Attempt>, String> {
+        self.load_and_erase(address, shape, &[], random, |ledger, _| meanwhile(ledger))
+    }
+
+    /// As [`load`](Self::load). Meanwhile these erasures may be sent, one after the other. Whoever sends them counts
+    /// those that are answered.
+    pub(crate) fn load_and_erase(
+        &mut self,
+        address: SocketAddr,
+        shape: Shape,
+        erasures: &[Selection],
+        random: &mut Random,
+        meanwhile: impl FnOnce(&Ledger, &AtomicUsize) -> Result<(), String>,
     ) -> Result<Vec<Attempt>, String> {
         let unanswered = self.ledger.take_unanswered();
         let load = Load {
@@ -116,6 +132,8 @@ impl Site {
             long: shape.long,
             pause: shape.pause,
             unanswered: Mutex::new(unanswered),
+            erasures,
+            answered: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
         };
         let mut attempts = Vec::new();
@@ -126,7 +144,7 @@ impl Site {
             let clients: Vec<_> = (0..self.connections)
                 .map(|number| scope.spawn(move || Client::new(load, Random::new(seed, number)).run()))
                 .collect();
-            done = meanwhile(load.ledger);
+            done = meanwhile(load.ledger, &load.answered);
             load.stop.store(true, Ordering::Relaxed);
             for client in clients {
                 match client.join() {
@@ -149,7 +167,18 @@ impl Site {
         random: &mut Random,
         all: bool,
     ) -> Result<Sums, String> {
-        let sums = audit::tail(address, &mut self.ledger, attempts, random)?;
+        self.audit_erased(address, (attempts, &[]), random, all)
+    }
+
+    /// The same, after these erasures.
+    pub(crate) fn audit_erased(
+        &mut self,
+        address: SocketAddr,
+        sent: (&[Attempt], &[Erasure]),
+        random: &mut Random,
+        all: bool,
+    ) -> Result<Sums, String> {
+        let sums = audit::tail(address, &mut self.ledger, sent, random)?;
         if all {
             audit::everything(address, &self.ledger)?;
         }

@@ -45,8 +45,8 @@ pub(super) struct PendingErasures {
     pub(super) found_in: Option<String>,
     /// How many deletions of segments are under way.
     pub(super) deletions: usize,
-    /// Whether the medium may have segments that are deleted when the repository is opened the next time.
-    pub(super) has_leftovers: bool,
+    /// Names of segments that only the outdated copy of the manifest may list. They are deleted once it is rewritten.
+    pub(super) leftovers: Vec<String>,
 }
 
 /// An erasure that is not complete.
@@ -72,7 +72,7 @@ impl PendingErasures {
             is_scrubbing: false,
             found_in: None,
             deletions: 0,
-            has_leftovers: false,
+            leftovers: Vec::new(),
         }
     }
 
@@ -289,7 +289,7 @@ impl<S: Storage> Engine<S> {
         pending.log_end <= self.manifest.log_start.min(self.erasures.scrubbed_to)
             && self.obsolete.is_empty()
             && self.erasures.deletions == 0
-            && !self.erasures.has_leftovers
+            && self.erasures.leftovers.is_empty()
             && !self.recovery.manifest_outdated
             && self.fresh.first().is_none_or(|fresh| fresh.segment.base() > up_to_seq)
             && self.sealed.iter().all(|sealed| sealed.erased_to() >= number || sealed.seqs().0 > up_to_seq)

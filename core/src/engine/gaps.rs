@@ -1,14 +1,18 @@
 //! Finds the sequence numbers of which there are no events, segment by segment.
 
+mod page;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem::size_of;
+
+use page::Page;
 
 use super::erasure::ErasureTest;
 use super::parts::Parts;
 use super::scan::share;
 use crate::repository::{Gap, GapRun, ReadError};
-use crate::segment::{Part, Sealed, Sieve as _, StoredSeqs};
+use crate::segment::{Part, Segment, StoredSeqs};
 
 /// A search over the segments of a snapshot. It holds only those in which events are missing or may be erased.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub(super) struct GapSearch {
     test: ErasureTest,
     /// Where the gap before `next` begins, if there is one. It may go on.
     gap_first: Option<u64>,
+    /// What is known of the page that has `next`, if its events may be erased.
+    page: Option<Page>,
 }
 
 /// The sequence numbers that a segment covers.
@@ -39,11 +45,11 @@ impl GapSearch {
         let test = parts.erasure_test();
         let parts = parts.iter().filter(|part| part.seqs().1 >= next && part.seqs().0 <= up_to);
         let stretches = parts.map(|part| Stretch::of(part, &test)).collect();
-        Self { stretches, next, up_to, test, gap_first: None }
+        Self { stretches, next, up_to, test, gap_first: None, page: None }
     }
 
-    /// Looks at the next numbers. Returns how many of them had to be looked up.
-    fn step(&mut self, gaps: &mut VecDeque<Gap>) -> Result<usize, ReadError> {
+    /// Looks at the next numbers, within about this budget. Returns the cost.
+    fn step(&mut self, budget: usize, gaps: &mut VecDeque<Gap>) -> Result<usize, ReadError> {
         let Some(stretch) = self.stretches.pop_front() else {
             self.missing_to(self.up_to);
             return Ok(0);
@@ -52,26 +58,62 @@ impl GapSearch {
         if self.next < first {
             self.missing_to(first - 1);
         }
-        let looked_up = match &stretch.incomplete {
+        let cost = match &stretch.incomplete {
             None => {
                 self.stored_to(last, gaps);
                 0
             }
             Some(part) => {
-                let StoredSeqs { seqs, next } = visible_seqs(part, self.next, &mut self.test)?;
-                let looked_up = next.saturating_sub(self.next);
-                for seq in seqs.into_iter().take_while(|seq| *seq <= last) {
-                    self.missing_to(seq - 1);
-                    self.stored_to(seq, gaps);
+                let (found, cost) = self.visible_seqs(part, budget)?;
+                if let Some(StoredSeqs { seqs, next }) = found {
+                    for seq in seqs.into_iter().take_while(|seq| *seq <= last) {
+                        self.missing_to(seq - 1);
+                        self.stored_to(seq, gaps);
+                    }
+                    self.missing_to(last.min(next - 1));
                 }
-                self.missing_to(last.min(next - 1));
-                usize::try_from(looked_up).unwrap_or(usize::MAX)
+                cost
             }
         };
         if self.next <= last {
             self.stretches.push_front(stretch);
         }
-        Ok(looked_up)
+        Ok(cost)
+    }
+
+    /// As [`Part::stored_seqs`], without those of erased events; and the cost. `None` if that takes more steps.
+    fn visible_seqs(&mut self, part: &Part, budget: usize) -> Result<(Option<StoredSeqs>, usize), ReadError> {
+        let cost = |found: &StoredSeqs| usize::try_from(found.next.saturating_sub(self.next)).unwrap_or(usize::MAX);
+        if !self.test.may_erase_in(part) {
+            let found = part.stored_seqs(self.next)?;
+            let cost = cost(&found);
+            return Ok((Some(found), cost));
+        }
+        match part {
+            Part::Fresh(segment) => {
+                let found = part.stored_seqs(self.next)?;
+                let cost = cost(&found);
+                Ok((Some(visible_in(segment, found, &mut self.test)?), cost))
+            }
+            Part::Sealed(sealed) => {
+                let (mut page, opened) = match self.page.take() {
+                    Some(page) => (page, 0),
+                    None => {
+                        let page = Page::open(sealed, self.next)?;
+                        let cost = cost(page.found());
+                        (page, cost)
+                    }
+                };
+                // At least one block, however much it took to open the page.
+                let left = budget.saturating_sub(opened).max(1);
+                let cost = page.step(left, &mut self.test)?.saturating_add(opened);
+                if !page.is_complete() {
+                    self.page = Some(page);
+                    return Ok((None, cost));
+                }
+                Ok((Some(page.finish()), cost))
+            }
+        }
     }
 
     /// There are no events from `next` to this number. Does nothing if that is before `next`.
@@ -107,53 +149,17 @@ impl Stretch {
 }
 
 /// As [`Part::stored_seqs`], without those of erased events.
-fn visible_seqs(part: &Part, from: u64, test: &mut ErasureTest) -> Result<StoredSeqs, ReadError> {
-    let mut found = part.stored_seqs(from)?;
-    if !test.may_erase_in(part) {
-        return Ok(found);
-    }
-    let erased = match part {
-        Part::Fresh(segment) => {
-            let mut erased = Vec::new();
-            for &seq in &found.seqs {
-                let row = segment.row_of_seq(seq);
-                if row.map_or(Ok(false), |row| test.erases_fresh(segment, row))? {
-                    erased.push(seq);
-                }
-            }
-            erased
-        }
-        Part::Sealed(sealed) => erased_in_page(sealed, from, test)?,
-    };
-    found.seqs.retain(|seq| erased.binary_search(seq).is_err());
-    Ok(found)
-}
-
-/// The sequence numbers of erased events in the page of the sequence index that has `from`, ascending. Reads each block
-/// at most once.
-fn erased_in_page(sealed: &Sealed, from: u64, test: &mut ErasureTest) -> Result<Vec<u64>, ReadError> {
-    let Some(page) = sealed.sequence_page(from)? else { return Ok(Vec::new()) };
-    let mut by_block: Vec<(usize, u64)> = page.blocks.into_iter().map(|(seq, block)| (block, seq)).collect();
-    by_block.sort_unstable();
-    let (erased_to, index) = (sealed.erased_to(), sealed.index());
+fn visible_in(segment: &Segment, found: StoredSeqs, test: &mut ErasureTest) -> Result<StoredSeqs, ReadError> {
+    let StoredSeqs { mut seqs, next } = found;
     let mut erased = Vec::new();
-    for in_block in by_block.chunk_by(|a, b| a.0 == b.0) {
-        let Some(&(number, _)) = in_block.first() else { continue };
-        let times = (index.first(number).time, index.last(number).time);
-        if !test.may_select_in(erased_to, index.seqs(number), times) {
-            continue;
-        }
-        let block = sealed.block(number)?;
-        for &(_, seq) in in_block {
-            if let Some(row) = block.row_of_seq(seq)
-                && test.erases_sealed(erased_to, &block, row)?
-            {
-                erased.push(seq);
-            }
+    for &seq in &seqs {
+        let row = segment.row_of_seq(seq);
+        if row.map_or(Ok(false), |row| test.erases_fresh(segment, row))? {
+            erased.push(seq);
         }
     }
-    erased.sort_unstable();
-    Ok(erased)
+    seqs.retain(|seq| erased.binary_search(seq).is_err());
+    Ok(StoredSeqs { seqs, next })
 }
 
 impl GapRun for GapSearch {
@@ -161,7 +167,7 @@ impl GapRun for GapSearch {
         let mut left = budget.max(1) as usize;
         while self.next <= self.up_to && left > 0 {
             // A stretch costs as much as looking up a number.
-            left = left.saturating_sub(self.step(gaps)?.max(1));
+            left = left.saturating_sub(self.step(left, gaps)?.max(1));
         }
         if self.next <= self.up_to {
             return Ok(self.gap_first.unwrap_or(self.next) - 1);
@@ -172,6 +178,7 @@ impl GapRun for GapSearch {
 
     fn held_bytes(&self) -> usize {
         let segments: usize = self.stretches.iter().map(Stretch::held_bytes).sum();
-        self.stretches.capacity() * size_of::<Stretch>() + segments
+        let page = self.page.as_ref().map_or(0, Page::held_bytes);
+        self.stretches.capacity() * size_of::<Stretch>() + segments + page
     }
 }

@@ -193,6 +193,7 @@ impl<S: Storage> Engine<S> {
         self.clock.set_saved(manifest.doubt);
         self.manifest = manifest;
         self.recovery.manifest_outdated = false;
+        self.obsolete.append(&mut self.erasures.leftovers);
         self.forget_complete_erasures();
         let later = self.unpublished.split_off(self.publishing.min(self.unpublished.len()));
         let mut expired = Vec::new();

@@ -199,25 +199,30 @@ impl<S: Storage> Engine<S> {
                 Ok(()) => {}
                 Err(StorageError::Full(_) | StorageError::Unavailable(_)) => {
                     (self.recovery.manifest_repaired, self.recovery.manifest_outdated) = (false, true);
-                    // Keep segments that only the other copy lists until the next open, and do not reuse their names:
+                    // Keep segments that only the other copy lists until it is rewritten, and do not reuse their names:
                     // that copy may be intact and newer, and only unreadable now.
-                    self.erasures.has_leftovers = true;
-                    let names = self.storage.list()?;
-                    let highest = names.iter().filter_map(|name| segment_number(name)).max();
+                    let orphans = self.orphans()?;
+                    let highest = orphans.iter().filter_map(|name| segment_number(name)).max();
                     self.next_number = self.next_number.max(highest.map_or(0, |highest| highest.saturating_add(1)));
+                    self.erasures.leftovers = orphans;
                     return Ok(());
                 }
                 Err(error @ StorageError::Failed(_)) => return Err(error),
             }
         }
-        let listed: BTreeSet<String> = self.manifest.segments.iter().map(SegmentEntry::name).collect();
-        let is_orphan = |name: &String| is_segment_name(name) && !listed.contains(name);
-        let orphans: Vec<String> = self.storage.list()?.into_iter().filter(is_orphan).collect();
+        let orphans = self.orphans()?;
         for name in &orphans {
             self.storage.delete(name)()?;
         }
         self.recovery.orphans = orphans.len() as u32;
         Ok(())
+    }
+
+    /// The names of the segments on the medium that the manifest does not list.
+    fn orphans(&self) -> Result<Vec<String>, StorageError> {
+        let listed: BTreeSet<String> = self.manifest.segments.iter().map(SegmentEntry::name).collect();
+        let is_orphan = |name: &String| is_segment_name(name) && !listed.contains(name);
+        Ok(self.storage.list()?.into_iter().filter(is_orphan).collect())
     }
 }
 

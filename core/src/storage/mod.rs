@@ -59,7 +59,7 @@ pub trait Storage: StorageReader + StorageWriter + Send {
 
     /// As [`discard`](Self::discard), and takes the bytes before `offset` off the medium: no file of the medium has
     /// them any more, not even one that is kept for reuse. What is erased must not be found on the medium by other
-    /// programs.
+    /// programs. Nor is anything left of the drafts that were dropped before.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ pub trait Storage: StorageReader + StorageWriter + Send {
 
     /// Returns a function that deletes a blob. Once that function has succeeded, the blob is durably gone. Before, and
     /// after an error, the blob may or may not exist. Deleting a missing blob is no error. The engine never uses the
-    /// name again.
+    /// name again. Nothing is left either of the drafts that were dropped before: they may have events of the blob.
     fn delete(&mut self, name: &str) -> Deletion;
 }
 

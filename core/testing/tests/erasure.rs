@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use argus_core::clock::Moment;
@@ -9,7 +10,7 @@ use argus_core::engine::{Engine, Seed, Tuning, back_up, check, salvage};
 use argus_core::event::Timestamp;
 use argus_core::query::{Filter, Operand, PayloadFilter, PayloadPath, Scan, Test, TypeTest};
 use argus_core::repository::{CommitError, Erased, ExpiryCause, Gap, Maintenance as _, Repository as _};
-use argus_core::storage::{MemoryStorage, StorageReader as _};
+use argus_core::storage::{MemoryStorage, StorageReader as _, StorageWriter as _};
 use argus_testing::{
     Draft, Ending, Faults, NOW, Pace, SMALL, SimStorage, UNCOMPACTED, all_events, all_gaps, blob, count_erased,
     flipped, generate, get, maintain, segments, with_blob, with_log,
@@ -385,4 +386,62 @@ fn counting_is_exact_while_events_are_committed_and_erased() {
     let snapshot = engine.snapshot();
     assert_eq!(all_events(&snapshot).unwrap(), []);
     assert_eq!(argus_testing::collect(&snapshot, &Scan::default(), Pace::UNBROKEN).unwrap().events, []);
+}
+
+/// An older copy of the manifest may list segments that the newer one does not list. They stay until both copies are
+/// written again, and their events may be erased.
+#[test]
+fn what_a_full_medium_kept_when_it_was_opened_goes_without_another_opening() {
+    let medium = SimStorage::new(1, Faults::NONE);
+    let mut engine = open(&medium, SMALL);
+    let manifest = medium.contents().blobs["manifest-b"].clone();
+    fill(&mut engine, 8);
+    maintain(&mut engine, after(Duration::ZERO)).unwrap();
+    drop(engine);
+    // As if the process had ended between the two copies.
+    let mut medium = medium.restart(Ending::Process);
+    let segment = medium.contents().blobs.into_iter().find(|(name, _)| name.starts_with("segment-")).unwrap().1;
+    for (name, bytes) in [("manifest-b", manifest), ("segment-000000000900", segment)] {
+        let mut draft = medium.create(name).unwrap();
+        draft.write(&bytes).unwrap();
+        let published = draft.finish().unwrap();
+        medium.adopt(published);
+    }
+    medium.set_free(Some(0));
+    let mut engine = open(&medium, SMALL);
+    assert!(engine.recovery().manifest_outdated);
+    assert!(medium.contents().blobs.contains_key("segment-000000000900"), "a copy of the manifest may list it");
+    medium.set_free(None);
+    maintain(&mut engine, after(Duration::ZERO)).unwrap();
+    assert!(!medium.contents().blobs.contains_key("segment-000000000900"));
+    assert_eq!(erase(&mut engine, &by_user(SECRET)), 4);
+    maintain(&mut engine, after(HOUR)).unwrap();
+    assert_eq!(pending(&engine), 0);
+    assert!(!holds_secret(&medium));
+}
+
+/// Neighbours in the order of arrival are far apart in time, so a page of the sequence index names very many blocks.
+#[test]
+fn a_step_of_the_search_for_gaps_reads_few_blocks_and_no_block_is_read_twice() {
+    let tuning = Tuning { seal_events: 600, seal_bytes: 1 << 20, block_bytes: 100, ..UNCOMPACTED };
+    let medium = SimStorage::new(1, Faults::NONE);
+    let mut engine = open(&medium, tuning);
+    let draft =
+        |index: usize| Draft { timestamp: Timestamp::from_nanos((index * 7 % 600) as i64), ..event("ann", index) };
+    engine.commit(NOW, &[generate::batch(&(0..600).map(draft).collect::<Vec<_>>())]).unwrap();
+    maintain(&mut engine, after(Duration::ZERO)).unwrap();
+    let test = Test::Lt(Operand::new("3"));
+    let payload = vec![PayloadFilter { path: PayloadPath::parse("n").unwrap(), test }];
+    assert_eq!(erase(&mut engine, &Filter { payload, ..Filter::default() }), 3);
+    let (mut search, mut gaps, mut known_to) = (engine.snapshot().gaps(0, 600), VecDeque::new(), 0);
+    let (mut steps, begun) = (0, medium.calls());
+    while known_to < 600 {
+        let before = medium.calls();
+        known_to = search.poll_gaps(4_096, &mut gaps).unwrap();
+        assert!(medium.calls() - before <= 40, "{} reads in one step", medium.calls() - before);
+        steps += 1;
+    }
+    assert_eq!(gaps, [Gap { first: 1, last: 3 }]);
+    let read = medium.calls() - begun;
+    assert!(steps > 3 && (100..600).contains(&read), "{read} reads in {steps} steps");
 }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use crate::error::{SystemError, place};
 use crate::folder::{Entry, Folder, create_file, remove, rename};
 use crate::identity::Identity;
+use crate::leftovers::Leftovers;
 use crate::lock::Lock;
 
 /// Smaller writes are buffered up to this size.
@@ -32,6 +33,7 @@ pub(crate) struct Blobs {
     lock: Arc<Lock>,
     /// Drafts begun so far: a number in their temporary names, so that two drafts of one name do not collide.
     drafts: u64,
+    leftovers: Arc<Leftovers>,
 }
 
 impl Blobs {
@@ -45,7 +47,7 @@ impl Blobs {
         }
         folder.probe()?;
         folder.sync()?;
-        Ok(Self { folder: Arc::new(folder), lock, drafts: 0 })
+        Ok(Self { folder: Arc::new(folder), lock, drafts: 0, leftovers: Arc::default() })
     }
 
     pub(crate) fn folder(&self) -> &Folder {
@@ -103,17 +105,25 @@ impl Blobs {
             writer: Some(BufWriter::with_capacity(BUFFER_BYTES, file)),
             unsynced: 0,
             folder: Arc::clone(&self.folder),
+            leftovers: Arc::clone(&self.leftovers),
             _lock: Arc::clone(&self.lock),
         }))
+    }
+
+    /// Removes what is left of dropped drafts, durably.
+    pub(crate) fn clear_leftovers(&self) -> Result<(), StorageError> {
+        if self.leftovers.clear().map_err(SystemError::without_effect)? { self.sync() } else { Ok(()) }
     }
 
     /// See [`Storage::delete`](argus_core::storage::Storage::delete). Removing a file also drops its page cache: 250 MB
     /// take 50 to 80 ms.
     pub(crate) fn delete(&self, name: &str) -> Deletion {
         let (folder, lock, name) = (Arc::clone(&self.folder), Arc::clone(&self.lock), name.to_owned());
+        let leftovers = Arc::clone(&self.leftovers);
         Box::new(move || {
             check_name(&name)?;
             remove(&folder.join(&name)).map_err(SystemError::without_effect)?;
+            leftovers.clear().map_err(SystemError::without_effect)?;
             folder.sync().map_err(SystemError::failed)?;
             // Held until here: otherwise the next process could create a blob of this name, which would be removed.
             drop(lock);
@@ -156,6 +166,7 @@ struct DiskDraft {
     /// Bytes written since the last sync.
     unsynced: usize,
     folder: Arc<Folder>,
+    leftovers: Arc<Leftovers>,
     /// Held so that no other process opens the folder and removes this draft as a leftover.
     _lock: Arc<Lock>,
 }
@@ -208,8 +219,8 @@ impl Draft for DiskDraft {
 impl Drop for DiskDraft {
     fn drop(&mut self) {
         drop(self.abandon());
-        // A finished draft no longer has this name. A leftover is removed when the folder is opened again.
-        let _kept = remove(&self.temporary);
+        // A finished draft no longer has this name.
+        self.leftovers.remove(&self.temporary);
     }
 }
 

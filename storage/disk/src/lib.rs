@@ -65,6 +65,7 @@ mod error;
 mod folder;
 mod format;
 mod identity;
+mod leftovers;
 mod lock;
 mod log;
 mod reader;

@@ -203,6 +203,7 @@ impl Storage for DiskStorage {
     }
 
     fn scrub(&mut self, offset: u64) -> Result<bool, StorageError> {
+        self.blobs.clear_leftovers()?;
         self.log.scrub(offset)
     }
 

@@ -235,3 +235,31 @@ fn a_new_repository_needs_a_folder_of_its_own() {
     let source = DiskSource::open(&data).unwrap();
     drop(DiskTarget::for_backup(&copy, &source).unwrap());
 }
+
+/// It may have events that were erased since. Without the permission its file cannot be removed when it is dropped.
+#[test]
+fn a_dropped_draft_is_gone_once_the_log_is_scrubbed_or_a_blob_is_deleted() {
+    unprivileged("a_dropped_draft_is_gone_once_the_log_is_scrubbed_or_a_blob_is_deleted", |root| {
+        let data = root.join("data");
+        let blobs = data.join("blobs");
+        let mut storage = DiskStorage::open(&data, OPTIONS).unwrap();
+        storage.create("old").unwrap().finish().unwrap();
+        let leave_a_draft = |storage: &mut DiskStorage| {
+            let mut draft = storage.create("a").unwrap();
+            draft.write(b"secret").unwrap();
+            permit(&blobs, 0o500);
+            drop(draft);
+            assert_eq!(fs::read_dir(&blobs).unwrap().count(), 2, "the old blob and the draft");
+        };
+        leave_a_draft(&mut storage);
+        assert!(matches!(storage.scrub(0), Err(StorageError::Unavailable(_))));
+        permit(&blobs, 0o700);
+        assert!(!storage.scrub(0).unwrap());
+        assert_eq!(fs::read_dir(&blobs).unwrap().count(), 1);
+        leave_a_draft(&mut storage);
+        assert!(matches!(storage.delete("missing")(), Err(StorageError::Unavailable(_))));
+        permit(&blobs, 0o700);
+        storage.delete("missing")().unwrap();
+        assert_eq!(fs::read_dir(&blobs).unwrap().count(), 1);
+    });
+}

@@ -55,12 +55,10 @@ impl Examination {
 
     /// Tests the rows of a block. Returns the cost.
     fn examine(&mut self, number: usize) -> Result<u32, SealedError> {
-        let (erased_to, index) = (self.sealed.erased_to(), self.sealed.index());
-        let types = || index.codes(number).filter_map(|code| Some(index.types().get(code as usize)?.name.as_bytes()));
-        let times = (index.first(number).time, index.last(number).time);
-        if !self.test.erasures.may_select_in(erased_to, index.seqs(number), times, types) {
+        if !self.test.may_erase_in_block(&self.sealed, number) {
             return Ok(1);
         }
+        let erased_to = self.sealed.erased_to();
         let block = self.sealed.block(number)?;
         for row in 0..block.len() {
             if self.test.erases_sealed(erased_to, &block, row)? {

@@ -12,6 +12,7 @@
 mod examination;
 mod stored;
 mod test;
+mod types;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -21,10 +22,11 @@ use core::fmt;
 pub(super) use examination::Examination;
 pub(super) use stored::StoredErasure;
 pub(super) use test::ErasureTest;
+use types::ErasedTypes;
 
 use crate::event::{Timestamp, Uuid};
 use crate::identity::IdentityKey;
-use crate::query::{Conditions, TypeTest};
+use crate::query::Conditions;
 use crate::segment::{RowView, SortKey};
 
 /// Most erasures that are not complete. Each row that may be erased is tested against all of them.
@@ -38,6 +40,8 @@ pub(super) struct Erasure {
     pub(super) stored: StoredErasure,
     /// Bytes of its filter as JSON.
     pub(super) bytes: usize,
+    /// `None` for all types.
+    types: Option<ErasedTypes>,
     ids: Option<Ids>,
     /// The conditions on the payload. Each test clones them, because evaluating changes them.
     conditions: Conditions,
@@ -55,8 +59,9 @@ impl Erasure {
     /// `key` is that of the repository.
     pub(super) fn new(stored: StoredErasure, key: &IdentityKey) -> Self {
         let ids = stored.filter.ids.as_ref().map(|ids| Ids::new(ids, key));
+        let types = stored.filter.types.as_deref().map(ErasedTypes::new);
         let conditions = Conditions::compile(&stored.filter.payload);
-        Self { bytes: stored.text().len(), ids, conditions, stored }
+        Self { bytes: stored.text().len(), types, ids, conditions, stored }
     }
 
     /// Whether it may select rows in these ranges; `false` is certain.
@@ -70,8 +75,7 @@ impl Erasure {
 
     /// Whether it may select rows of this type; `false` is certain.
     fn may_select_type(&self, type_name: &[u8]) -> bool {
-        let matches = |test: &TypeTest| test.matches(type_name);
-        self.stored.filter.types.as_ref().is_none_or(|types| types.iter().any(matches))
+        self.types.as_ref().is_none_or(|types| types.has(type_name))
     }
 
     /// Whether it selects a row, as far as sequence number, time and type say.
@@ -139,17 +143,18 @@ impl Erasures {
         self.list.is_empty()
     }
 
-    /// Whether a segment may have events of any erasure up to this number, as far as these ranges and types say.
-    /// `types` has the names of the types of the segment.
-    pub(super) fn may_select_in<'n, T: Iterator<Item = &'n [u8]>>(
+    /// Whether a segment may have events of any erasure after this number, as far as these ranges and types say.
+    /// `has_any` tells whether any type of the segment is among some.
+    fn may_select_in(
         &self,
         erased_to: u64,
         seqs: (u64, u64),
         times: (i64, i64),
-        types: impl Fn() -> T,
+        has_any: impl Fn(&ErasedTypes) -> bool,
     ) -> bool {
         self.later(erased_to, seqs.0).iter().any(|erasure| {
-            erasure.may_select_in(seqs, times) && types().any(|type_name| erasure.may_select_type(type_name))
+            let types = erasure.types.as_ref();
+            erasure.may_select_in(seqs, times) && types.is_none_or(&has_any)
         })
     }
 }

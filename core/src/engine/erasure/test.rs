@@ -3,12 +3,13 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::types::ErasedTypes;
 use super::{Erasure, Erasures};
 use crate::damage::Damage;
 use crate::event::Payload;
 use crate::identity::IdentityKey;
 use crate::query::{Conditions, Evaluation};
-use crate::segment::{Block, Part, RowText, RowView, Segment, Sieve, SortKey, payload_text};
+use crate::segment::{Block, Part, RowText, RowView, Sealed, Segment, Sieve, SortKey, payload_text};
 
 /// Tests whether rows are erased. Has buffers, so each reader has its own. Cheap to create.
 #[derive(Clone)]
@@ -47,14 +48,23 @@ impl ErasureTest {
             Part::Fresh(segment) => {
                 let rows = segment.rows();
                 let times = (segment.sort_key(0).time, segment.sort_key(rows.len().saturating_sub(1)).time);
-                let types = || (0..rows.type_count()).map(|code| rows.type_name(code));
-                self.erasures.may_select_in(0, part.seqs(), times, types)
+                let has_any = |types: &ErasedTypes| types.has_any(rows.type_count(), |code| rows.type_name(code));
+                self.erasures.may_select_in(0, part.seqs(), times, has_any)
             }
             Part::Sealed(sealed) => {
-                let types = || sealed.index().types().iter().map(|summary| summary.name.as_bytes());
-                self.erasures.may_select_in(sealed.erased_to(), part.seqs(), sealed.times(), types)
+                let count = sealed.index().types().len();
+                let has_any = |types: &ErasedTypes| types.has_any(count, |code| type_name(sealed, code));
+                self.erasures.may_select_in(sealed.erased_to(), part.seqs(), sealed.times(), has_any)
             }
         }
+    }
+
+    /// Whether a block of a sealed segment may have erased events, as far as its index says; `false` is certain.
+    pub(in crate::engine) fn may_erase_in_block(&self, sealed: &Sealed, number: usize) -> bool {
+        let index = sealed.index();
+        let has_any = |types: &ErasedTypes| index.codes(number).any(|code| types.has(type_name(sealed, code as usize)));
+        let times = (index.first(number).time, index.last(number).time);
+        self.erasures.may_select_in(sealed.erased_to(), index.seqs(number), times, has_any)
     }
 
     /// Whether the row of a part is erased. `block` has the row, if the part has blocks.
@@ -138,6 +148,12 @@ impl ErasureTest {
         self.cost = self.cost.saturating_add(cost);
         Ok(matches)
     }
+}
+
+/// The name of a type of a sealed segment.
+fn type_name(sealed: &Sealed, code: usize) -> &[u8] {
+    let summary = sealed.index().types().get(code);
+    summary.expect("a code is below the number of types, as the index was checked").name.as_bytes()
 }
 
 impl Sieve for ErasureTest {

@@ -249,17 +249,6 @@ impl World {
         self.clocks.pass(HOUR);
         self.finish_maintenance()?;
         self.audit_all()?;
-        if self.engine().snapshot().stats().is_ok_and(|stats| stats.erasures.pending > 0) {
-            // A full medium may have kept segments that only the next opening deletes.
-            self.stop(Ending::Process);
-            let mut opens = FAULTY_OPENS_MAX;
-            self.open_once(&mut opens)?;
-            self.take_tasks();
-            self.clocks.pass(HOUR);
-            self.finish_maintenance()?;
-            // Events may have expired in this hour, too.
-            self.audit_all()?;
-        }
         self.check_erased()?;
         if let Some(age) = self.retention.age {
             let overdue = Timestamp::from_nanos(self.clocks.wall().as_nanos() - age - age / 8);
