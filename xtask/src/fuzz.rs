@@ -204,7 +204,7 @@ mod tests {
         let file = || OfHost::Repeat("file".into());
         for (line, others, of_host) in [
             ("", Some("--seconds 57"), Some(OfHost::Hunt(3))),
-            ("--seconds 600 --plain", Some("--seconds 565 --plain"), Some(OfHost::Hunt(35))),
+            ("--seconds 600 --plain", Some("--seconds 567 --plain"), Some(OfHost::Hunt(33))),
             ("--seconds 1", Some("--seconds 1"), Some(OfHost::Hunt(1))),
             ("frames", None, Some(OfHost::Hunt(60))),
             ("frames --seconds 5", None, Some(OfHost::Hunt(5))),
