@@ -1,18 +1,18 @@
 //! Finds the sequence numbers of which there are no events, segment by segment.
 
-mod page;
-
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::mem::size_of;
-
-use page::Page;
 
 use super::erasure::ErasureTest;
 use super::parts::Parts;
 use super::scan::share;
 use crate::repository::{Gap, GapRun, ReadError};
-use crate::segment::{Part, Segment, StoredSeqs};
+use crate::segment::{Part, Sealed, Segment, StoredSeqs};
+
+/// To read a block, or to find out that this is not necessary, costs about as much as to look up this many numbers. So a
+/// step with the budget of a read gets through about thirty of them.
+const BLOCK_NUMBERS: usize = 128;
 
 /// A search over the segments of a snapshot. It holds only those in which events are missing or may be erased.
 #[derive(Debug)]
@@ -25,8 +25,6 @@ pub(super) struct GapSearch {
     test: ErasureTest,
     /// Where the gap before `next` begins, if there is one. It may go on.
     gap_first: Option<u64>,
-    /// What is known of the page that has `next`, if its events may be erased.
-    page: Option<Page>,
 }
 
 /// The sequence numbers that a segment covers.
@@ -45,7 +43,7 @@ impl GapSearch {
         let test = parts.erasure_test();
         let parts = parts.iter().filter(|part| part.seqs().1 >= next && part.seqs().0 <= up_to);
         let stretches = parts.map(|part| Stretch::of(part, &test)).collect();
-        Self { stretches, next, up_to, test, gap_first: None, page: None }
+        Self { stretches, next, up_to, test, gap_first: None }
     }
 
     /// Looks at the next numbers, within about this budget. Returns the cost.
@@ -64,14 +62,12 @@ impl GapSearch {
                 0
             }
             Some(part) => {
-                let (found, cost) = self.visible_seqs(part, budget)?;
-                if let Some(StoredSeqs { seqs, next }) = found {
-                    for seq in seqs.into_iter().take_while(|seq| *seq <= last) {
-                        self.missing_to(seq - 1);
-                        self.stored_to(seq, gaps);
-                    }
-                    self.missing_to(last.min(next - 1));
+                let (StoredSeqs { seqs, next }, cost) = self.visible_seqs(part, budget)?;
+                for seq in seqs.into_iter().take_while(|seq| *seq <= last) {
+                    self.missing_to(seq - 1);
+                    self.stored_to(seq, gaps);
                 }
+                self.missing_to(last.min(next - 1));
                 cost
             }
         };
@@ -81,38 +77,17 @@ impl GapSearch {
         Ok(cost)
     }
 
-    /// As [`Part::stored_seqs`], without those of erased events; and the cost. `None` if that takes more steps.
-    fn visible_seqs(&mut self, part: &Part, budget: usize) -> Result<(Option<StoredSeqs>, usize), ReadError> {
-        let cost = |found: &StoredSeqs| usize::try_from(found.next.saturating_sub(self.next)).unwrap_or(usize::MAX);
-        if !self.test.may_erase_in(part) {
-            let found = part.stored_seqs(self.next)?;
-            let cost = cost(&found);
-            return Ok((Some(found), cost));
-        }
+    /// As [`Part::stored_seqs`], without those of erased events; and the cost.
+    fn visible_seqs(&mut self, part: &Part, budget: usize) -> Result<(StoredSeqs, usize), ReadError> {
+        let next = self.next;
+        let with_cost = |found: StoredSeqs| {
+            let cost = usize::try_from(found.next.saturating_sub(next)).unwrap_or(usize::MAX);
+            (found, cost)
+        };
         match part {
-            Part::Fresh(segment) => {
-                let found = part.stored_seqs(self.next)?;
-                let cost = cost(&found);
-                Ok((Some(visible_in(segment, found, &mut self.test)?), cost))
-            }
-            Part::Sealed(sealed) => {
-                let (mut page, opened) = match self.page.take() {
-                    Some(page) => (page, 0),
-                    None => {
-                        let page = Page::open(sealed, self.next)?;
-                        let cost = cost(page.found());
-                        (page, cost)
-                    }
-                };
-                // At least one block, however much it took to open the page.
-                let left = budget.saturating_sub(opened).max(1);
-                let cost = page.step(left, &mut self.test)?.saturating_add(opened);
-                if !page.is_complete() {
-                    self.page = Some(page);
-                    return Ok((None, cost));
-                }
-                Ok((Some(page.finish()), cost))
-            }
+            Part::Fresh(segment) => Ok(with_cost(visible_in(segment, part.stored_seqs(next)?, &mut self.test)?)),
+            Part::Sealed(_) if !self.test.may_erase_in(part) => Ok(with_cost(part.stored_seqs(next)?)),
+            Part::Sealed(sealed) => visible_in_sealed(sealed, next, budget, &mut self.test),
         }
     }
 
@@ -162,6 +137,40 @@ fn visible_in(segment: &Segment, found: StoredSeqs, test: &mut ErasureTest) -> R
     Ok(StoredSeqs { seqs, next })
 }
 
+/// As [`Part::stored_seqs`], without those of erased events, and not beyond the blocks that the budget suffices for; at
+/// least one. So every step gets further, even if others are pending until the search begins again.
+fn visible_in_sealed(
+    sealed: &Sealed,
+    from: u64,
+    budget: usize,
+    test: &mut ErasureTest,
+) -> Result<(StoredSeqs, usize), ReadError> {
+    // The index ends with the last stored event; the segment may cover more.
+    let end = sealed.seqs().1.saturating_add(1);
+    let Some(page) = sealed.sequence_page(from)? else { return Ok((StoredSeqs { seqs: Vec::new(), next: end }, 1)) };
+    let (mut blocks, blocks_max) = (BTreeSet::new(), (budget / BLOCK_NUMBERS).max(1));
+    let is_within =
+        |&&(_, block): &&(u64, usize)| blocks.contains(&block) || (blocks.len() < blocks_max && blocks.insert(block));
+    let within = page.blocks.iter().take_while(is_within).count();
+    let (within, beyond) = page.blocks.split_at(within);
+    let mut by_block: Vec<(usize, u64)> = within.iter().map(|&(seq, block)| (block, seq)).collect();
+    by_block.sort_unstable();
+    let (mut seqs, mut cost) = (Vec::with_capacity(within.len()), within.len());
+    for in_block in by_block.chunk_by(|a, b| a.0 == b.0) {
+        let Some(&(number, _)) = in_block.first() else { continue };
+        cost += BLOCK_NUMBERS;
+        let block = if test.may_erase_in_block(sealed, number) { Some(sealed.block(number)?) } else { None };
+        for &(_, seq) in in_block {
+            let row = block.as_ref().and_then(|block| Some((block, block.row_of_seq(seq)?)));
+            let is_erased = row.map_or(Ok(false), |(block, row)| test.erases_sealed(sealed.erased_to(), block, row))?;
+            seqs.extend((!is_erased).then_some(seq));
+        }
+        cost += test.take_cost() as usize;
+    }
+    seqs.sort_unstable();
+    Ok((StoredSeqs { seqs, next: beyond.first().map_or(page.next, |&(seq, _)| seq) }, cost))
+}
+
 impl GapRun for GapSearch {
     fn poll_gaps(&mut self, budget: u32, gaps: &mut VecDeque<Gap>) -> Result<u64, ReadError> {
         let mut left = budget.max(1) as usize;
@@ -178,7 +187,6 @@ impl GapRun for GapSearch {
 
     fn held_bytes(&self) -> usize {
         let segments: usize = self.stretches.iter().map(Stretch::held_bytes).sum();
-        let page = self.page.as_ref().map_or(0, Page::held_bytes);
-        self.stretches.capacity() * size_of::<Stretch>() + segments + page
+        self.stretches.capacity() * size_of::<Stretch>() + segments
     }
 }

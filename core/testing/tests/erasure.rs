@@ -422,7 +422,7 @@ fn what_a_full_medium_kept_when_it_was_opened_goes_without_another_opening() {
 
 /// Neighbours in the order of arrival are far apart in time, so a page of the sequence index names very many blocks.
 #[test]
-fn a_step_of_the_search_for_gaps_reads_few_blocks_and_no_block_is_read_twice() {
+fn each_step_of_the_search_for_gaps_reads_few_blocks_and_gets_further() {
     let tuning = Tuning { seal_events: 600, seal_bytes: 1 << 20, block_bytes: 100, ..UNCOMPACTED };
     let medium = SimStorage::new(1, Faults::NONE);
     let mut engine = open(&medium, tuning);
@@ -434,14 +434,14 @@ fn a_step_of_the_search_for_gaps_reads_few_blocks_and_no_block_is_read_twice() {
     let payload = vec![PayloadFilter { path: PayloadPath::parse("n").unwrap(), test }];
     assert_eq!(erase(&mut engine, &Filter { payload, ..Filter::default() }), 3);
     let (mut search, mut gaps, mut known_to) = (engine.snapshot().gaps(0, 600), VecDeque::new(), 0);
-    let (mut steps, begun) = (0, medium.calls());
+    let mut steps = 0;
     while known_to < 600 {
-        let before = medium.calls();
+        let (before, reads) = (known_to, medium.calls());
         known_to = search.poll_gaps(4_096, &mut gaps).unwrap();
-        assert!(medium.calls() - before <= 40, "{} reads in one step", medium.calls() - before);
+        assert!(known_to > before, "a step after {before} gets no further");
+        assert!(medium.calls() - reads <= 40, "{} reads in one step", medium.calls() - reads);
         steps += 1;
     }
     assert_eq!(gaps, [Gap { first: 1, last: 3 }]);
-    let read = medium.calls() - begun;
-    assert!(steps > 3 && (100..600).contains(&read), "{read} reads in {steps} steps");
+    assert!(steps > 3, "{steps} steps");
 }
