@@ -1,6 +1,7 @@
 //! Ranks the groups of an aggregate.
 
 use alloc::borrow::Cow;
+use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 
 use super::accuracy::Accuracy;
@@ -30,22 +31,28 @@ pub(super) fn highest(groups: &Interner, slots: &Slots, measures: &Measures, cou
             highest.push(*group);
             continue;
         }
-        let with_texts = equal.iter().map(|Ranked { group, .. }| {
-            let mut texts = Vec::new();
-            key::write_texts(groups.text(*group), &mut texts);
-            (texts, *group)
-        });
-        let mut equal: Vec<(Vec<u8>, u32)> = with_texts.collect();
-        // Often nearly all groups are equal, and few are wanted.
         let wanted = count - highest.len();
-        if wanted < equal.len() {
-            equal.select_nth_unstable(wanted);
-            equal.truncate(wanted);
-        }
-        equal.sort_unstable();
-        highest.extend(equal.iter().map(|(_, group)| *group));
+        highest.extend(first_by_text(groups, equal.iter().map(|ranked| ranked.group), wanted));
     }
     (highest, are_exact)
+}
+
+/// Those of the groups, at most `count`, whose texts come first, in that order. Often nearly all groups have the same
+/// result, and few are wanted. So only the texts of these are in memory.
+fn first_by_text(groups: &Interner, candidates: impl Iterator<Item = u32>, count: usize) -> Vec<u32> {
+    let (mut first, mut texts) = (BinaryHeap::<(Vec<u8>, u32)>::new(), Vec::new());
+    for group in candidates {
+        texts.clear();
+        key::write_texts(groups.text(group), &mut texts);
+        if first.len() < count {
+            first.push((texts.clone(), group));
+        } else if let Some(mut last) = first.peek_mut()
+            && texts < last.0
+        {
+            *last = (texts.clone(), group);
+        }
+    }
+    first.into_sorted_vec().into_iter().map(|(_, group)| group).collect()
 }
 
 /// The results of the first output over all buckets, one for each group, and whether all of them are exact.

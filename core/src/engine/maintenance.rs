@@ -45,7 +45,10 @@ impl<S: Storage> Engine<S> {
                 return Some(Task(Stage::Done(Outcome::OutdatedLog)));
             }
         }
-        if let Some(name) = self.obsolete.pop() {
+        // One at a time, so that more urgent tasks never wait for several of them.
+        if self.erasures.deletions == 0
+            && let Some(name) = self.obsolete.pop()
+        {
             self.erasures.deletions += 1;
             let deletion = self.storage.delete(&name);
             return Some(Task(Stage::Deleting(name, deletion)));

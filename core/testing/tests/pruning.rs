@@ -2,12 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use argus_core::analysis::{Aggregate, Aggregation, Question};
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
 use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Scan, Test, TypeTest};
 use argus_core::repository::Repository as _;
 use argus_core::storage::MemoryStorage;
-use argus_testing::{Draft, NOW, Pace, UNCOMPACTED, collect, generate, maintain, steady};
+use argus_testing::{Draft, NOW, Pace, UNCOMPACTED, all_events, check_question, collect, generate, maintain, steady};
 
 /// How many of some events fulfil a test on `n`, before and after they are sealed.
 fn found(values: &[&str], test: Test) -> usize {
@@ -89,12 +90,22 @@ fn a_value_is_found_in_all_of_a_large_fresh_segment() {
     let drafts: Vec<Draft> = (0..events).map(draft).collect();
     engine.commit(NOW, &[generate::batch(&drafts)]).unwrap();
     let snapshot = engine.snapshot();
+    let all = all_events(&snapshot).unwrap();
     let is_wanted = |index: &i64| matches!(index % 16, 0 | 15);
     for (types, is_click) in [(None, false), (Some(vec![TypeTest::Eq("click".into())]), true)] {
         for (order, start) in [(Order::TimeAscending, 0), (Order::TimeDescending, 0), (Order::TimeDescending, 2_049)] {
             let user = PayloadFilter { path: PayloadPath::parse("user").unwrap(), test: Test::Eq(Operand::new("u-7")) };
             let start = Some(Timestamp::from_nanos(start));
             let filter = Filter { types: types.clone(), start, payload: vec![user], ..Filter::default() };
+            let question = Question::Aggregate(Box::new(Aggregate {
+                filter: filter.clone(),
+                periods: None,
+                fill: false,
+                group_by: Vec::new(),
+                aggregations: vec![Aggregation::Count],
+                top: None,
+            }));
+            check_question(&snapshot, &all, &question, 4_096, 3).unwrap();
             for pace in [Pace::UNBROKEN, Pace { budget: 1, stop_every: 1 }] {
                 let scan = Scan { order, ..Scan::from(filter.clone()) };
                 let found = collect(&snapshot, &scan, pace).unwrap().events;

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Poll;
 use std::thread;
 
@@ -112,4 +112,96 @@ fn a_repository_that_fails_in_maintenance_is_asked_to_recover() {
     assert_eq!(installed.recv().unwrap(), 0);
     committer.shutdown();
     assert_eq!((failure(&committer), server_failure(&committer)), (None, None));
+}
+
+/// A long task, which ends once an urgent one was installed.
+#[derive(Debug)]
+struct Compaction {
+    begun: Sender<()>,
+    sealed: Receiver<()>,
+}
+
+#[derive(Debug)]
+struct Sealing;
+
+impl MaintenanceTask for Compaction {
+    fn step(&mut self, _budget: u32) -> Poll<()> {
+        self.begun.send(()).unwrap();
+        self.sealed.recv().unwrap();
+        Poll::Ready(())
+    }
+
+    fn is_urgent(&self) -> bool {
+        false
+    }
+}
+
+impl MaintenanceTask for Sealing {
+    fn step(&mut self, _budget: u32) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn is_urgent(&self) -> bool {
+        true
+    }
+}
+
+/// A repository with a long task, and an urgent one after the first erasure.
+struct Compacting {
+    due: Vec<Box<dyn MaintenanceTask>>,
+    sealed: Sender<()>,
+    installs: Sender<&'static str>,
+}
+
+impl Repository for Compacting {
+    fn commit(&mut self, _now: Timestamp, _group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
+        unreachable!("the test commits nothing")
+    }
+
+    fn erase(&mut self, _now: Timestamp, _filter: &Filter) -> Result<Erased, CommitError> {
+        self.due.push(Box::new(Sealing));
+        Ok(Erased::Exactly(0))
+    }
+
+    fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
+        Some(self)
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        None
+    }
+
+    fn recover(&mut self) -> Result<(), CommitError> {
+        Ok(())
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::Current(Arc::new(FixedSnapshot(Stats::default())))
+    }
+}
+
+impl Maintenance for Compacting {
+    fn next_task(&mut self, _now: Moment) -> Option<Box<dyn MaintenanceTask>> {
+        self.due.pop()
+    }
+
+    fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Vec<Expired>, CommitError> {
+        if (task as Box<dyn Any>).is::<Sealing>() {
+            self.installs.send("sealing").unwrap();
+            self.sealed.send(()).unwrap();
+        } else {
+            self.installs.send("compaction").unwrap();
+        }
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn an_urgent_task_does_not_wait_for_a_long_one() {
+    let ((begun, has_begun), (sealed, is_sealed), (installs, installed)) = (channel(), channel(), channel());
+    let compaction = Compaction { begun, sealed: is_sealed };
+    let committer = over(Box::new(Compacting { due: vec![Box::new(compaction)], sealed, installs }), ROOMY);
+    has_begun.recv().unwrap();
+    wait(committer.erase(&Filter::default()).unwrap()).unwrap();
+    assert_eq!([installed.recv().unwrap(), installed.recv().unwrap()], ["sealing", "compaction"]);
 }
