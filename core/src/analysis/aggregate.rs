@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::field::Field;
 use super::limits::{AnalysisLimits, Excess, Rows};
 use super::measures::Measures;
+use super::numbered_hashes::NumberedHashes;
 use super::question::Aggregate;
 use super::slots::{BucketIndex, Interner, Slots};
 use super::table::Table;
@@ -31,6 +32,7 @@ pub(super) struct AggregateFold {
     buckets: Option<BucketIndex>,
     slots: Slots,
     measures: Measures,
+    hashes: NumberedHashes,
     /// One slot for an event with many values in many groups.
     scratch: Measures,
     /// The times of the first and the last event.
@@ -71,6 +73,7 @@ impl AggregateFold {
             buckets: question.periods.as_ref().map(BucketIndex::new),
             slots: Slots::new(seed),
             measures,
+            hashes: NumberedHashes::default(),
             scratch,
             span: None,
             key: Vec::new(),
@@ -172,6 +175,11 @@ impl AggregateFold {
 
     /// Memory in bytes.
     pub(super) fn held_bytes(&self) -> usize {
+        self.table_bytes() + self.hashes.held_bytes()
+    }
+
+    /// What counts towards the limit of the question: all but what saves time, of which there is little.
+    fn table_bytes(&self) -> usize {
         let keys: usize = self.group_by.iter().map(|column| column.keys.held_bytes()).sum();
         let buckets = self.buckets.as_ref().map_or(0, BucketIndex::held_bytes);
         let buffers = self.values.held_bytes() + self.scratch.held_bytes() + keys + self.key.capacity();
@@ -243,7 +251,7 @@ impl AggregateFold {
         if self.slots.len() > groups_max {
             return Err(Excess::Groups { of: self.rows(), max: groups_max });
         }
-        if self.held_bytes() > bytes_max {
+        if self.table_bytes() > bytes_max {
             return Err(Excess::Memory { of: self.rows(), max: bytes_max });
         }
         Ok(())

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::accuracy::Accuracy;
 use super::aggregation::{Aggregation, Function};
+use super::numbered_hashes::NumberedHashes;
 use super::slot_rows::SlotRows;
 use super::source::Source;
 use super::values::Values;
@@ -89,12 +90,12 @@ impl Measures {
     }
 
     /// Adds each row of a row group to its slot. The row group has the values of each path in [`Values`].
-    pub(super) fn add_rows(&mut self, slots: &SlotRows, rows: &RowGroup<'_>) {
+    pub(super) fn add_rows(&mut self, slots: &SlotRows, rows: &RowGroup<'_>, hashes: &mut NumberedHashes) {
         for (slot, count) in slots.slots().iter().zip(slots.counts()) {
             self.add_events(*slot, *count);
         }
         for source in &mut self.sources {
-            source.add_rows(slots, rows.column(source.path));
+            source.add_rows(slots, rows.column(source.path), hashes);
         }
     }
 

@@ -8,7 +8,6 @@ use super::accuracy::Accuracy;
 use super::aggregation::Function;
 use super::column::{Column, Greatest, Least, Sum};
 use super::key;
-use super::numbered_hashes::NumberedHashes;
 use crate::json::{Decimal, Value};
 use crate::sketch::{Distinct, Quantiles, write_f64};
 
@@ -26,7 +25,6 @@ pub(super) struct Source {
     key: Vec<u8>,
     /// Buffer for unescaped strings.
     text: Vec<u8>,
-    hashes: NumberedHashes,
 }
 
 impl Source {
@@ -37,7 +35,7 @@ impl Source {
 
     /// Also computes this function.
     pub(super) fn compute(&mut self, function: Function) {
-        let Self { path: _, sums, least, greatest, quantiles, distinct, key: _, text: _, hashes: _ } = self;
+        let Self { path: _, sums, least, greatest, quantiles, distinct, key: _, text: _ } = self;
         match function {
             Function::Sum | Function::Avg => *sums = Some(Column::default()),
             Function::Min => *least = Some(Column::default()),
@@ -57,12 +55,11 @@ impl Source {
             distinct: self.distinct.as_ref().map(|_| Column::default()),
             key: Vec::new(),
             text: Vec::new(),
-            hashes: NumberedHashes::default(),
         }
     }
 
     pub(super) fn grow(&mut self, slots: usize) {
-        let Self { path: _, sums, least, greatest, quantiles, distinct, key: _, text: _, hashes: _ } = self;
+        let Self { path: _, sums, least, greatest, quantiles, distinct, key: _, text: _ } = self;
         sums.iter_mut().for_each(|column| column.grow(slots));
         least.iter_mut().for_each(|column| column.grow(slots));
         greatest.iter_mut().for_each(|column| column.grow(slots));
@@ -72,7 +69,7 @@ impl Source {
 
     /// Adds a value to a slot.
     pub(super) fn add(&mut self, slot: usize, raw: &str) {
-        let Self { path: _, sums, least, greatest, quantiles, distinct, key, text, hashes: _ } = self;
+        let Self { path: _, sums, least, greatest, quantiles, distinct, key, text } = self;
         let value = Value::of(raw);
         let (is_number, is_text) = match value {
             Value::Number(_) => (true, false),
@@ -108,7 +105,7 @@ impl Source {
     }
 
     pub(super) fn merge(&mut self, slot: usize, other: &Self, from: usize) {
-        let Self { path: _, sums, least, greatest, quantiles, distinct, key: _, text: _, hashes: _ } = self;
+        let Self { path: _, sums, least, greatest, quantiles, distinct, key: _, text: _ } = self;
         let pairs = (sums.as_mut().zip(other.sums.as_ref()), least.as_mut().zip(other.least.as_ref()));
         if let Some((column, other)) = pairs.0 {
             column.merge(slot, other, from);
@@ -207,7 +204,7 @@ impl Source {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        let Self { path: _, sums, least, greatest, quantiles, distinct, key, text, hashes: _ } = self;
+        let Self { path: _, sums, least, greatest, quantiles, distinct, key, text } = self;
         sums.as_ref().map_or(0, Column::held_bytes)
             + least.as_ref().map_or(0, Column::held_bytes)
             + greatest.as_ref().map_or(0, Column::held_bytes)

@@ -18,6 +18,9 @@ pub(crate) struct TextSearch {
     quoted: Finder<'static>,
 }
 
+/// Searching so many bytes costs about as much as examining a row.
+const BYTES_PER_ROW: usize = 1024;
+
 impl TextSearch {
     /// For this string without escapes; `None` if no JSON text contains it as it is.
     pub(crate) fn new(string: &[u8]) -> Option<Self> {
@@ -26,6 +29,11 @@ impl TextSearch {
         }
         let quoted: Vec<u8> = [b"\"", string, b"\""].concat();
         Some(Self { quoted: Finder::new(&quoted).into_owned() })
+    }
+
+    /// What it costs to search so many bytes, in rows that are examined.
+    pub(crate) fn cost(bytes: usize) -> u32 {
+        u32::try_from(1 + bytes / BYTES_PER_ROW).unwrap_or(u32::MAX)
     }
 
     /// Whether a row with this text may have the string.

@@ -65,7 +65,7 @@ impl AggregateFold {
         }
         let slots = self.slots_of(rows, &codes);
         self.measures.grow(self.slots.len());
-        self.measures.add_rows(&slots, rows);
+        self.measures.add_rows(&slots, rows, &mut self.hashes);
         self.check()
     }
 

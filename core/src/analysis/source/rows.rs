@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::{Source, to_f64};
 use crate::analysis::column::Column;
 use crate::analysis::key;
+use crate::analysis::numbered_hashes::NumberedHashes;
 use crate::analysis::slot_rows::SlotRows;
 use crate::json::{Decimal, Value, write_scaled};
 use crate::row_group::{NONE, Numbered, Tokens, ValueColumn};
@@ -42,7 +43,7 @@ struct CodedKey {
 
 impl Source {
     /// Adds the value of each row of a column to the row's slot.
-    pub(in crate::analysis) fn add_rows(&mut self, rows: &SlotRows, column: &ValueColumn) {
+    pub(in crate::analysis) fn add_rows(&mut self, rows: &SlotRows, column: &ValueColumn, hashes: &mut NumberedHashes) {
         match column {
             ValueColumn::Empty => {}
             ValueColumn::Tokens(tokens) => {
@@ -56,11 +57,11 @@ impl Source {
                 self.add_keys_of_numbers(rows, numbers);
             }
             ValueColumn::Numbered(column) if column.is_string() && self.least.is_none() && self.greatest.is_none() => {
-                self.add_numbered(rows, column);
+                self.add_numbered(rows, column, hashes);
             }
             ValueColumn::Numbered(column) => {
                 let (tokens, codes) = column.coded();
-                self.add_rows(rows, &ValueColumn::Coded { tokens, codes });
+                self.add_rows(rows, &ValueColumn::Coded { tokens, codes }, hashes);
             }
             ValueColumn::Coded { tokens, codes } => {
                 if self.sums.is_some() || self.quantiles.is_some() {
@@ -155,12 +156,12 @@ impl Source {
     }
 
     /// Adds strings, which are in no sum and have no quantiles, to the numbers of different values.
-    fn add_numbered(&mut self, rows: &SlotRows, column: &Numbered) {
-        let Self { distinct: Some(distinct), hashes, .. } = self else { return };
-        hashes.begin(column);
+    fn add_numbered(&mut self, rows: &SlotRows, column: &Numbered, hashes: &mut NumberedHashes) {
+        let Some(distinct) = &mut self.distinct else { return };
+        let mut hashes = hashes.of_column(column);
         distinct.change_rows(rows, |distinct, row| {
             if let Some(integer) = column.get(row) {
-                distinct.add_hash(hashes.hash(column, integer));
+                distinct.add_hash(hashes.get(integer));
             }
         });
     }

@@ -11,9 +11,9 @@ use crate::engine::scan::{RequestedTypes, share};
 use crate::query::Evaluation;
 use crate::repository::ReadError;
 use crate::row_group::{ROWS_MAX, RowGroup, Types};
-use crate::segment::{Part, Segment, payload_text};
+use crate::segment::{Part, Segment, TextSearch, payload_text};
 
-/// So many rows whose type and time suffice, or that are searched for a string, cost as much as one that is examined.
+/// So many rows whose type and time suffice cost as much as one that is examined.
 const ROWS_PER_UNIT: usize = 8;
 
 /// Fresh segments that a question still has to look at.
@@ -88,17 +88,20 @@ fn add_events(
     plan: &mut Plan,
     fold: &mut Fold,
 ) -> Result<u32, ReadError> {
-    let candidates = plan.pruning.search().map(|search| search.rows_in(range.clone(), segment.rows()));
-    let searching = candidates.as_ref().map_or(0, |_| range.len() / ROWS_PER_UNIT);
-    let mut cost = u32::try_from(searching).unwrap_or(u32::MAX);
-    let first = range.start;
+    let rows = segment.rows();
+    let search = plan.pruning.search().cloned();
+    let mut cost = 0_u32;
     for row in range {
-        if candidates.as_ref().is_some_and(|candidates| !candidates.has(row - first)) {
+        cost = cost.saturating_add(1);
+        if !plan.bounds.contains(segment.sort_key(row)) || !requested.has(rows.row_type(row)) {
             continue;
         }
-        cost = cost.saturating_add(1);
-        if !plan.bounds.contains(segment.sort_key(row)) || !requested.has(segment.rows().row_type(row)) {
-            continue;
+        if let Some(search) = &search {
+            let text = rows.row_text(row);
+            cost = cost.saturating_add(TextSearch::cost(text.len()) - 1);
+            if !search.may_have(text) {
+                continue;
+            }
         }
         let payload = segment.payload(row)?;
         let reading = u32::try_from(payload.as_str().len() / PAYLOAD_BYTES).unwrap_or(u32::MAX);

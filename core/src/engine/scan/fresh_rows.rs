@@ -16,8 +16,8 @@ use crate::segment::{Segment, SortKey, TextSearch};
 /// left out. So the number of inputs is limited, even if a prefix matches most of many types.
 const GROUPS_MAX: usize = 256;
 
-/// Searching so many rows for a string costs about as much as examining one.
-const ROWS_PER_UNIT: usize = 8;
+/// About so many bytes are searched at a time.
+const SEARCHED_BYTES: usize = 1 << 20;
 
 /// The rows of a fresh segment, of all types or of one, that may match.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct FreshRows {
     grouping: Grouping,
     /// The rows that remain, or their indexes in the group.
     rest: Range<usize>,
-    /// With it, rows are searched some thousand at a time, when the walk reaches them.
+    /// With it, rows are searched, some thousand at a time, when the walk reaches them.
     search: Option<Arc<TextSearch>>,
     searched: Option<Box<Searched>>,
 }
@@ -103,17 +103,16 @@ impl FreshRows {
         Some(Next::Block(self.sort_key(next)))
     }
 
-    /// Searches the next rows. Returns how many bytes that were, and what it cost, in rows.
-    pub(super) fn search(&mut self, backwards: bool) -> (u64, u32) {
-        let Some(search) = &self.search else { return (0, 0) };
-        let Range { start, end } = self.rest;
-        let range = if backwards {
-            end.saturating_sub(ROWS_MAX).max(start)..end
-        } else {
-            start..start.saturating_add(ROWS_MAX).min(end)
-        };
-        self.rest = if backwards { start..range.start } else { range.end..end };
+    /// Searches the next rows. Returns what that cost, in rows.
+    pub(super) fn search(&mut self, backwards: bool) -> u32 {
+        let Some(search) = &self.search else { return 0 };
         let rows = self.segment.rows();
+        let (mut rest, mut bytes) = (self.rest.clone(), 0);
+        while self.rest.len() - rest.len() < ROWS_MAX && bytes < SEARCHED_BYTES {
+            let Some(at) = take(&mut rest, backwards) else { break };
+            bytes += rows.row_text(self.row(at)).len();
+        }
+        let range = if backwards { rest.end..self.rest.end } else { self.rest.start..rest.start };
         let candidates = match &self.grouping {
             Grouping::All(_) => search.rows_in(range.clone(), rows),
             Grouping::OneType => {
@@ -121,10 +120,9 @@ impl FreshRows {
                 RowSet::of(&indexes, |index| search.may_have(rows.row_text(rows.grouped_row(*index))))
             }
         };
-        let cost = 1 + range.len() / ROWS_PER_UNIT;
-        let bytes = rows.text().len() as u64 * range.len() as u64 / rows.len().max(1) as u64;
+        self.rest = rest;
         self.searched = Some(Box::new(Searched { first: range.start, rest: range, candidates }));
-        (bytes, u32::try_from(cost).unwrap_or(u32::MAX))
+        TextSearch::cost(bytes)
     }
 
     /// Whether there are searched rows that may match.

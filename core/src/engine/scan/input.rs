@@ -102,14 +102,14 @@ impl MergeInput {
     }
 
     /// Reads the block that [`next`](Self::next) returned, unless none of its rows match, or searches the rows. Returns
-    /// how many bytes were read, as they are in memory, and what that cost, in rows.
+    /// how many bytes of blocks were read, as they are in memory, and what it cost, in rows.
     ///
     /// # Errors
     ///
     /// [`SealedError`] if it cannot be read or is damaged.
     pub(super) fn open(&mut self, pruning: &mut Pruning) -> Result<(u64, u32), SealedError> {
         match &mut self.rows {
-            InputRows::Fresh(rows) => Ok(rows.search(self.backwards)),
+            InputRows::Fresh(rows) => Ok((0, rows.search(self.backwards))),
             InputRows::Partition(partition) => partition.open(pruning, self.backwards),
         }
     }
