@@ -302,7 +302,8 @@ impl Ledger {
             seq.is_none_or(|seq| Some(seq) == expected)
         });
         // What is stored and not found is judged with the erasures.
-        let may_be_gone = |token: &Token| erasures.iter().any(|erasure| erasure.selection.has(*token));
+        let may_be_gone =
+            |token: &Token| (0..).zip(erasures).any(|(number, erasure)| erasure.may_have(number, *token, *answered));
         let whole = whole && fresh.iter().zip(&there).all(|(token, seq)| seq.is_some() || may_be_gone(token));
         let stored = matches!(outcome, Outcome::One { .. } | Outcome::Many { .. }) || from_first.is_some();
         if let Some(first) = first.filter(|_| stored && whole) {

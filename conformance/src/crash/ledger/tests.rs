@@ -110,14 +110,22 @@ fn an_erased_event_is_gone_and_its_token_can_be_stored_again() {
 
 #[test]
 fn an_unanswered_request_whose_events_are_all_erased_may_leave_a_gap() {
-    let verdict = |last, missing| {
+    let verdict = |last, missing, answered, outcome| {
         let mut ledger = Ledger::default();
         let token = (0..).map(|_| ledger.token(false, false)).find(|token| token.traits().event_type == "t").unwrap();
-        let outcome = Outcome::Unknown("the connection was closed".to_owned());
-        let attempt = Attempt { fresh: vec![token; missing], repeats: Vec::new(), answered: 0, outcome };
-        let erased = Erasure { selection: Selection::of_type("t"), known: 0, outcome: Erased::Done(Some(1)) };
+        let unknown = Outcome::Unknown("the connection was closed".to_owned());
+        let attempt = Attempt { fresh: vec![token; missing], repeats: Vec::new(), answered, outcome: unknown };
+        let erased = Erasure { selection: Selection::of_type("t"), known: 0, outcome };
         ledger.reconcile(Reading { after: 0, last, events: Vec::new() }, &[attempt], &[erased])
     };
-    assert_eq!(verdict(1, 1).unwrap().erased, 1);
-    assert!(verdict(2, 1).unwrap_err().contains("is missing"));
+    let done = |counted| Erased::Done(Some(counted));
+    let in_doubt = || Erased::Unknown("the connection was closed".to_owned());
+    assert_eq!(verdict(1, 1, 0, done(1)).unwrap().erased, 1);
+    assert_eq!(verdict(1, 1, 0, in_doubt()).unwrap().erased, 1);
+    // It may have come late.
+    assert_eq!(verdict(1, 1, 1, in_doubt()).unwrap().erased, 1);
+    assert!(verdict(2, 1, 0, done(1)).unwrap_err().contains("is missing"));
+    // These cannot have taken the event: one that was refused, and one that was answered before the event was sent.
+    assert!(verdict(1, 1, 0, Erased::Refused("full".to_owned())).unwrap_err().contains("is missing"));
+    assert!(verdict(1, 1, 1, done(0)).unwrap_err().contains("is missing"));
 }
