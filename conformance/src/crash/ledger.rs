@@ -80,6 +80,8 @@ pub(crate) struct Ledger {
     /// Unanswered requests of events with ids of the client's, and erased events with such ids. They may be repeated;
     /// stored events are then duplicates.
     unanswered: Vec<Vec<Token>>,
+    /// Events with ids of the client's that the last reconciliation found to be erased.
+    erased: Vec<Token>,
     /// Sums over all rounds.
     pub(crate) sums: Sums,
 }
@@ -183,6 +185,11 @@ impl Ledger {
         std::mem::take(&mut self.unanswered)
     }
 
+    /// The events with ids of the client's that the last [reconciliation](Self::reconcile) found to be erased.
+    pub(crate) fn erased(&self) -> &[Token] {
+        &self.erased
+    }
+
     /// Puts back the requests that were not repeated.
     pub(crate) fn return_unanswered(&mut self, unanswered: Vec<Vec<Token>>) {
         self.unanswered.extend(unanswered);
@@ -269,6 +276,7 @@ impl Ledger {
     fn forget(&mut self, gone: &[Gone]) {
         let repeated: HashSet<Token> = self.unanswered.iter().flatten().copied().collect();
         let mut revived = 0;
+        self.erased = gone.iter().map(|gone| gone.token).filter(|token| token.is_named()).collect();
         for &Gone { seq, token, .. } in gone {
             slot(&mut self.entries, seq).into_iter().for_each(|slot| *slot = None);
             self.seqs.get_mut(token.number()).into_iter().for_each(|seq| *seq = 0);

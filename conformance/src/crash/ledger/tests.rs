@@ -103,6 +103,9 @@ fn an_erased_event_is_gone_and_its_token_can_be_stored_again() {
     let Found { seq, token, .. } = gone[0].clone();
     assert_eq!((ledger.at(seq), ledger.seq(token)), (None, None));
     assert!(ledger.take_unanswered().contains(&vec![token]));
+    assert_eq!(ledger.erased(), gone.iter().map(|event| event.token).collect::<Vec<_>>());
+    ledger.reconcile(after(&left), &[], &[]).unwrap();
+    assert!(ledger.erased().is_empty(), "only those of the last reconciliation");
     let mut back = left;
     back.insert(0, gone[0].clone());
     assert!(ledger.reconcile(after(&back), &[], &[]).is_err(), "it must not come back");
