@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::erasure::{Erased, Erasure};
+use crate::erasure::{Erased, Erasure, Selection};
 use crate::event::{Found, Token};
 use crate::gone::{self, Gone};
 
@@ -180,9 +180,15 @@ impl Ledger {
         self.seqs.get(token.number()).copied().filter(|&seq| seq > 0)
     }
 
-    /// Takes the requests to repeat.
-    pub(crate) fn take_unanswered(&mut self) -> Vec<Vec<Token>> {
-        std::mem::take(&mut self.unanswered)
+    /// Takes the requests to repeat while these erasures may be under way. Those with a stored event that may be erased
+    /// stay: nobody could say whether it is still a duplicate.
+    pub(crate) fn take_unanswered(&mut self, erasures: &[Selection]) -> Vec<Vec<Token>> {
+        let all = std::mem::take(&mut self.unanswered);
+        let is_in_danger = |token: Token| erasures.iter().any(|selection| selection.has(token));
+        let waits = |tokens: &Vec<Token>| tokens.iter().any(|&token| self.seq(token).is_some() && is_in_danger(token));
+        let (waiting, taken) = all.into_iter().partition(waits);
+        self.unanswered = waiting;
+        taken
     }
 
     /// The events with ids of the client's that the last [reconciliation](Self::reconcile) found to be erased.

@@ -122,7 +122,7 @@ impl Site {
         random: &mut Random,
         meanwhile: impl FnOnce(&Ledger, &AtomicUsize) -> Result<(), String>,
     ) -> Result<Vec<Attempt>, String> {
-        let unanswered = self.ledger.take_unanswered();
+        let unanswered = self.ledger.take_unanswered(erasures);
         let load = Load {
             address,
             ledger: &self.ledger,

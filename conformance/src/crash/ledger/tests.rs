@@ -102,7 +102,7 @@ fn an_erased_event_is_gone_and_its_token_can_be_stored_again() {
     assert_eq!((sums.erased, ledger.visible()), (gone.len() as u64, left.len() as u64));
     let Found { seq, token, .. } = gone[0].clone();
     assert_eq!((ledger.at(seq), ledger.seq(token)), (None, None));
-    assert!(ledger.take_unanswered().contains(&vec![token]));
+    assert!(ledger.take_unanswered(&[]).contains(&vec![token]));
     assert_eq!(ledger.erased(), gone.iter().map(|event| event.token).collect::<Vec<_>>());
     ledger.reconcile(after(&left), &[], &[]).unwrap();
     assert!(ledger.erased().is_empty(), "only those of the last reconciliation");
@@ -131,4 +131,23 @@ fn an_unanswered_request_whose_events_are_all_erased_may_leave_a_gap() {
     // These cannot have taken the event: one that was refused, and one that was answered before the event was sent.
     assert!(verdict(1, 1, 0, Erased::Refused("full".to_owned())).unwrap_err().contains("is missing"));
     assert!(verdict(1, 1, 1, done(0)).unwrap_err().contains("is missing"));
+}
+
+/// Nobody could say whether a stored event is still a duplicate while an erasure that selects it is under way.
+#[test]
+fn a_request_waits_while_erasures_select_its_stored_events() {
+    let mut ledger = Ledger::default();
+    let is_t = |token: &Token| token.traits().event_type == "t";
+    let (selected, other): (Vec<Token>, Vec<Token>) = (0..40).map(|_| ledger.token(true, false)).partition(is_t);
+    let absent = (0..).map(|_| ledger.token(true, false)).find(is_t).unwrap();
+    let stored: Vec<Token> = [&selected[..], &other].concat();
+    let unknown = || Outcome::Unknown("the connection was closed".to_owned());
+    let requests = [selected.clone(), other.clone(), vec![absent]];
+    let attempts = requests.map(|fresh| Attempt { fresh, repeats: Vec::new(), answered: 0, outcome: unknown() });
+    let events = (1..).zip(stored).map(|(seq, token)| found(seq, token)).collect();
+    ledger.reconcile(reading(events), &attempts, &[]).unwrap();
+    let taken = ledger.take_unanswered(&[Selection::of_type("t")]);
+    assert_eq!(taken, [other.clone(), vec![absent]], "what is not stored is new, erased or not");
+    ledger.return_unanswered(vec![other.clone()]);
+    assert_eq!(ledger.take_unanswered(&[]), [selected, other]);
 }
