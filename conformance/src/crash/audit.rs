@@ -12,8 +12,8 @@ use crate::server::open;
 
 /// Known events that every round reads again before the new ones.
 const OVERLAP: u64 = 500;
-/// Events that every round looks up by id.
-const SAMPLE: u64 = 20;
+/// Events that every round looks up by id; and as many at most that it found to be erased.
+const SAMPLE: usize = 20;
 
 /// Checks the events of the last round and some before them; all events if there were erasures.
 ///
@@ -31,6 +31,7 @@ pub(crate) fn tail(
     events.sort_by_key(|event| event.seq);
     let sums = ledger.reconcile(Reading { after, last, events }, attempts, erasures)?;
     sample(address, ledger, random)?;
+    sample_erased(address, ledger, random)?;
     Ok(sums)
 }
 
@@ -105,6 +106,18 @@ fn sample(address: SocketAddr, ledger: &Ledger, random: &mut Random) -> Result<(
         if (found.seq, found.id.as_str()) != (seq, id.as_str()) {
             return Err(format!("GET /events/{encoded} is {found:?}, not seq {seq}"));
         }
+    }
+    Ok(())
+}
+
+/// Looks up some of the events that were erased last: before they are sent again, nobody may find them.
+fn sample_erased(address: SocketAddr, ledger: &Ledger, random: &mut Random) -> Result<(), String> {
+    let mut connection = open(address)?;
+    for _ in 0..ledger.erased().len().min(SAMPLE) {
+        let Some(id) = random.pick(ledger.erased()).and_then(|token| token.event().id) else { continue };
+        let get = Request::get(&format!("/events/{}", id.replace('/', "%2F")));
+        let response = connection.request(&get).map_err(|failure| failure.to_string())?;
+        response.expect(404).map_err(|failure| format!("{id} is erased, but GET {}: {failure}", get.target))?;
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ pub(crate) struct Load<'a> {
     pub(crate) long: bool,
     /// The pause between two requests of a client.
     pub(crate) pause: Duration,
-    /// Unanswered requests of earlier rounds, to be repeated.
+    /// Unanswered requests of earlier rounds, to be repeated. No stored event in them may be erased meanwhile.
     pub(crate) unanswered: Mutex<Vec<Vec<Token>>>,
     /// What may be erased meanwhile, in this order.
     pub(crate) erasures: &'a [Selection],
@@ -130,10 +130,6 @@ impl<'a> Client<'a> {
         let unanswered = self.load.unanswered.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let Some(tokens) = unanswered else { return Ok(false) };
         let (mut fresh, mut repeats) = (Vec::new(), Vec::new());
-        // Nobody could say whether such an event is still a duplicate.
-        if tokens.iter().any(|&token| self.load.ledger.seq(token).is_some() && self.may_be_erased(token)) {
-            return Ok(false);
-        }
         for &token in &tokens {
             match self.load.ledger.seq(token) {
                 Some(seq) => repeats.push((token, seq)),

@@ -123,6 +123,20 @@ impl Selection {
     }
 }
 
+impl Erasure {
+    /// Whether it may have erased the event of this token. It is the erasure of this number in its round, from 0 on;
+    /// `answered` is how many of them had been answered when the event was sent.
+    pub(crate) fn may_have(&self, number: usize, token: Token, answered: usize) -> bool {
+        let is_in_time = match &self.outcome {
+            Erased::Done(_) => answered <= number,
+            // Without an answer, nobody knows when it took place.
+            Erased::Unknown(_) => true,
+            Erased::Refused(_) => false,
+        };
+        is_in_time && self.selection.has(token)
+    }
+}
+
 fn outcome(response: Result<Response, Failure>) -> Result<Erased, String> {
     let response = match response {
         Ok(response) => response,

@@ -36,17 +36,16 @@ pub(crate) fn explain(
         let Erasure { selection, known, outcome } = erasure;
         // It cannot apply from here on.
         let end = found.iter().find(|(_, token)| selection.has(*token)).map_or(u64::MAX, |(seq, _)| *seq);
-        let is_done = match outcome {
+        match outcome {
             Erased::Done(_) if end <= *known => {
                 return Err(format!("seq {end} is found, although it is erased by {erasure:?}"));
             }
-            Erased::Done(_) => true,
-            Erased::Unknown(_) if end > *known => false,
-            Erased::Unknown(_) | Erased::Refused(_) => continue,
-        };
+            // Without an answer, it did not take place if one of its events is there.
+            Erased::Unknown(_) if end <= *known => continue,
+            Erased::Done(_) | Erased::Unknown(_) | Erased::Refused(_) => {}
+        }
         for (gone, by) in gone.iter().zip(&mut by) {
-            let is_later = is_done && gone.answered > number;
-            if gone.seq < end && !is_later && selection.has(gone.token) {
+            if gone.seq < end && erasure.may_have(number, gone.token, gone.answered) {
                 by.push(number);
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::erasure::{Erased, Erasure};
+use crate::erasure::{Erased, Erasure, Selection};
 use crate::event::{Found, Token};
 use crate::gone::{self, Gone};
 
@@ -80,6 +80,8 @@ pub(crate) struct Ledger {
     /// Unanswered requests of events with ids of the client's, and erased events with such ids. They may be repeated;
     /// stored events are then duplicates.
     unanswered: Vec<Vec<Token>>,
+    /// Events with ids of the client's that the last reconciliation found to be erased.
+    erased: Vec<Token>,
     /// Sums over all rounds.
     pub(crate) sums: Sums,
 }
@@ -178,9 +180,20 @@ impl Ledger {
         self.seqs.get(token.number()).copied().filter(|&seq| seq > 0)
     }
 
-    /// Takes the requests to repeat.
-    pub(crate) fn take_unanswered(&mut self) -> Vec<Vec<Token>> {
-        std::mem::take(&mut self.unanswered)
+    /// Takes the requests to repeat while these erasures may be under way. Those with a stored event that may be erased
+    /// stay: nobody could say whether it is still a duplicate.
+    pub(crate) fn take_unanswered(&mut self, erasures: &[Selection]) -> Vec<Vec<Token>> {
+        let all = std::mem::take(&mut self.unanswered);
+        let is_in_danger = |token: Token| erasures.iter().any(|selection| selection.has(token));
+        let waits = |tokens: &Vec<Token>| tokens.iter().any(|&token| self.seq(token).is_some() && is_in_danger(token));
+        let (waiting, taken) = all.into_iter().partition(waits);
+        self.unanswered = waiting;
+        taken
+    }
+
+    /// The events with ids of the client's that the last [reconciliation](Self::reconcile) found to be erased.
+    pub(crate) fn erased(&self) -> &[Token] {
+        &self.erased
     }
 
     /// Puts back the requests that were not repeated.
@@ -269,6 +282,7 @@ impl Ledger {
     fn forget(&mut self, gone: &[Gone]) {
         let repeated: HashSet<Token> = self.unanswered.iter().flatten().copied().collect();
         let mut revived = 0;
+        self.erased = gone.iter().map(|gone| gone.token).filter(|token| token.is_named()).collect();
         for &Gone { seq, token, .. } in gone {
             slot(&mut self.entries, seq).into_iter().for_each(|slot| *slot = None);
             self.seqs.get_mut(token.number()).into_iter().for_each(|seq| *seq = 0);
@@ -302,7 +316,8 @@ impl Ledger {
             seq.is_none_or(|seq| Some(seq) == expected)
         });
         // What is stored and not found is judged with the erasures.
-        let may_be_gone = |token: &Token| erasures.iter().any(|erasure| erasure.selection.has(*token));
+        let may_be_gone =
+            |token: &Token| (0..).zip(erasures).any(|(number, erasure)| erasure.may_have(number, *token, *answered));
         let whole = whole && fresh.iter().zip(&there).all(|(token, seq)| seq.is_some() || may_be_gone(token));
         let stored = matches!(outcome, Outcome::One { .. } | Outcome::Many { .. }) || from_first.is_some();
         if let Some(first) = first.filter(|_| stored && whole) {

@@ -94,6 +94,9 @@ pub(crate) fn run(site: &mut Site, plan: Plan, report: impl Fn(&str)) -> Result<
         let server = site.start()?;
         closed(server.as_ref()).map_err(|error| with_log(&error, server.as_ref()))?;
         until("complete erasures", || Ok(metric(server.address(), "argus_erasures_pending")? == 0))?;
+        // A segment that is still being written has a file like an unfinished one, which may have erased events. Only
+        // the latter would stay.
+        until("no unfinished segment", || Ok(site.drafts()?.is_empty()))?;
         crate::audit::everything(server.address(), &site.ledger)?;
         followers.follow(Some(server.address()));
         followers.audit(&site.ledger)?;

@@ -1,6 +1,7 @@
 //! A folder of events, the program that serves it, and what is known of its contents.
 
 use std::fs::{self, DirBuilder};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -101,6 +102,15 @@ impl Site {
         self.launcher.start(Demand::Settings(self.settings)).map_err(|failure| failure.to_string())
     }
 
+    /// The files of segments that are being written, or were left unfinished. The documentation of `argus-disk`
+    /// describes their names.
+    pub(crate) fn drafts(&self) -> Result<Vec<PathBuf>, String> {
+        let blobs = self.folder.join("blobs");
+        let files = fs::read_dir(&blobs).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+        let files: Vec<PathBuf> = files.map_err(|error: io::Error| format!("{}: {error}", blobs.display()))?;
+        Ok(files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "tmp")).collect())
+    }
+
     /// Submits until `meanwhile` returns. It runs in parallel and may read the ledger.
     pub(crate) fn load(
         &mut self,
@@ -122,7 +132,7 @@ impl Site {
         random: &mut Random,
         meanwhile: impl FnOnce(&Ledger, &AtomicUsize) -> Result<(), String>,
     ) -> Result<Vec<Attempt>, String> {
-        let unanswered = self.ledger.take_unanswered();
+        let unanswered = self.ledger.take_unanswered(erasures);
         let load = Load {
             address,
             ledger: &self.ledger,
@@ -206,5 +216,16 @@ mod tests {
             let mode = fs::metadata(&folder).unwrap().permissions().mode();
             assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", folder.display());
         }
+    }
+
+    #[test]
+    fn unfinished_segments_are_told_from_finished_ones() {
+        let parent = TempDir::new().unwrap();
+        let site = Site::new(Path::new("argus"), parent.path().to_owned(), Some(1 << 20), 1).unwrap();
+        let [draft, segment] = ["blobs/segment-1.2.tmp", "blobs/segment-1"].map(|name| parent.path().join(name));
+        for path in [&draft, &segment] {
+            fs::write(path, "").unwrap();
+        }
+        assert_eq!(site.drafts().unwrap(), [draft]);
     }
 }

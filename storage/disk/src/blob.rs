@@ -112,7 +112,7 @@ impl Blobs {
 
     /// Removes what is left of dropped drafts, durably.
     pub(crate) fn clear_leftovers(&self) -> Result<(), StorageError> {
-        if self.leftovers.clear().map_err(SystemError::without_effect)? { self.sync() } else { Ok(()) }
+        if self.leftovers.clear()? { self.sync() } else { Ok(()) }
     }
 
     /// See [`Storage::delete`](argus_core::storage::Storage::delete). Removing a file also drops its page cache: 250 MB
@@ -123,7 +123,7 @@ impl Blobs {
         Box::new(move || {
             check_name(&name)?;
             remove(&folder.join(&name)).map_err(SystemError::without_effect)?;
-            leftovers.clear().map_err(SystemError::without_effect)?;
+            leftovers.clear()?;
             folder.sync().map_err(SystemError::failed)?;
             // Held until here: otherwise the next process could create a blob of this name, which would be removed.
             drop(lock);

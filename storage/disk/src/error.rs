@@ -104,6 +104,11 @@ impl SystemError {
         }
     }
 
+    /// The storage error for a failed call that changed nothing and may be tried again at any time, whatever the cause.
+    pub(crate) fn unavailable(self) -> StorageError {
+        StorageError::Unavailable(self.cause())
+    }
+
     /// Whether the disk or this user's quota is full.
     pub(crate) fn is_full(&self) -> bool {
         self.is_any_of(&[Errno::NOSPC, Errno::DQUOT])

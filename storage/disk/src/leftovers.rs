@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use argus_core::storage::StorageError;
+
 use crate::error::SystemError;
 use crate::folder::remove;
 
-/// Files of dropped drafts that are still there, because a permission was missing for a while. They may have events
-/// that are erased since, so an erasure must not be complete before they are gone: neither scrubbing the log nor the
-/// deletion of a segment succeeds until then, and an erasure needs whichever had the events. The next opening of the
-/// folder removes them, too.
+/// Files of dropped drafts that are still there, for example because a permission was missing for a while. They may
+/// have events that are erased since, so an erasure must not be complete before they are gone: neither scrubbing the
+/// log nor the deletion of a segment succeeds until then, and an erasure needs whichever had the events. The next
+/// opening of the folder removes them, too.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers(Mutex<Vec<PathBuf>>);
 
@@ -25,8 +27,9 @@ impl Leftovers {
     ///
     /// # Errors
     ///
-    /// One of them cannot be removed. It is tried again the next time.
-    pub(crate) fn clear(&self) -> Result<bool, SystemError> {
+    /// [`StorageError::Unavailable`] if one of them cannot be removed, whatever the reason: erasures wait for that, but
+    /// nothing else does. It is tried again the next time.
+    pub(crate) fn clear(&self) -> Result<bool, StorageError> {
         let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let had_any = !paths.is_empty();
         let mut outcome = Ok(had_any);
@@ -37,6 +40,6 @@ impl Leftovers {
                 true
             }
         });
-        outcome
+        outcome.map_err(SystemError::unavailable)
     }
 }

@@ -102,7 +102,10 @@ fn an_erased_event_is_gone_and_its_token_can_be_stored_again() {
     assert_eq!((sums.erased, ledger.visible()), (gone.len() as u64, left.len() as u64));
     let Found { seq, token, .. } = gone[0].clone();
     assert_eq!((ledger.at(seq), ledger.seq(token)), (None, None));
-    assert!(ledger.take_unanswered().contains(&vec![token]));
+    assert!(ledger.take_unanswered(&[]).contains(&vec![token]));
+    assert_eq!(ledger.erased(), gone.iter().map(|event| event.token).collect::<Vec<_>>());
+    ledger.reconcile(after(&left), &[], &[]).unwrap();
+    assert!(ledger.erased().is_empty(), "only those of the last reconciliation");
     let mut back = left;
     back.insert(0, gone[0].clone());
     assert!(ledger.reconcile(after(&back), &[], &[]).is_err(), "it must not come back");
@@ -110,14 +113,41 @@ fn an_erased_event_is_gone_and_its_token_can_be_stored_again() {
 
 #[test]
 fn an_unanswered_request_whose_events_are_all_erased_may_leave_a_gap() {
-    let verdict = |last, missing| {
+    let verdict = |last, missing, answered, outcome| {
         let mut ledger = Ledger::default();
         let token = (0..).map(|_| ledger.token(false, false)).find(|token| token.traits().event_type == "t").unwrap();
-        let outcome = Outcome::Unknown("the connection was closed".to_owned());
-        let attempt = Attempt { fresh: vec![token; missing], repeats: Vec::new(), answered: 0, outcome };
-        let erased = Erasure { selection: Selection::of_type("t"), known: 0, outcome: Erased::Done(Some(1)) };
+        let unknown = Outcome::Unknown("the connection was closed".to_owned());
+        let attempt = Attempt { fresh: vec![token; missing], repeats: Vec::new(), answered, outcome: unknown };
+        let erased = Erasure { selection: Selection::of_type("t"), known: 0, outcome };
         ledger.reconcile(Reading { after: 0, last, events: Vec::new() }, &[attempt], &[erased])
     };
-    assert_eq!(verdict(1, 1).unwrap().erased, 1);
-    assert!(verdict(2, 1).unwrap_err().contains("is missing"));
+    let done = |counted| Erased::Done(Some(counted));
+    let in_doubt = || Erased::Unknown("the connection was closed".to_owned());
+    assert_eq!(verdict(1, 1, 0, done(1)).unwrap().erased, 1);
+    assert_eq!(verdict(1, 1, 0, in_doubt()).unwrap().erased, 1);
+    // It may have come late.
+    assert_eq!(verdict(1, 1, 1, in_doubt()).unwrap().erased, 1);
+    assert!(verdict(2, 1, 0, done(1)).unwrap_err().contains("is missing"));
+    // These cannot have taken the event: one that was refused, and one that was answered before the event was sent.
+    assert!(verdict(1, 1, 0, Erased::Refused("full".to_owned())).unwrap_err().contains("is missing"));
+    assert!(verdict(1, 1, 1, done(0)).unwrap_err().contains("is missing"));
+}
+
+/// Nobody could say whether a stored event is still a duplicate while an erasure that selects it is under way.
+#[test]
+fn a_request_waits_while_erasures_select_its_stored_events() {
+    let mut ledger = Ledger::default();
+    let is_t = |token: &Token| token.traits().event_type == "t";
+    let (selected, other): (Vec<Token>, Vec<Token>) = (0..40).map(|_| ledger.token(true, false)).partition(is_t);
+    let absent = (0..).map(|_| ledger.token(true, false)).find(is_t).unwrap();
+    let stored: Vec<Token> = [&selected[..], &other].concat();
+    let unknown = || Outcome::Unknown("the connection was closed".to_owned());
+    let requests = [selected.clone(), other.clone(), vec![absent]];
+    let attempts = requests.map(|fresh| Attempt { fresh, repeats: Vec::new(), answered: 0, outcome: unknown() });
+    let events = (1..).zip(stored).map(|(seq, token)| found(seq, token)).collect();
+    ledger.reconcile(reading(events), &attempts, &[]).unwrap();
+    let taken = ledger.take_unanswered(&[Selection::of_type("t")]);
+    assert_eq!(taken, [other.clone(), vec![absent]], "what is not stored is new, erased or not");
+    ledger.return_unanswered(vec![other.clone()]);
+    assert_eq!(ledger.take_unanswered(&[]), [selected, other]);
 }

@@ -4,7 +4,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use argus_core::analysis::AnalysisLimits;
-use argus_core::api::{Action, Api, Caller, Draft, Limits, Read, ReadStep, Reply, RequestHead, ServiceState};
+use argus_core::api::{Action, Api, Caller, Draft, Limits, Read, ReadRun, ReadStep, Reply, RequestHead, ServiceState};
 use argus_core::repository::Reader;
 use bytes::Bytes;
 use serde_json::Value;
@@ -98,6 +98,24 @@ pub(super) fn answer(
     budget: u32,
     mut random: Option<&mut Random<'_>>,
 ) -> Answer {
+    answer_between(caller, read, reader, budget, |run| {
+        if let Some(random) = &mut random
+            && random.one_in(4)
+            && !run.is_starting()
+        {
+            drop(run.suspend());
+        }
+    })
+}
+
+/// Reads to the end for this caller, in steps of this budget, and calls `between` after each.
+pub(super) fn answer_between(
+    caller: &Caller,
+    read: Read,
+    reader: &Reader,
+    budget: u32,
+    mut between: impl FnMut(&mut ReadRun),
+) -> Answer {
     let now = steady(NOW);
     let mut run = read.begin(now);
     let (mut head, mut body) = (None, Vec::new());
@@ -120,12 +138,7 @@ pub(super) fn answer(
             }
             Poll::Ready(ReadStep::Stopped(refusal)) => panic!("a read without limits is stopped: {refusal:?}"),
         }
-        if let Some(random) = &mut random
-            && random.one_in(4)
-            && !run.is_starting()
-        {
-            drop(run.suspend());
-        }
+        between(&mut run);
     }
     panic!("a read of a small store does not end");
 }

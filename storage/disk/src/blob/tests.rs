@@ -138,3 +138,24 @@ fn a_draft_that_failed_cannot_be_finished() {
     assert!(reason.starts_with("cannot rename a file to ") && reason.contains("blobs/a: "), "{reason}");
     assert!(blobs.get("a").unwrap().is_none());
 }
+
+/// Whatever the reason, nothing but an erasure has to wait for it: the store must not fail.
+#[test]
+fn a_dropped_draft_that_cannot_be_removed_is_tried_again() {
+    let (root, mut blobs) = new();
+    put(&mut blobs, "old", &[b"x"]);
+    let path = root.path().join("blobs/a.1.tmp");
+    let draft = blobs.create("a").unwrap();
+    // A folder cannot be removed as a file, whatever the permissions.
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    drop(draft);
+    for outcome in [blobs.clear_leftovers(), blobs.delete("old")(), blobs.clear_leftovers()] {
+        let Err(StorageError::Unavailable(reason)) = outcome else { panic!("{outcome:?}") };
+        assert!(reason.to_string().contains("blobs/a.1.tmp"), "{reason}");
+    }
+    fs::remove_dir(&path).unwrap();
+    blobs.clear_leftovers().unwrap();
+    blobs.delete("old")().unwrap();
+    assert_eq!(files(&root), 0);
+}

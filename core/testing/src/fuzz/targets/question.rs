@@ -1,13 +1,10 @@
 //! Query strings of the questions about many events, such as `GET /events/aggregate`.
 
-use std::task::Poll;
+use argus_core::api::{Action, Caller, ReadRun, Route};
 
-use argus_core::api::{Action, Caller, Read, ReadRun, ReadStep, Route};
-use argus_core::repository::Reader;
-
-use super::super::super::{NOW, Random, steady};
+use super::super::super::Random;
 use super::super::Target;
-use super::super::replies::{answer, checked, request};
+use super::super::replies::{answer, answer_between, checked, request};
 use super::super::store::store;
 
 pub(super) const TARGET: Target = Target {
@@ -104,34 +101,20 @@ fn question(data: &[u8]) {
     let budget = random.pick(&[1, 7, 1_000]);
     let found = answer(&caller, suspended, &store.reader, budget, Some(&mut random));
     assert_eq!(found, expected, "suspended often: GET {target}");
-    let found = answer_in_parts(parted, &store.reader, budget, &mut random);
-    assert_eq!(found, expected.body, "in parts: GET {target}");
+    let found = answer_between(&caller, parted, &store.reader, budget, |run| hand_out(run, budget, &mut random));
+    assert_eq!(found, expected, "in parts: GET {target}");
 }
 
-/// The body of an answer, some of whose work is handed out, and not always done.
-fn answer_in_parts(read: Read, reader: &Reader, budget: u32, random: &mut Random<'_>) -> Vec<u8> {
-    let now = steady(NOW);
-    let mut run: ReadRun = read.begin(now);
-    let mut body = Vec::new();
-    for _ in 0..100_000 {
-        match run.poll(reader, now, budget).expect("a store in memory can be read") {
-            Poll::Pending => {}
-            Poll::Ready(ReadStep::Whole(draft)) => return checked(&Caller::default(), draft).body.to_vec(),
-            Poll::Ready(ReadStep::Start(draft)) => drop(checked(&Caller::default(), draft)),
-            Poll::Ready(ReadStep::Chunk(chunk)) => body.extend_from_slice(&chunk),
-            Poll::Ready(ReadStep::Done) => return body,
-            Poll::Ready(ReadStep::Stopped(refusal)) => panic!("a read without limits is stopped: {refusal:?}"),
+/// Hands out some of the work, and does not always do it.
+fn hand_out(run: &mut ReadRun, budget: u32, random: &mut Random<'_>) {
+    let mut parts = run.split(random.index(4));
+    while !parts.is_empty() {
+        let mut part = parts.swap_remove(random.index(parts.len()));
+        if random.one_in(2) {
+            let _ = part.poll(budget).expect("a store in memory can be read");
         }
-        let mut parts = run.split(random.index(4));
-        while !parts.is_empty() {
-            let mut part = parts.swap_remove(random.index(parts.len()));
-            if random.one_in(2) {
-                let _ = part.poll(budget).expect("a store in memory can be read");
-            }
-            run.join(part);
-        }
+        run.join(part);
     }
-    panic!("a question about a small store is not answered");
 }
 
 fn seeds() -> Vec<Vec<u8>> {
