@@ -340,7 +340,7 @@ impl Settings {
         let sizes = [
             (payload, self.max_payload_bytes, body, self.max_body_bytes),
             (payload, self.max_payload_bytes, answer, self.max_answer_bytes),
-            // A question that took more than all answers may take would be refused as overload, however often it is asked.
+            // A question with more than all answers may take would be refused as overload, however often it is asked.
             ("--query-memory", self.shell.query_memory, answer, self.max_answer_bytes),
         ];
         for (small, small_bytes, large, large_bytes) in sizes {

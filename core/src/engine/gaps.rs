@@ -10,8 +10,8 @@ use super::scan::share;
 use crate::repository::{Gap, GapRun, ReadError};
 use crate::segment::{Part, Sealed, Segment, StoredSeqs};
 
-/// To read a block, or to find out that this is not necessary, costs about as much as to look up this many numbers. So a
-/// step with the budget of a read gets through about thirty of them.
+/// To read a block, or to find out that this is not necessary, costs about as much as to look up this many numbers. So
+/// a step with the budget of a read gets through about thirty of them.
 const BLOCK_NUMBERS: usize = 128;
 
 /// A search over the segments of a snapshot. It holds only those in which events are missing or may be erased.
