@@ -29,8 +29,8 @@ pub(super) struct FunnelFold {
     limits: AnalysisLimits,
     seed: u64,
     tests: Vec<StepTest>,
-    /// The longest time of an attempt in nanoseconds.
-    within: i64,
+    /// The longest time of an attempt in nanoseconds. Two times may lie further apart than an `i64` counts.
+    within: u64,
     by: ByValues,
     /// For each value: the start of its last attempt, in nanoseconds since the Unix epoch.
     starts: Vec<i64>,
@@ -86,7 +86,8 @@ impl FunnelFold {
             event_type: step.event_type.clone(),
             conditions: Conditions::compile(&step.payload),
         };
-        let within = question.within.map_or(i64::MAX, |within| i64::try_from(within.as_nanos()).unwrap_or(i64::MAX));
+        // No two times lie further apart than a `u64` counts.
+        let within = question.within.map_or(u64::MAX, |within| u64::try_from(within.as_nanos()).unwrap_or(u64::MAX));
         Self {
             tests: question.steps.iter().map(test).collect(),
             within,
@@ -199,7 +200,7 @@ impl FunnelFold {
     /// A value of `by` has an event of a step that is not the first.
     fn reach(&mut self, number: u32, step: usize, now: i64) {
         let Some(before) = self.attempt(number, step - 1) else { return };
-        if now.saturating_sub(before.start) > self.within {
+        if now.abs_diff(before.start) > self.within {
             return;
         }
         let further = self.further_of(number);
@@ -209,7 +210,7 @@ impl FunnelFold {
         {
             *furthest = u8::try_from(step).expect("there are at most ten steps");
             result.count += 1;
-            result.seconds.add(now.saturating_sub(before.reached) as f64 / NANOS_PER_SECOND);
+            result.seconds.add(now.abs_diff(before.reached) as f64 / NANOS_PER_SECOND);
         }
         // The last step has no attempt, since nothing comes after it.
         if step <= between

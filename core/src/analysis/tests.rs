@@ -4,6 +4,7 @@
 
 use std::format;
 use std::string::String;
+use std::time::Duration;
 use std::vec::Vec;
 
 use super::*;
@@ -68,6 +69,27 @@ fn a_million_users_fit_into_a_funnel() {
         answer.contains(r#""count":200000,"#) && answer.contains(r#""count":50000,"conversion":0.25,"#),
         "{answer}"
     );
+}
+
+/// Times may lie further apart than 64 bits with a sign count nanoseconds.
+#[test]
+fn centuries_between_two_steps_are_counted() {
+    const YEAR: i64 = 31_556_952;
+    for (within, count) in [(None, 1), (Some(450), 1), (Some(350), 0)] {
+        let Question::Funnel(mut question) = funnel(&["a", "b"]) else { panic!("it is a funnel") };
+        question.within = within.map(|years| Duration::from_secs(years * YEAR as u64));
+        let mut fold = Fold::new(Question::Funnel(question), AnalysisLimits::DEFAULT, 1);
+        for (event_type, years) in [("a", -200), ("b", 200)] {
+            with_event(event_type, years * YEAR, r#"{"u":1}"#, |event| fold.add(event));
+        }
+        let answer = answer(fold).unwrap();
+        assert!(answer.contains(&format!(r#""type":"b","count":{count}"#)), "{within:?}: {answer}");
+        let (_, median) = answer.rsplit_once(r#""median_seconds":"#).unwrap();
+        let median: Option<f64> = median.trim_end_matches(['}', ']', '\n']).parse().ok();
+        let exact = (400 * YEAR) as f64;
+        assert!(median.is_none_or(|median| (median / exact - 1.0).abs() < 0.01), "{within:?}: {answer}");
+        assert_eq!(median.is_some(), count > 0);
+    }
 }
 
 #[test]
