@@ -178,7 +178,8 @@ impl AggregateFold {
         self.table_bytes() + self.hashes.held_bytes()
     }
 
-    /// What counts towards the limit of the question: all but what saves time, of which there is little.
+    /// What counts towards the limit of the question. The kept hashes do not: they only save time, and their size is
+    /// fixed.
     fn table_bytes(&self) -> usize {
         let keys: usize = self.group_by.iter().map(|column| column.keys.held_bytes()).sum();
         let buckets = self.buckets.as_ref().map_or(0, BucketIndex::held_bytes);

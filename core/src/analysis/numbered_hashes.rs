@@ -7,16 +7,16 @@ use super::key;
 use crate::json::Value;
 use crate::row_group::Numbered;
 
-/// How many hashes are kept: 1.5 MiB.
+/// How many hashes are kept. They take 1.5 MiB.
 const KEPT: usize = 1 << 16;
 
-/// Of so many different texts around integers, hashes are kept at a time.
+/// The most pairs of texts around integers whose hashes are kept at a time.
 const AFFIXES_MAX: usize = 64;
 
 /// Computes the hashes of the values of [`Numbered`] columns, and keeps the last ones.
 ///
-/// Values such as the ids of users come again and again, in each block. To write and to hash one takes ten times as
-/// long as to look its integer up.
+/// Values such as the ids of users come again and again, in each block. To look an integer up is faster than to write
+/// and to hash the value.
 #[derive(Debug, Default)]
 pub(super) struct NumberedHashes {
     /// What columns have had before and after their integers.
@@ -44,6 +44,7 @@ pub(super) struct ColumnHashes<'h> {
 }
 
 impl NumberedHashes {
+    /// Begins with a column.
     pub(super) fn of_column<'h>(&'h mut self, column: &'h Numbered) -> ColumnHashes<'h> {
         let is_same = |(before, after): &(String, String)| (before, after) == (&column.before, &column.after);
         let index = self.affixes.iter().position(is_same).unwrap_or_else(|| {

@@ -137,8 +137,8 @@ fn visible_in(segment: &Segment, found: StoredSeqs, test: &mut ErasureTest) -> R
     Ok(StoredSeqs { seqs, next })
 }
 
-/// As [`Part::stored_seqs`], without those of erased events, and not beyond the blocks that the budget suffices for; at
-/// least one. So every step gets further, even if others are pending until the search begins again.
+/// As [`Part::stored_seqs`], without those of erased events. Stops before the first event whose block the budget does
+/// not suffice to read, but reads at least one block, so that each step gets further.
 fn visible_in_sealed(
     sealed: &Sealed,
     from: u64,

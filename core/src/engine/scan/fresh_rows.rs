@@ -26,7 +26,7 @@ pub(super) struct FreshRows {
     grouping: Grouping,
     /// The rows that remain, or their indexes in the group.
     rest: Range<usize>,
-    /// With it, rows are searched, some thousand at a time, when the walk reaches them.
+    /// If there is one, rows are searched, some thousand at a time, when the walk reaches them.
     search: Option<Arc<TextSearch>>,
     searched: Option<Box<Searched>>,
 }
@@ -78,8 +78,9 @@ impl FreshRows {
         alloc::vec![input(Grouping::All(requested), rest)]
     }
 
+    /// Whether no rows remain to be searched or, without a search, to be taken.
     pub(super) fn is_empty(&self) -> bool {
-        self.rest.is_empty() && self.searched.is_none()
+        self.rest.is_empty()
     }
 
     /// Takes the next row. If rows have to be searched first, says where they begin.

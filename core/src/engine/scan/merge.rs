@@ -33,7 +33,7 @@ struct Candidate {
     sort_key: SortKey,
     order: Order,
     input: usize,
-    /// `None` for a block that has not been read yet.
+    /// `None` for a block that is not read yet, and for rows that are not searched yet.
     row: Option<Address>,
 }
 

@@ -173,8 +173,9 @@ impl PathValues {
     }
 }
 
-/// About how many different hashes there are: at most so many, and usually some percent less. Each sets a bit of
-/// sixteen a hash, and those that meet a set bit are not counted. Sorting them takes ten times as long.
+/// An estimate of the number of different hashes; never too high, and usually some percent too low. There are sixteen
+/// bits for each hash. A hash sets one of them, and is not counted if it is set already. An exact count would need the
+/// hashes sorted, which takes much longer.
 fn different(hashes: &[u64]) -> usize {
     let bits = (hashes.len() * 16).next_power_of_two().max(64);
     let mut seen = vec![0u64; bits / 64];
