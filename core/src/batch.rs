@@ -177,6 +177,11 @@ impl Batch {
         (0..self.len()).map(|index| self.event(index))
     }
 
+    /// The different event types, in ascending order of their bytes.
+    pub fn type_names(&self) -> impl Iterator<Item = &str> {
+        (0..self.rows.type_count()).map(|code| core::str::from_utf8(self.rows.type_name(code)).expect(TEXT))
+    }
+
     /// The caller's id of the first event, if it has one.
     #[must_use]
     pub fn first_id(&self) -> Option<ClientId<'_>> {

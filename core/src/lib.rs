@@ -53,6 +53,7 @@ pub mod json;
 pub mod limit;
 mod listed;
 mod log;
+pub mod proposal;
 pub mod query;
 pub mod repository;
 pub mod room;

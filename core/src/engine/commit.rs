@@ -1,19 +1,17 @@
 //! Commits a group of batches as durable log records and fresh segments.
 
 use alloc::borrow::Cow;
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::dedup::{Holder, look_up};
 use super::log_end::LogEnd;
-use super::proposal::{Verdict, judge};
 use super::{Engine, Fresh};
 use crate::batch::{Batch, BatchBuilder};
 use crate::cause::Cause;
 use crate::event::Timestamp;
 use crate::log::{HEADER_BYTES, RecordHeader};
-use crate::repository::{CommitError, Duplicate, Failure, Receipt, Surplus};
+use crate::proposal::{IdLookups, Proposal, ProposedBatch, Terms};
+use crate::repository::{CommitError, Failure, Receipt};
 use crate::segment::{Epoch, Rows, RowsBuilder, Segment};
 use crate::storage::{Storage, StorageError};
 
@@ -30,7 +28,19 @@ struct Proposed<'a> {
     first_seq: u64,
 }
 
-impl Proposed<'_> {
+impl<'a> Proposed<'a> {
+    fn of(proposed: &ProposedBatch<'a>) -> Self {
+        let kept = || {
+            let mut builder = BatchBuilder::new();
+            for (_, _, event) in proposed.events() {
+                builder.push(event).expect("a part of a batch fits into a batch");
+            }
+            builder.finish()
+        };
+        let batch = proposed.whole().map_or_else(|| Cow::Owned(kept()), Cow::Borrowed);
+        Self { batch, first_seq: proposed.first_seq() }
+    }
+
     fn is_small(&self) -> bool {
         self.batch.len() <= SMALL_BATCH_EVENTS
     }
@@ -106,67 +116,25 @@ impl<S: Storage> Engine<S> {
         millis: i64,
         keep_from: i64,
     ) -> Result<(Vec<Proposed<'a>>, Vec<Receipt>), CommitError> {
-        // If stored ids cannot be read, no event can be proven new, and nothing may be committed.
-        let lookups = look_up(|| self.view(), group).map_err(|error| {
-            let cause = Cause::from(error).during("look-up of ids");
-            self.failure = Some(Failure::Failed(cause.clone()));
-            CommitError::failed(cause)
-        })?;
-        let verdicts = judge(group, &lookups, &self.types);
-        assert_eq!(verdicts.len(), group.len(), "each batch has a verdict");
-        let mut next_seq = self.last_seq + 1;
-        let first_seqs: Vec<u64> = group
-            .iter()
-            .zip(&verdicts)
-            .map(|(batch, verdict)| {
-                let first = next_seq;
-                next_seq += verdict.stored(batch) as u64;
-                first
-            })
-            .collect();
-        let seq_in_group = |index: usize, event: u32| {
-            let of_this_group = "the holder of an id is in the same group";
-            let before = verdicts.get(index).expect(of_this_group).left_out_before(event);
-            first_seqs.get(index).expect(of_this_group) + u64::from(event) - before as u64
-        };
-        let mut proposed = Vec::with_capacity(group.len());
-        let mut receipts = Vec::with_capacity(group.len());
-        for ((batch, verdict), &first_seq) in group.iter().zip(&verdicts).zip(&first_seqs) {
-            let duplicates: Box<[Duplicate]> = verdict
-                .duplicates
-                .iter()
-                .map(|&(index, holder)| {
-                    let seq = match holder {
-                        Holder::Stored(seq) => seq,
-                        Holder::InGroup(batch, event) => seq_in_group(batch, event),
-                    };
-                    Duplicate { index, seq }
-                })
-                .collect();
-            let stored = verdict.stored(batch);
-            let kept = if stored == batch.len() { Cow::Borrowed(batch) } else { Cow::Owned(kept(batch, verdict)) };
-            let generated_id =
-                (!kept.is_empty() && kept.first_id().is_none()).then(|| self.key.generate(millis, first_seq));
-            let (stored, expired) = (kept.len() as u32, kept.rows().count_before(keep_from) as u32);
-            receipts.push(Receipt {
-                first_seq,
-                stored,
-                duplicates,
-                surplus: self.surplus(verdict),
-                generated_id,
-                expired,
-                durable: !self.syncs_deferred && !self.storage.is_volatile(),
-            });
-            if !kept.is_empty() {
-                proposed.push(Proposed { batch: kept, first_seq });
-            }
+        let mut lookups = IdLookups::of(group);
+        if !lookups.is_empty() {
+            // If stored ids cannot be read, no event can be proven new, and nothing may be committed.
+            let seqs = self.view().seqs_of_ids(&lookups.hashed()).map_err(|error| {
+                let cause = Cause::from(error).during("look-up of ids");
+                self.failure = Some(Failure::Failed(cause.clone()));
+                CommitError::failed(cause)
+            })?;
+            lookups.set_stored(seqs);
         }
-        Ok((proposed, receipts))
-    }
-
-    fn surplus(&self, verdict: &Verdict) -> Option<Box<Surplus>> {
-        let indexes = verdict.surplus.as_slice();
-        (!indexes.is_empty()).then(|| Box::new(Surplus { indexes: indexes.into(), types_max: self.types.max() as u64 }))
+        let terms = Terms {
+            next_seq: self.last_seq + 1,
+            keep_from: Timestamp::from_nanos(keep_from),
+            durable: !self.syncs_deferred && !self.storage.is_volatile(),
+        };
+        let generate = |_, _, seq| self.key.generate(millis, seq);
+        let proposal = Proposal::of(group, &lookups, &self.types, &terms, generate);
+        let proposed = proposal.batches().iter().filter(|proposed| !proposed.is_empty()).map(Proposed::of).collect();
+        Ok((proposed, proposal.into_receipts()))
     }
 
     /// Appends the records and makes them durable. Returns, for each, the offset after it and the checksum of its
@@ -258,16 +226,4 @@ fn joined(run: &[Proposed<'_>], base: u64) -> Rows {
         }
     }
     builder.finish_sorted()
-}
-
-/// The events of the batch that are stored.
-fn kept(batch: &Batch, verdict: &Verdict) -> Batch {
-    let mut builder = BatchBuilder::new();
-    if verdict.is_refused {
-        return builder.finish();
-    }
-    for (_, event) in (0u32..).zip(batch.events()).filter(|(index, _)| verdict.keeps(*index)) {
-        builder.push(event).expect("a part of a batch fits into a batch");
-    }
-    builder.finish()
 }

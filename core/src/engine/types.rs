@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use thiserror::Error;
 
+use crate::proposal::KnownTypes;
 use crate::segment::{Rows, Sealed, TypeName, TypeNames};
 
 /// The event types of all segments, each once.
@@ -21,6 +22,20 @@ pub(super) struct TypeRegistry {
 #[error("the event types are miscounted, which is a bug in Argus; a restart counts them anew")]
 pub(super) struct Miscount;
 
+impl KnownTypes for TypeRegistry {
+    fn contains(&self, name: &[u8]) -> bool {
+        self.names.contains(name)
+    }
+
+    fn remaining(&self) -> usize {
+        self.max.saturating_sub(self.names.len())
+    }
+
+    fn limit(&self) -> usize {
+        self.max
+    }
+}
+
 impl TypeRegistry {
     /// An empty registry of at most `max` types.
     pub(super) fn new(max: usize) -> Self {
@@ -35,16 +50,6 @@ impl TypeRegistry {
     /// The limit on the number of types.
     pub(super) fn max(&self) -> usize {
         self.max
-    }
-
-    /// How many more types may be added.
-    pub(super) fn remaining(&self) -> usize {
-        self.max.saturating_sub(self.names.len())
-    }
-
-    /// Whether any event has this type.
-    pub(super) fn contains(&self, name: &[u8]) -> bool {
-        self.names.contains(name)
     }
 
     /// The shared name of a type.

@@ -92,6 +92,7 @@ const CORE_LAYERS: &[&str] = &[
     "query",
     "analysis",
     "repository",
+    "proposal",
     "engine",
     // Who may do what, and how often.
     "limit",

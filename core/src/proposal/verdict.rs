@@ -3,8 +3,8 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use super::dedup::{DuplicateEvent, Holder, IdHolders, IdLookup, duplicates};
-use super::types::TypeRegistry;
+use super::KnownTypes;
+use super::ids::{DuplicateEvent, Holder, IdHolders, IdLookups};
 use crate::batch::{Batch, Handling};
 
 /// The decision about one batch. Events that it does not mention are stored.
@@ -38,17 +38,17 @@ impl Verdict {
 }
 
 /// Decides about a group as if its batches were committed one after the other.
-pub(super) fn judge(group: &[Batch], lookups: &[IdLookup<'_>], types: &TypeRegistry) -> Vec<Verdict> {
+pub(super) fn judge(group: &[Batch], lookups: &IdLookups<'_>, types: &dyn KnownTypes) -> Vec<Verdict> {
     if cannot_exceed_limit(group, types) {
-        let duplicates = duplicates(lookups, group.len()).into_iter();
+        let duplicates = lookups.duplicates().into_iter();
         return duplicates.map(|duplicates| Verdict { duplicates, ..Verdict::default() }).collect();
     }
-    let mut judge = Judge { types, new_types: BTreeSet::new(), ids: IdHolders::new(lookups, group.len()) };
+    let mut judge = Judge { types, new_types: BTreeSet::new(), ids: IdHolders::new(lookups) };
     group.iter().enumerate().map(|(index, batch)| judge.judge(index, batch)).collect()
 }
 
 /// Whether the group cannot exceed the limit of types, whichever of its events are stored.
-fn cannot_exceed_limit(group: &[Batch], types: &TypeRegistry) -> bool {
+fn cannot_exceed_limit(group: &[Batch], types: &dyn KnownTypes) -> bool {
     let remaining = types.remaining();
     // The fast path, nearly always taken.
     if group.iter().map(|batch| batch.rows().type_count()).sum::<usize>() <= remaining {
@@ -68,7 +68,7 @@ fn names(batch: &Batch) -> impl Iterator<Item = &[u8]> {
 /// Judges a group event by event: whether an event is stored affects which later events are duplicates and how many
 /// more types may be added.
 struct Judge<'a> {
-    types: &'a TypeRegistry,
+    types: &'a dyn KnownTypes,
     /// The new types of the batches judged so far.
     new_types: BTreeSet<&'a [u8]>,
     ids: IdHolders,
