@@ -1,0 +1,82 @@
+//! Erases the events that a filter selects.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use argus_core::query::{Filter, Scan};
+use argus_core::repository::{Flow, ReadError, ScanRun as _};
+use tokio_postgres::types::Type;
+
+use crate::fault::Fault;
+use crate::head::Head;
+use crate::removal::Removal;
+use crate::scan::Run;
+use crate::select::number;
+use crate::session::Session;
+use crate::store::Store;
+
+/// How many events one statement removes at most.
+const EVENTS: usize = 10_000;
+
+/// How many events one poll examines.
+const BUDGET: u32 = 10_000;
+
+/// Removes the events in one transaction, so that all of them disappear at once. Returns how many. Commits of other
+/// processes go on meanwhile, and their events are not affected.
+///
+/// # Errors
+///
+/// A [`Fault`]. After [`Fault::Lost`], the events may be erased; otherwise they are not.
+pub(crate) fn erase(store: &Arc<Store>, session: &mut Session, filter: &Filter) -> Result<u64, Fault> {
+    let schema = store.address.schema();
+    let head = session.run(async |client| Head::read(client, schema).await)?;
+    let last_seq = head.last_seq.cast_unsigned();
+    let mut removal = Removal::begin(session, schema)?;
+    let removed = remove(store, &mut removal, filter, last_seq);
+    match removed {
+        Ok(()) => Ok(removal.commit(true)?.events),
+        Err(fault) => {
+            if !fault.is_lost() {
+                removal.roll_back()?;
+            }
+            Err(fault)
+        }
+    }
+}
+
+fn remove(store: &Arc<Store>, removal: &mut Removal<'_>, filter: &Filter, last_seq: u64) -> Result<(), Fault> {
+    let is_everything = *filter == Filter::default();
+    if is_everything {
+        removal.delete(|delete| {
+            delete.push("seq <= ").bind(number(last_seq), Type::INT8);
+        })?;
+        return Ok(());
+    }
+    // The core decides which events the filter selects.
+    let scan = Scan::from(filter.clone());
+    let mut run = Run::new(Arc::clone(store), &scan, last_seq).map_err(unreadable)?;
+    loop {
+        let mut seqs = Vec::new();
+        let polled = run.poll_events(BUDGET, &mut |event| {
+            seqs.push(number(event.seq));
+            if seqs.len() < EVENTS { Flow::More } else { Flow::Stop }
+        });
+        let polled = polled.map_err(unreadable)?;
+        if !seqs.is_empty() {
+            removal.delete(|delete| {
+                delete.push("seq = ANY(").bind(seqs, Type::INT8_ARRAY).push(")");
+            })?;
+        }
+        if polled == Poll::Ready(()) {
+            return Ok(());
+        }
+    }
+}
+
+/// The fault of a read. Nothing was removed.
+fn unreadable(error: ReadError) -> Fault {
+    match error {
+        ReadError::Unavailable(cause) => Fault::Unavailable(cause),
+        error @ (ReadError::Failed(_) | ReadError::Damaged(_)) => Fault::Failed(error.into()),
+    }
+}

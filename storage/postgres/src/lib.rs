@@ -1,0 +1,44 @@
+//! The repository of Argus Events in PostgreSQL: [`PostgresRepository`].
+//!
+//! Several processes may share one database. A commit is one transaction, which locks the row of the table `head`. So
+//! sequence numbers have no gaps and follow the order of commits, and the events up to any number that a reader has
+//! seen are complete: that is a snapshot.
+//!
+//! Payloads are stored as text, byte for byte. Beside it, `jsonb` with an index narrows conditions on payloads; the
+//! core decides about each event that it finds.
+//!
+//! A commit whose outcome is unknown, because the connection broke, is repeated. The ids of its events tell whether it
+//! was successful: those of callers are unique, and those that Argus generates are known before the commit is sent.
+
+mod address;
+mod candidates;
+mod commit;
+mod document;
+mod erase;
+mod expiry;
+mod fault;
+mod gaps;
+mod generated;
+mod head;
+mod narrowing;
+mod password;
+mod pool;
+mod removal;
+mod repository;
+mod row;
+mod scan;
+mod schema;
+mod select;
+mod session;
+mod snapshot;
+mod source;
+mod store;
+mod tls;
+mod types;
+mod values;
+mod walk;
+
+pub use address::{Address, AddressError};
+pub use expiry::Retention;
+pub use repository::{OpenError, PostgresOptions, PostgresRepository};
+pub use schema::{SchemaName, SchemaNameError};

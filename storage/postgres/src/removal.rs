@@ -1,0 +1,144 @@
+//! Removes events, and keeps the head true.
+
+use std::collections::BTreeMap;
+
+use argus_core::event::Timestamp;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use crate::fault::Fault;
+use crate::head::Head;
+use crate::schema::SchemaName;
+use crate::select::Select;
+use crate::session::Session;
+use crate::values::{Micros, join};
+
+/// A transaction that removes events. It does not keep writers waiting until it ends.
+#[derive(Debug)]
+pub(crate) struct Removal<'a> {
+    session: &'a mut Session,
+    schema: &'a SchemaName,
+    removed: Removed,
+    /// How many of each type.
+    types: BTreeMap<String, i64>,
+}
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Removed {
+    /// How many events.
+    pub(crate) events: u64,
+    bytes: i64,
+    /// The times of the first and the last of them.
+    pub(crate) span: Option<(Timestamp, Timestamp)>,
+}
+
+impl<'a> Removal<'a> {
+    /// Begins the transaction.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`].
+    pub(crate) fn begin(session: &'a mut Session, schema: &'a SchemaName) -> Result<Self, Fault> {
+        session.run(async |client| client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await)?;
+        Ok(Self { session, schema, removed: Removed::default(), types: BTreeMap::new() })
+    }
+
+    /// Removes the events for which a condition holds. `push` appends it.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`]; the transaction is of no use any more.
+    pub(crate) fn delete(&mut self, push: impl FnOnce(&mut Select)) -> Result<u64, Fault> {
+        let mut delete = Select::default();
+        delete.push(&format!("WITH gone AS (DELETE FROM {}.events WHERE ", self.schema));
+        push(&mut delete);
+        delete.push(
+            " RETURNING event_type, time, \
+             octet_length(payload) + octet_length(event_type) + octet_length(id) AS bytes) \
+             SELECT event_type, count(*), sum(bytes)::bigint, min(time), max(time) FROM gone GROUP BY event_type",
+        );
+        let rows = self.session.run(async |client| delete.rows(client).await)?;
+        rows.iter().try_fold(0, |sum, row| Ok(sum + self.count(row)?))
+    }
+
+    fn count(&mut self, row: &Row) -> Result<u64, Fault> {
+        let broken = |error| Fault::of(&error);
+        let name: String = row.try_get(0).map_err(broken)?;
+        let (events, bytes): (i64, i64) = (row.try_get(1).map_err(broken)?, row.try_get(2).map_err(broken)?);
+        let (first, last): (Micros, Micros) = (row.try_get(3).map_err(broken)?, row.try_get(4).map_err(broken)?);
+        *self.types.entry(name).or_default() += events;
+        self.removed.events += events.cast_unsigned();
+        self.removed.bytes += bytes;
+        let span = join(first, 0).zip(join(last, 0));
+        let both = self.removed.span.into_iter().chain(span);
+        self.removed.span = both.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
+        Ok(events.cast_unsigned())
+    }
+
+    /// Takes a lock of the database until the end of the transaction, unless another session has it.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`].
+    pub(crate) fn try_lock(&mut self, number: i64) -> Result<bool, Fault> {
+        let mut lock = Select::default();
+        // A lock for each schema.
+        let schema = self.schema.to_string();
+        lock.push("SELECT pg_try_advisory_xact_lock(").bind(number, Type::INT8).push(" # hashtext(");
+        lock.bind(schema, Type::TEXT).push(")::bigint)");
+        let rows = self.session.run(async |client| lock.rows(client).await)?;
+        rows.first().map_or(Ok(false), |row| row.try_get(0)).map_err(|error| Fault::of(&error))
+    }
+
+    /// The head as of now.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`].
+    pub(crate) fn head(&mut self) -> Result<Head, Fault> {
+        self.session.run(async |client| Head::read(client, self.schema).await)
+    }
+
+    /// Ends the transaction.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`]. After [`Fault::Lost`], the events may be removed.
+    pub(crate) fn commit(self, is_erasure: bool) -> Result<Removed, Fault> {
+        let Self { session, schema, removed, types } = self;
+        let mut names = Select::default();
+        let list: Vec<String> = types.into_keys().collect();
+        names
+            .push("SELECT count(*) FROM unnest(")
+            .bind(list, Type::TEXT_ARRAY)
+            .push(") name WHERE NOT EXISTS (SELECT ");
+        names.push(&format!("FROM {schema}.events e WHERE e.event_type = name)"));
+        let head = session.run(async |client| Head::lock(client, schema).await)?;
+        // Now that no commit can add events, types without events are known.
+        let gone = session.run(async |client| names.rows(client).await)?;
+        let gone: i64 = gone.first().map_or(Ok(0), |row| row.try_get(0)).map_err(|error| Fault::of(&error))?;
+        let head = Head {
+            events: head.events - removed.events.cast_signed(),
+            bytes: head.bytes - removed.bytes,
+            event_types: head.event_types - gone,
+            erasures: head.erasures + i64::from(is_erasure),
+            removals: head.removals + 1,
+            ..head
+        };
+        session.run(async |client| {
+            head.write(client, schema).await?;
+            client.batch_execute("COMMIT").await
+        })?;
+        Ok(removed)
+    }
+
+    /// Ends the transaction without effect.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`].
+    pub(crate) fn roll_back(self) -> Result<(), Fault> {
+        self.session.run(async |client| client.batch_execute("ROLLBACK").await)
+    }
+}

@@ -1,0 +1,252 @@
+//! The repository: the write side, and how it recovers.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use argus_core::batch::Batch;
+use argus_core::cause::Cause;
+use argus_core::clock::Moment;
+use argus_core::event::Timestamp;
+use argus_core::query::Filter;
+use argus_core::repository::{
+    CommitError, Erased, Expired, Failure, Maintenance, MaintenanceTask, Reader, Receipt, Repository,
+};
+use thiserror::Error;
+
+use crate::address::Address;
+use crate::commit::Commit;
+use crate::erase::erase;
+use crate::expiry::{Expiry, Retention, of_task};
+use crate::fault::Fault;
+use crate::pool::Pool;
+use crate::schema::{SchemaError, prepare};
+use crate::session::Session;
+use crate::snapshot::Snapshots;
+use crate::store::Store;
+use crate::types::TypeCache;
+
+/// How often a commit is tried again after another transaction was in the way.
+const CONFLICTS_MAX: u32 = 5;
+
+/// The pause between two attempts to find out whether a commit was successful.
+const SETTLING_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often events that expire are looked for.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How a repository works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PostgresOptions {
+    /// The most connections for reading. There is one more for writing, and one while events expire.
+    pub connections: usize,
+    /// The longest time to wait for the server to connect, or to answer one statement.
+    pub patience: Duration,
+    /// The limit on different event types.
+    pub types_max: usize,
+    /// Which events are kept.
+    pub retention: Retention,
+}
+
+/// Why a repository could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OpenError {
+    /// The server refuses, or its tables cannot be used.
+    #[error("{0}")]
+    Refused(Cause),
+    /// There are more event types than the limit allows.
+    #[error("there are {found} event types, more than the limit of {max}; raise it with --max-event-types")]
+    Types {
+        /// How many there are.
+        found: u64,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// Events in a PostgreSQL database, which other processes may share.
+#[derive(Debug)]
+pub struct PostgresRepository {
+    store: Arc<Store>,
+    options: PostgresOptions,
+    /// The connection for writing.
+    session: Option<Session>,
+    types: TypeCache,
+    failure: Option<Failure>,
+    /// When events that expire were last looked for, as uptime; whether that is under way.
+    expiry: (Option<Duration>, bool),
+}
+
+impl PostgresRepository {
+    /// Opens the repository, and makes its tables if there are none. If the server cannot be reached at present, the
+    /// repository is [unavailable](Repository::failure) until it can.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] for what waiting does not help against; nothing has changed.
+    pub fn open(address: Address, options: PostgresOptions) -> Result<Self, OpenError> {
+        let pool = Pool::new(address.clone(), options.patience, options.connections);
+        let store = Arc::new(Store { address, pool, types_max: options.types_max });
+        let (session, types, failure) = (None, TypeCache::default(), None);
+        let mut repository = Self { store, options, session, types, failure, expiry: (None, false) };
+        match repository.connect() {
+            Ok(()) => {}
+            Err(SchemaError::Fault(Fault::Lost(cause) | Fault::Unavailable(cause))) => {
+                repository.failure = Some(Failure::Unavailable(cause));
+            }
+            Err(error) => return Err(OpenError::Refused(cause(error))),
+        }
+        if repository.failure.is_none()
+            && let Ok(head) = repository.store.head()
+            && head.event_types.cast_unsigned() > options.types_max as u64
+        {
+            return Err(OpenError::Types { found: head.event_types.cast_unsigned(), max: options.types_max });
+        }
+        Ok(repository)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.store.address
+    }
+
+    /// Connects for writing, and checks the tables.
+    fn connect(&mut self) -> Result<(), SchemaError> {
+        let mut session = Session::open(&self.store.address, self.options.patience)?;
+        prepare(&mut session, self.store.address.schema())?;
+        self.session = Some(session);
+        Ok(())
+    }
+
+    /// The connection for writing.
+    fn session(&mut self) -> Result<&mut Session, Fault> {
+        if self.session.as_ref().is_none_or(Session::is_lost) {
+            self.session = None;
+            self.session = Some(Session::open(&self.store.address, self.options.patience)?);
+        }
+        self.session.as_mut().ok_or_else(|| Fault::Unavailable("there is no connection".into()))
+    }
+
+    /// One attempt to commit.
+    fn attempt(&mut self, commit: &mut Commit<'_>) -> Result<Vec<Receipt>, Fault> {
+        let types_max = self.options.types_max;
+        let mut types = std::mem::take(&mut self.types);
+        let attempted = self.session().and_then(|session| commit.attempt(session, &mut types, types_max));
+        self.types = types;
+        attempted
+    }
+
+    /// Takes note of a fault that the next commit would meet, too.
+    fn fail(&mut self, fault: Fault, in_doubt: bool) -> CommitError {
+        if !matches!(fault, Fault::Full(_)) {
+            // The next attempt may reach another server.
+            self.session = None;
+        }
+        match &fault {
+            Fault::Lost(cause) | Fault::Unavailable(cause) => self.failure = Some(Failure::Unavailable(cause.clone())),
+            Fault::Failed(cause) => self.failure = Some(Failure::Failed(cause.clone())),
+            Fault::Full(_) | Fault::Conflict(_) => {}
+        }
+        if in_doubt {
+            return CommitError::Unavailable { cause: fault.into_cause(), in_doubt };
+        }
+        fault.into_commit_error()
+    }
+}
+
+impl Repository for PostgresRepository {
+    fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
+        let keep_from = self.options.retention.age.map_or(i64::MIN, |age| now.as_nanos().saturating_sub(age));
+        let store = Arc::clone(&self.store);
+        let commit = Commit::new(store.address.schema(), group, now, Timestamp::from_nanos(keep_from));
+        let mut commit = commit.map_err(|error| CommitError::unavailable(error.to_string()))?;
+        let deadline = Instant::now() + self.options.patience;
+        let (mut conflicts, mut reconnects) = (0, 0);
+        loop {
+            let fault = match self.attempt(&mut commit) {
+                Ok(receipts) => return Ok(receipts),
+                Err(fault) => fault,
+            };
+            match fault {
+                Fault::Conflict(_) if conflicts < CONFLICTS_MAX => conflicts += 1,
+                // The connection was idle, and the server may have closed it long ago.
+                Fault::Lost(_) if reconnects == 0 && Instant::now() < deadline => reconnects += 1,
+                // Until the server answers again, nobody knows whether the events are stored.
+                Fault::Lost(_) | Fault::Unavailable(_) if commit.is_in_doubt() && Instant::now() < deadline => {
+                    thread::sleep(SETTLING_PAUSE);
+                }
+                fault => return Err(self.fail(fault, commit.is_in_doubt())),
+            }
+        }
+    }
+
+    fn erase(&mut self, _: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
+        let store = Arc::clone(&self.store);
+        let erased = self.session().and_then(|session| erase(&store, session, filter));
+        erased.map(Erased::Exactly).map_err(|fault| {
+            let in_doubt = fault.is_lost();
+            self.fail(fault, in_doubt)
+        })
+    }
+
+    fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
+        let Retention { age, bytes } = self.options.retention;
+        if age.is_some() || bytes.is_some() { Some(self) } else { None }
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    fn recover(&mut self) -> Result<(), CommitError> {
+        if self.failure.is_none() {
+            return Ok(());
+        }
+        self.session = None;
+        match self.connect() {
+            Ok(()) => {
+                self.failure = None;
+                Ok(())
+            }
+            Err(SchemaError::Fault(fault)) => Err(fault.into_commit_error()),
+            Err(error) => Err(CommitError::failed(cause(error))),
+        }
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::Shared(Arc::new(Snapshots(Arc::clone(&self.store))))
+    }
+}
+
+impl Maintenance for PostgresRepository {
+    fn next_task(&mut self, now: Moment) -> Option<Box<dyn MaintenanceTask>> {
+        let (last, is_under_way) = self.expiry;
+        let is_due = last.is_none_or(|last| now.uptime.saturating_sub(last) >= EXPIRY_INTERVAL);
+        if is_under_way || !is_due || self.failure.is_some() {
+            return None;
+        }
+        self.expiry = (Some(now.uptime), true);
+        let PostgresOptions { patience, retention, .. } = self.options;
+        Some(Box::new(Expiry::new(Arc::clone(&self.store), patience, retention, now.wall)))
+    }
+
+    fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Vec<Expired>, CommitError> {
+        let Some(task) = of_task(task) else { return Err(CommitError::failed("a task of another repository")) };
+        self.expiry.1 = false;
+        let (expired, outcome) = task.finish();
+        match outcome {
+            // What was removed before is told, and the rest is due again.
+            Ok(()) => Ok(expired),
+            Err(_) if !expired.is_empty() => Ok(expired),
+            Err(fault) => Err(fault.into_commit_error()),
+        }
+    }
+}
+
+fn cause(error: SchemaError) -> Cause {
+    match error {
+        SchemaError::Fault(fault) => fault.into_cause(),
+        error @ (SchemaError::NoRight(_) | SchemaError::Newer(_)) => error.to_string().into(),
+    }
+}

@@ -1,0 +1,83 @@
+//! Snapshots: the events up to a sequence number.
+
+use std::sync::Arc;
+
+use argus_core::event::Event;
+use argus_core::query::Scan;
+use argus_core::repository::{ErasureStats, GapRun, ReadError, ScanRun, Snapshot, Stats, TakeSnapshot};
+use tokio_postgres::types::Type;
+
+use crate::gaps::Search;
+use crate::head::Head;
+use crate::row::{COLUMNS, StoredRow, broken};
+use crate::scan::Run;
+use crate::select::{Select, number};
+use crate::store::Store;
+
+/// Takes snapshots.
+#[derive(Debug)]
+pub(crate) struct Snapshots(pub(crate) Arc<Store>);
+
+/// The events up to the last one that was committed when the snapshot was taken. Sequence numbers follow the order of
+/// commits, so no later event belongs to them. Nothing is held on the server: events that are removed later are missing
+/// from then on.
+#[derive(Debug)]
+pub(crate) struct View {
+    store: Arc<Store>,
+    head: Head,
+}
+
+impl TakeSnapshot for Snapshots {
+    fn take_snapshot(&self) -> Result<Arc<dyn Snapshot>, ReadError> {
+        let head = self.0.head()?;
+        Ok(Arc::new(View { store: Arc::clone(&self.0), head }))
+    }
+}
+
+impl Snapshot for View {
+    fn stats(&self) -> Result<Stats, ReadError> {
+        let size = format!("SELECT pg_total_relation_size('{}.events')", self.store.address.schema());
+        let row = self.store.pool.ask(async |client| client.query_typed_one(&size, &[]).await)?;
+        let bytes: i64 = row.try_get(0).map_err(broken)?;
+        let Head { last_seq, events, event_types, erasures, .. } = self.head;
+        Ok(Stats {
+            events: events.cast_unsigned(),
+            bytes: bytes.cast_unsigned(),
+            segments: 0,
+            last_seq: last_seq.cast_unsigned(),
+            event_types: event_types.cast_unsigned(),
+            event_types_max: self.store.types_max as u64,
+            erasures: ErasureStats { accepted: erasures.cast_unsigned(), ..ErasureStats::default() },
+        })
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.head.last_seq.cast_unsigned()
+    }
+
+    fn erasures(&self) -> u64 {
+        self.head.erasures.cast_unsigned()
+    }
+
+    fn gaps(self: Arc<Self>, after: u64, up_to: u64) -> Box<dyn GapRun> {
+        Box::new(Search::new(Arc::clone(&self.store), after, up_to, self.head.removals > 0))
+    }
+
+    fn get(&self, id: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {
+        if id.contains('\0') {
+            // PostgreSQL has no such text, and no id has this character.
+            return Ok(false);
+        }
+        let mut select = Select::default();
+        select.push(&format!("SELECT {COLUMNS} FROM {}.events WHERE id = ", self.store.address.schema()));
+        select.bind(id.to_owned(), Type::TEXT).push(" AND seq <= ").bind(number(self.last_seq()), Type::INT8);
+        let rows = self.store.pool.ask(async |client| select.rows(client).await)?;
+        let Some(row) = rows.into_iter().next() else { return Ok(false) };
+        sink(StoredRow::of(row)?.event()?);
+        Ok(true)
+    }
+
+    fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError> {
+        Ok(Box::new(Run::new(Arc::clone(&self.store), scan, self.last_seq())?))
+    }
+}
