@@ -9,6 +9,7 @@ use crate::environment;
 use crate::export::{ExportArguments, ExportCommand};
 use crate::health::{HealthArguments, HealthCommand};
 use crate::key::KeyCommand;
+use crate::schema::SchemaCommand;
 use crate::settings::Settings;
 use crate::snapshot::SnapshotCommand;
 
@@ -17,6 +18,7 @@ const CHECK: &str = "check";
 const EXPORT: &str = "export";
 const HEALTH: &str = "health";
 const KEY: &str = "key";
+const SCHEMA: &str = "schema";
 const VERSION: &str = "version";
 
 /// What the command line asks for.
@@ -34,6 +36,8 @@ pub enum Command {
     Health(HealthCommand),
     /// `key new`: make an API key.
     Key(KeyCommand),
+    /// `schema DATABASE`: print the statements that make the tables.
+    Schema(SchemaCommand),
 }
 
 impl Command {
@@ -55,6 +59,7 @@ impl Command {
             Some((EXPORT, matches)) => Ok(Self::Export(Box::new(ExportCommand::of(matches, &mut command)?))),
             Some((HEALTH, matches)) => Ok(Self::Health(HealthCommand::of(matches, name)?)),
             Some((KEY, matches)) => Ok(Self::Key(KeyCommand::from_arg_matches(matches)?)),
+            Some((SCHEMA, matches)) => Ok(Self::Schema(SchemaCommand::from_arg_matches(matches)?)),
             Some((VERSION, _)) => Self::read(name, [name, "--version"]),
             Some((_, matches)) => Ok(Self::Snapshot(SnapshotCommand::from_arg_matches(matches)?)),
             None => Ok(Self::Serve(Box::new(Settings::of(&matches, &mut command)?))),
@@ -69,6 +74,7 @@ fn command_of(name: &'static str) -> clap::Command {
         .subcommand(ExportArguments::augment_args(clap::Command::new(EXPORT)))
         .subcommand(HealthArguments::augment_args(clap::Command::new(HEALTH)))
         .subcommand(KeyCommand::augment_args(clap::Command::new(KEY)))
+        .subcommand(SchemaCommand::augment_args(clap::Command::new(SCHEMA)))
         .subcommand(clap::Command::new(VERSION).about("Print version"))
         .args_conflicts_with_subcommands(true)
 }

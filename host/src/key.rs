@@ -128,7 +128,8 @@ mod tests {
             | Command::Snapshot(_)
             | Command::Check(_)
             | Command::Export(_)
-            | Command::Health(_)) => panic!("{other:?}"),
+            | Command::Health(_)
+            | Command::Schema(_)) => panic!("{other:?}"),
         })
     }
 

@@ -47,6 +47,7 @@ pub mod process;
 pub mod reply_body;
 pub mod request_log;
 pub mod runtime;
+pub mod schema;
 pub mod settings;
 pub mod shell_options;
 pub mod snapshot;

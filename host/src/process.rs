@@ -112,6 +112,7 @@ pub fn run<E: Send + 'static>(
         Ok(Command::Export(export)) => return export.run(),
         Ok(Command::Health(health)) => return health.run(),
         Ok(Command::Key(key)) => return key.run(),
+        Ok(Command::Schema(schema)) => return schema.run(program),
         Err(error) => error.exit(),
     };
     let keys = match read_keys(&settings) {

@@ -53,8 +53,9 @@ pub struct Settings {
     #[arg(long, env = "ARGUS_PORT", value_name = "PORT", value_parser = parse_port, help_heading = "Service")]
     port: Option<u16>,
 
-    /// Where to keep events: PATH or `disk:PATH` (a folder, created if it does not exist), or `memory` or `memory:`
-    /// (until the process ends)
+    /// Where to keep events: PATH or `disk:PATH` (a folder, created if it does not exist), a database that other
+    /// processes may share (`postgres://USER@HOST/DATABASE`, in programs built with it), or `memory` or `memory:` (until
+    /// the process ends)
     #[arg(
         long,
         env = "ARGUS_REPOSITORY",
@@ -351,6 +352,9 @@ impl Settings {
                     format_size(large_bytes)
                 ));
             }
+        }
+        if let Err(message) = self.backend.check(&self.repository) {
+            return Some(message);
         }
         if let Some(message) = self.shell.contradiction() {
             return Some(message);

@@ -10,8 +10,8 @@ mod verdict;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-pub use ids::IdLookups;
 use ids::Holder;
+pub use ids::IdLookups;
 use verdict::{Verdict, judge};
 
 use crate::batch::{Batch, NewEvent};

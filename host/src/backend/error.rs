@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use argus_core::engine;
 use thiserror::Error;
 
+use super::location::DatabaseUrl;
 use crate::shell;
 
 /// Why a repository could not be opened.
@@ -19,6 +20,14 @@ pub enum OpenError {
     /// The stored data could not be read.
     #[error(transparent)]
     Repository(#[from] engine::OpenError),
+    /// A database cannot be used.
+    #[error("{url}: {reason}")]
+    Database {
+        /// The database.
+        url: DatabaseUrl,
+        /// Why.
+        reason: String,
+    },
     /// Stored data or a file is damaged.
     #[error(
         "{reason}. Nothing was changed; `{program} check {0}` lists all damage, and `{program} check {0} --salvage \
@@ -43,7 +52,11 @@ impl OpenError {
             | Self::Repository(engine::OpenError::Damaged { .. }) => {
                 Self::Damaged { program, path: path.to_owned(), reason: self.to_string() }
             }
-            Self::Randomness(_) | Self::Folder(_) | Self::Repository(_) | Self::Damaged { .. } => self,
+            Self::Randomness(_)
+            | Self::Folder(_)
+            | Self::Repository(_)
+            | Self::Database { .. }
+            | Self::Damaged { .. } => self,
         }
     }
 }

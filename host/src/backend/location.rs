@@ -16,7 +16,7 @@ use thiserror::Error;
 /// assert_eq!("memory".parse(), Ok(Location::Memory));
 /// assert_eq!("/var/lib/argus".parse(), Ok(Location::Disk("/var/lib/argus".into())));
 /// assert_eq!("disk:/var/lib/argus".parse(), Ok(Location::Disk("/var/lib/argus".into())));
-/// assert!("postgres://db".parse::<Location>().is_err());
+/// assert!("s3://bucket".parse::<Location>().is_err());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
@@ -24,15 +24,22 @@ pub enum Location {
     Memory,
     /// `PATH` or `disk:PATH`: in a folder, which is created if it does not exist.
     Disk(PathBuf),
+    /// `postgres://USER@HOST/DATABASE`: in a PostgreSQL database.
+    Postgres(DatabaseUrl),
 }
+
+/// The URL of a database. Only [`expose`](Self::expose) shows all of it, since it may have a password. So it is taken as
+/// it is here, and the backend says what is wrong with it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(Box<str>);
 
 /// A text that names no place for events.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UnknownLocation {
     /// It is a URL of no known kind of repository.
     #[error(
-        "unknown kind of repository '{0}:'; expected `disk:PATH` or PATH (a folder), or `memory:` (events are lost \
-         when the process ends)"
+        "unknown kind of repository '{0}:'; expected `disk:PATH` or PATH (a folder), \
+         `postgres://USER@HOST/DATABASE`, or `memory:` (events are lost when the process ends)"
     )]
     Kind(String),
     /// It has a colon, as a URL does, but may be meant as the name of a folder.
@@ -56,16 +63,48 @@ impl Location {
         match self {
             Self::Memory => "memory",
             Self::Disk(_) => "disk",
+            Self::Postgres(_) => "postgres",
         }
     }
 }
 
+impl DatabaseUrl {
+    /// The whole URL, perhaps with a password.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The URL without password and parameters.
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("//").unwrap_or(("", &self.0));
+        let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
+        // The last one: a password that was not escaped may have others.
+        match rest.rsplit_once('@') {
+            Some((user, place)) => {
+                let user = user.split_once(':').map_or(user, |(user, _)| user);
+                write!(f, "{scheme}//{user}@{place}")
+            }
+            None => write!(f, "{scheme}//{rest}"),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrl({self})")
+    }
+}
+
 impl fmt::Display for Location {
-    /// The URL.
+    /// The URL, without the password of a database.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => f.write_str("memory:"),
             Self::Disk(path) => write!(f, "disk:{}", path.display()),
+            Self::Postgres(url) => url.fmt(f),
         }
     }
 }
@@ -80,6 +119,9 @@ impl FromStr for Location {
         let path = match scheme(text) {
             None => text,
             Some(("disk", path)) => path,
+            Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
+                return Ok(Self::Postgres(DatabaseUrl(text.into())));
+            }
             Some((kind, rest)) if rest.starts_with("//") => return Err(UnknownLocation::Kind(kind.to_owned())),
             Some(_) => return Err(UnknownLocation::Colon(text.to_owned())),
         };
@@ -129,9 +171,22 @@ mod tests {
     }
 
     #[test]
+    fn no_text_shows_the_password_of_a_database() {
+        for (url, shown) in [
+            ("postgres://db", "postgres://db"),
+            ("postgres://ann@db:5432/shop", "postgres://ann@db:5432/shop"),
+            ("postgresql://ann:secret@a,b/shop?password=secret", "postgresql://ann@a,b/shop"),
+            ("postgres://ann:sec@ret:/@db/shop", "postgres://ann@db/shop"),
+        ] {
+            let location: Location = url.parse().unwrap();
+            assert_eq!((location.kind(), location.to_string()), ("postgres", shown.to_owned()));
+            assert!(!format!("{location:?}").contains("sec"), "{location:?}");
+        }
+    }
+
+    #[test]
     fn urls_of_other_kinds_and_empty_texts_are_refused() {
         for (text, kind) in [
-            ("postgres://user@db/events", "postgres"),
             ("mongodb://db", "mongodb"),
             ("s3://bucket", "s3"),
             ("file:///a", "file"),

@@ -2,11 +2,13 @@
 //!
 //! Only these modules know how a repository is built; all others know only the trait [`Repository`].
 
+mod database_options;
 mod disk;
 mod engine_options;
 mod error;
 mod location;
 mod memory;
+mod postgres;
 
 use std::fmt;
 use std::time::Duration;
@@ -15,10 +17,12 @@ use argus_core::engine::Seed;
 use argus_core::repository::Repository;
 use clap::Args;
 
+pub use database_options::DatabaseOptions;
 pub use disk::{DiskOptions, Durability, UnknownDurability};
 pub use engine_options::EngineOptions;
 pub use error::OpenError;
-pub use location::{Location, UnknownLocation};
+pub use location::{DatabaseUrl, Location, UnknownLocation};
+pub(crate) use postgres::schema as postgres_schema;
 
 /// The options of all backends.
 #[derive(Args, Clone, Debug)]
@@ -29,6 +33,9 @@ pub struct BackendOptions {
     /// Options of the engine, on disk and in memory.
     #[command(flatten)]
     pub engine: EngineOptions,
+    /// Options of a repository in a database.
+    #[command(flatten)]
+    pub database: DatabaseOptions,
 }
 
 /// An opened repository, and how its owner must flush it.
@@ -40,6 +47,18 @@ pub struct Opened {
 }
 
 impl BackendOptions {
+    /// Checks that a location can be opened, as far as that can be told from its text.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it. The message quotes nothing of the URL of a database.
+    pub(crate) fn check(&self, location: &Location) -> Result<(), String> {
+        match location {
+            Location::Memory | Location::Disk(_) => Ok(()),
+            Location::Postgres(url) => postgres::check(url).map_err(|reason| format!("--repository: {reason}")),
+        }
+    }
+
     /// Opens the repository at a location, and logs what recovery found there. Errors advise to run commands of
     /// `program`.
     ///
@@ -52,12 +71,27 @@ impl BackendOptions {
         let seed = Seed(u128::from_ne_bytes(seed));
         Ok(match location {
             Location::Memory => Opened { repository: memory::open(seed, &self.engine)?, flush_every: None },
+            Location::Postgres(url) => {
+                Opened { repository: postgres::open(url, &self.database, &self.engine)?, flush_every: None }
+            }
             Location::Disk(path) => Opened {
                 repository: self.disk.open(path, program, seed, &self.engine)?,
                 flush_every: self.disk.durability.flush_every(),
             },
         })
     }
+}
+
+/// The message of a program that was built without a kind of repository.
+#[cfg(not(feature = "postgres"))]
+fn built_without(kind: &str, feature: &str) -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    let name = path.file_name().and_then(|name| name.to_str()).filter(|name| name.starts_with("argus-"));
+    let package = name.unwrap_or("argus-tokio");
+    format!(
+        "this program was built without {kind}; `cargo build --release --package {package} --features {feature}` \
+         builds one with it"
+    )
 }
 
 impl fmt::Debug for Opened {

@@ -1,0 +1,40 @@
+//! Stands in for PostgreSQL in programs that are built without it.
+
+use argus_core::repository::Repository;
+
+use super::super::built_without;
+use super::super::database_options::DatabaseOptions;
+use super::super::engine_options::EngineOptions;
+use super::super::error::OpenError;
+use super::super::location::DatabaseUrl;
+
+/// Why a URL cannot be used.
+///
+/// # Errors
+///
+/// Always.
+pub(crate) fn check(_: &DatabaseUrl) -> Result<(), String> {
+    Err(built_without("PostgreSQL", "postgres"))
+}
+
+/// Opens nothing.
+///
+/// # Errors
+///
+/// Always.
+pub(crate) fn open(
+    url: &DatabaseUrl,
+    _: &DatabaseOptions,
+    _: &EngineOptions,
+) -> Result<Box<dyn Repository>, OpenError> {
+    Err(OpenError::Database { url: url.clone(), reason: built_without("PostgreSQL", "postgres") })
+}
+
+/// Prints nothing.
+///
+/// # Errors
+///
+/// Always.
+pub(crate) fn schema(_: &str) -> Result<String, String> {
+    Err(built_without("PostgreSQL", "postgres"))
+}
