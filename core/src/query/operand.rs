@@ -70,6 +70,24 @@ impl Operand {
         &self.text
     }
 
+    /// The only string that equals the operand: its bytes, without escapes. Numbers and literals may equal it, too.
+    ///
+    /// ```
+    /// use argus_core::query::Operand;
+    ///
+    /// assert_eq!(Operand::new("500").string(), b"500");
+    /// assert_eq!(Operand::new(r#""5\u0030\u0030""#).string(), b"500");
+    /// ```
+    ///
+    /// A lone surrogate has the bytes that [`RawString::bytes`](crate::json::RawString::bytes) gives it.
+    #[must_use]
+    pub fn string(&self) -> &[u8] {
+        match &self.meaning {
+            Meaning::Quoted(own) => own,
+            Meaning::Number(_) | Meaning::Literal | Meaning::Plain => self.text.as_bytes(),
+        }
+    }
+
     pub(super) fn meaning(&self) -> &Meaning {
         &self.meaning
     }
@@ -77,10 +95,7 @@ impl Operand {
     /// Whether a value equals the operand.
     pub(super) fn equals(&self, value: Candidate<'_>) -> bool {
         match (value, &self.meaning) {
-            (Candidate::String(string), Meaning::Quoted(own)) => string == &**own,
-            (Candidate::String(string), Meaning::Number(_) | Meaning::Literal | Meaning::Plain) => {
-                string == self.text.as_bytes()
-            }
+            (Candidate::String(string), _) => string == self.string(),
             (Candidate::Number(number), Meaning::Number(own)) => number == own.decimal(),
             (Candidate::Literal(literal), Meaning::Literal) => literal == &*self.text,
             (Candidate::Number(_), Meaning::Quoted(_) | Meaning::Literal | Meaning::Plain)
