@@ -1,4 +1,4 @@
-//! Which payloads PostgreSQL can hold as `jsonb` without losing anything that a condition may see.
+//! Which payloads `PostgreSQL` can hold as `jsonb` without losing anything that a condition may see.
 
 use std::borrow::Cow;
 
@@ -10,23 +10,27 @@ use memchr::memchr2;
 /// but each value becomes an entry of the index: 1 MiB of small numbers takes half a second to insert.
 const BYTES_MAX: usize = 1 << 20;
 
-/// The deepest document. PostgreSQL parses recursively, and fails where its stack ends: between 500 and 1,000 levels at
-/// the smallest `max_stack_depth` that it allows, 100 kB.
+/// The deepest document. `PostgreSQL` parses recursively, and fails where its stack ends: between 500 and 1,000 levels
+/// at the smallest `max_stack_depth` that it allows, 100 kB.
 const DEPTH_MAX: usize = 200;
 
 /// How many arrays may lie directly within each other. The paths of conditions reach no deeper, see
-/// [`narrowing`](super::narrowing). The coordinates of a `MultiPolygon` in GeoJSON have four.
+/// [`narrowing`](super::narrowing). The coordinates of a `MultiPolygon` in `GeoJSON` have four.
 pub(crate) const ARRAY_LEVELS_MAX: usize = 4;
 
 /// The longest number, in bytes of its text. `numeric` has up to 131,072 digits before the point, 16,383 after it.
 pub(crate) const NUMBER_BYTES_MAX: usize = 1000;
 
-/// The most digits of an exponent, with leading zeros. PostgreSQL writes numbers in full, so each more of them would
+/// The most digits of an exponent, with leading zeros. `PostgreSQL` writes numbers in full, so each more of them would
 /// make the text of a `jsonb` ten times as long.
 pub(crate) const EXPONENT_DIGITS_MAX: usize = 3;
 
-/// The text of a payload, if PostgreSQL 15 to 18 accepts it as `jsonb` and a condition sees the same in both. A database
-/// in the encoding UTF8 is assumed. `None` if
+/// Up to this many bytes, or names, the simplest search is the fastest: a payload of 200 bytes takes 0.22 µs, and
+/// 0.34 µs without it.
+const SHORT: usize = 16;
+
+/// The text of a payload, if `PostgreSQL` 15 to 18 accepts it as `jsonb` and a condition sees the same in both. The
+/// encoding of the database must be UTF8. `None` if
 ///
 /// - `jsonb` would change it: two members of an object have the same name, of which `jsonb` keeps the last;
 /// - `jsonb` refuses it: U+0000, a lone surrogate, a number too large or too long, too many levels;
@@ -116,7 +120,7 @@ impl<'a> Walk<'a> {
         let (start, mut has_escape, mut has_unit) = (self.at, false, false);
         self.at += 1;
         loop {
-            self.at += memchr2(b'"', b'\\', self.rest())?;
+            self.at += plain_len(self.rest())?;
             if self.byte() == Some(b'"') {
                 break;
             }
@@ -161,7 +165,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The string of a token, without escapes; `None` if PostgreSQL cannot hold it.
+/// The string of a token, without escapes; `None` if `PostgreSQL` cannot hold it.
 fn unescaped(token: &str) -> Option<Cow<'_, [u8]>> {
     let Value::String(string) = Value::of(token) else { return None };
     let bytes = string.bytes();
@@ -169,8 +173,25 @@ fn unescaped(token: &str) -> Option<Cow<'_, [u8]>> {
     (!bytes.contains(&0) && std::str::from_utf8(&bytes).is_ok()).then_some(bytes)
 }
 
+/// How many bytes precede the first quote or backslash.
+fn plain_len(bytes: &[u8]) -> Option<usize> {
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\');
+    let (start, rest) = bytes.split_at_checked(SHORT).unwrap_or((bytes, &[]));
+    start.iter().position(is_special).or_else(|| memchr2(b'"', b'\\', rest).map(|found| start.len() + found))
+}
+
 /// Whether no two names are equal. Changes their order.
 fn are_distinct(names: &mut [Cow<'_, [u8]>]) -> bool {
+    if names.len() <= SHORT {
+        let mut rest = &*names;
+        while let Some((name, others)) = rest.split_first() {
+            if others.contains(name) {
+                return false;
+            }
+            rest = others;
+        }
+        return true;
+    }
     names.sort_unstable_by(|left, right| left.len().cmp(&right.len()).then_with(|| left.cmp(right)));
     names.windows(2).all(|pair| pair.first() != pair.last())
 }
@@ -256,28 +277,6 @@ mod tests {
             (&format!("\"{}\"", "x".repeat(BYTES_MAX - 1)), false),
         ] {
             assert_eq!(is_document(text), expected, "{} bytes: {}", text.len(), text.get(..40).unwrap_or(text));
-        }
-    }
-}
-#[cfg(test)]
-mod speed {
-    use super::*;
-    #[test]
-    #[ignore = "x"]
-    fn speed() {
-        let p200 = r#"{"user":"u-18273645","session":"8f14e45f-ceea-467f-a0e6-1d4b1a2c3d4e","page":"/products/blue-shirt","price":19.99,"items":[{"sku":"A-1","n":2},{"sku":"B-7","n":1}],"referrer":null,"mobile":true}"#;
-        let esc = r#"{"user":"u-18273645","sess\u00e9on":"8f14e45f-ceea-467f-a0e6-1d4b1a2c3d4e","page":"/products/caf\u00e9-shirt","price":19.99,"items":[{"sku":"A-1","n":2},{"sku":"B-7","n":1}],"referrer":null,"mobile":true}"#;
-        let wide = format!("{{{}}}", (0..10_000).map(|n| format!("\"name{n}\":{n}")).collect::<Vec<_>>().join(","));
-        let long = format!("{{\"text\":\"{}\"}}", "some words and more ".repeat(5_000));
-        for (name, text) in [("200 bytes", p200), ("escapes", esc), ("10,000 names", &wide), ("long text", &long)] {
-            let payload = Payload::parse(text).unwrap();
-            let rounds = 200_000_000 / (text.len() + 100) / if text.len() > 1000 { 10 } else { 1 };
-            let start = std::time::Instant::now();
-            for _ in 0..rounds {
-                assert!(document(std::hint::black_box(payload)).is_some());
-            }
-            let ns = start.elapsed().as_nanos() as f64 / rounds as f64;
-            println!("{name}: {} bytes, {ns:.0} ns, {:.0} MB/s", text.len(), text.len() as f64 * 1e3 / ns);
         }
     }
 }

@@ -10,7 +10,11 @@
 //! A commit whose outcome is unknown, because the connection broke, is repeated. The ids of its events tell whether it
 //! was successful: those of callers are unique, and those that Argus generates are known before the commit is sent.
 
+#![forbid(unsafe_code)]
+
 mod address;
+#[cfg(test)]
+mod agreement;
 mod candidates;
 mod commit;
 mod document;

@@ -1,26 +1,28 @@
-//! Conditions on payloads as SQL/JSON paths, which PostgreSQL answers from an index.
+//! Conditions on payloads as SQL/JSON paths, which an index answers.
 
 use argus_core::json::{Decimal, write_string};
-use argus_core::query::{Operand, PAYLOAD_FILTERS_MAX, PayloadFilter, PayloadPath, Test};
+use argus_core::query::{Operand, PayloadFilter, PayloadPath, Test};
 
 use super::document::{ARRAY_LEVELS_MAX, EXPONENT_DIGITS_MAX, NUMBER_BYTES_MAX};
 
-/// The longest path of a condition, in names. PostgreSQL evaluates a path recursively, and fails where its stack ends:
-/// between 64 and 100 names at the smallest `max_stack_depth` that it allows, 100 kB.
-const NAMES_MAX: usize = 32;
+/// The longest path of a condition, in names, and the most conditions; a part of the conditions narrows, too.
+/// `PostgreSQL` evaluates both recursively, and fails where its stack ends: from 20 names on at the smallest
+/// `max_stack_depth` that it allows, 100 kB; between 200 and 500 at 2 MB, which is usual.
+const NAMES_MAX: usize = 16;
+const CONDITIONS_MAX: usize = 16;
 
 /// The predicate `path` for `document @@ path::jsonpath` that holds for each [`document`](super::document::document)
-/// for whose payload all of these conditions hold. `None` if the conditions narrow nothing.
+/// whose payload fulfils all of these conditions. `None` if the conditions narrow nothing.
 ///
 /// Only [`Test::Eq`] narrows, because a GIN index with `jsonb_path_ops` knows nothing but which scalar values there are
 /// at which names. The predicate says nothing about the other conditions, so the core must test each event that is
 /// found, and each event without a document.
 ///
 /// `@@` rather than `@?`: several conditions in a path for `@?` need a filter of the whole document, and if that is an
-/// array, PostgreSQL evaluates them once for each element, each time on the whole.
+/// array, `PostgreSQL` evaluates them once for each element, each time on the whole.
 pub(crate) fn narrowing(conditions: &[PayloadFilter]) -> Option<String> {
     let mut predicate = String::new();
-    for (path, operand) in conditions.iter().filter_map(equality).take(PAYLOAD_FILTERS_MAX) {
+    for (path, operand) in conditions.iter().filter_map(equality).take(CONDITIONS_MAX) {
         if !predicate.is_empty() {
             predicate.push_str(" && ");
         }
@@ -99,6 +101,8 @@ fn number(operand: &Operand) -> Option<String> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::slice::from_ref;
+
     use super::*;
 
     fn eq(path: &str, operand: &str) -> PayloadFilter {
@@ -161,7 +165,7 @@ mod tests {
         assert_eq!(narrowing(&[]), None);
         assert_eq!(narrowing(&others), None);
         let [one, other] = [eq("a", "x"), eq("b", "y")];
-        let both = [&[one.clone()], &others[..], &[other.clone()]].concat();
+        let both = [from_ref(&one), &others[..], from_ref(&other)].concat();
         let expected = format!("{} && {}", narrowing(&[one]).unwrap(), narrowing(&[other]).unwrap());
         assert_eq!(narrowing(&both), Some(expected));
     }
@@ -172,5 +176,13 @@ mod tests {
         assert!(narrowing(&[eq(&path(NAMES_MAX), "x")]).is_some());
         assert_eq!(narrowing(&[eq(&path(NAMES_MAX + 1), "x")]), None);
         assert_eq!(narrowing(&[eq(&path(NAMES_MAX + 1), "x"), eq("a", "x")]), narrowing(&[eq("a", "x")]));
+    }
+
+    #[test]
+    fn the_first_of_many_conditions_narrow() {
+        let many: Vec<PayloadFilter> = (0..=CONDITIONS_MAX).map(|number| eq("a", &number.to_string())).collect();
+        let (_, first) = many.split_last().unwrap();
+        assert!(narrowing(first).is_some_and(|predicate| predicate.contains("\"15\"")));
+        assert_eq!(narrowing(&many), narrowing(first));
     }
 }
