@@ -122,7 +122,7 @@ impl PostgresServer {
     /// A command that runs a client of this installation with the address of the server. npm's packages have none.
     #[must_use]
     pub fn client(&self, name: &str) -> Command {
-        let mut client = self.command(name);
+        let mut client = Command::new(self.version.program(name));
         client.args(["--host", HOST, "--port", &self.port.to_string(), "--username", USER]);
         client
     }

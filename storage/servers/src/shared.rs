@@ -46,8 +46,17 @@ impl TestPostgres {
         {
             return Ok(Self { url, _own: None });
         }
-        // No test restarts the machine.
-        let own = PostgresServer::start(&PostgresVersion::usual()?, Durability::Volatile)?;
+        Self::start(&PostgresVersion::usual()?)
+    }
+
+    /// The database of a new server.
+    ///
+    /// # Errors
+    ///
+    /// [`Absent::Failed`] if it does not start.
+    pub fn start(version: &PostgresVersion) -> Result<Self, Absent> {
+        // No test that shares a server crashes the machine.
+        let own = PostgresServer::start(version, Durability::Volatile)?;
         Ok(Self { url: own.url("postgres"), _own: Some(own) })
     }
 
