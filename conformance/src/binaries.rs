@@ -3,10 +3,13 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+
+use argus_servers::{Absent, PROGRAM_FEATURES, TestPostgres};
 
 use crate::failure::Failure;
-use crate::launcher::BinaryLauncher;
-use crate::subjects::{SUBJECTS, Subject};
+use crate::launcher::{BinaryLauncher, Repository};
+use crate::subjects::{RepositoryKind, SUBJECTS, Subject};
 
 /// The environment variable with the folder of the programs under test. They are used as they are, and not built.
 pub const BIN_DIR_VARIABLE: &str = "ARGUS_BIN_DIR";
@@ -47,6 +50,7 @@ pub fn build_command(folder: &Path) -> Vec<String> {
     let mut packages: Vec<&str> = SUBJECTS.iter().map(|subject| subject.package).collect();
     packages.dedup();
     packages.push(XTASK);
+    command.extend(PROGRAM_FEATURES.iter().map(|feature| format!("--features={feature}")));
     for package in packages {
         command.extend(["-p".to_owned(), package.to_owned()]);
     }
@@ -81,17 +85,32 @@ pub fn build(folder: &Path) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", command.join(" "))) }
 }
 
-/// A launcher for a subject's program in `folder`.
+/// A launcher for a subject's program in `folder`. One with a database uses the one that tests share, or starts a
+/// server for all that it launches.
 ///
 /// # Errors
 ///
-/// [`Failure::Unmet`] if it does not exist, with the command that builds it.
+/// [`Failure::Unmet`] if the program does not exist, with the command that builds it, or if the database's server does
+/// not start. [`Failure::Skipped`] if that server is not installed.
 pub fn launcher(subject: &Subject, folder: &Path) -> Result<BinaryLauncher, Failure> {
     let binary = folder.join(subject.binary);
     if binary.is_file() {
-        let repository = subject.repository_url.to_owned();
+        let repository = repository(subject.repository)?;
         return Ok(BinaryLauncher { binary, repository, wrapper: Vec::new() });
     }
     let command = build_command(folder).join(" ");
     Err(Failure::unmet(format!("the program {}; `{command}` builds it", binary.display())))
+}
+
+/// What a launcher gives its servers as a repository of this kind.
+fn repository(kind: RepositoryKind) -> Result<Repository, Failure> {
+    match kind {
+        RepositoryKind::Memory => Ok(Repository::Same("memory:".to_owned())),
+        RepositoryKind::Disk => Ok(Repository::Folders),
+        RepositoryKind::Postgres => match TestPostgres::find() {
+            Ok(database) => Ok(Repository::Schemas(Arc::new(database))),
+            Err(Absent::NotInstalled(reason)) => Err(Failure::skipped(reason)),
+            Err(Absent::Failed(error)) => Err(Failure::unmet(format!("a server of PostgreSQL: {error}"))),
+        },
+    }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::case::Case;
-use crate::launcher::{ContainerLauncher, Engine, EngineOptions};
-use crate::subjects::{SUBJECTS, Subject};
+use crate::launcher::{ContainerLauncher, Engine, EngineOptions, Repository};
+use crate::subjects::{RepositoryKind, SUBJECTS, Subject};
 
 /// Why a second server does not find the first one's port.
 const OWN_NETWORK: &str = "each container has a network of its own, so the port is free there, and nobody listens";
@@ -52,7 +52,12 @@ pub fn launchers(options: Options) -> Result<(Arc<Engine>, Launchers), String> {
     engine.remove_at_signals()?;
     let launcher = |subject: &'static Subject| {
         let image = options.images.get(subject.runtime)?.clone();
-        let repository = subject.repository_url.to_owned();
+        let repository = match subject.repository {
+            RepositoryKind::Memory => Repository::Same("memory:".to_owned()),
+            RepositoryKind::Disk => Repository::Folders,
+            // A container does not reach a server that listens on this machine's loopback address.
+            RepositoryKind::Postgres => return None,
+        };
         Some((subject, ContainerLauncher { engine: Arc::clone(&engine), image, repository, wrapper: Vec::new() }))
     };
     let launchers = SUBJECTS.iter().filter_map(launcher).collect();

@@ -71,14 +71,14 @@ impl<'a> Context<'a> {
         self.launch(Demand::Settings(settings))
     }
 
-    /// A server with these flags and values, and with the events in the folder of one that has ended. Without a folder,
-    /// the repository is not on disk, and there are no events.
+    /// A server with these flags and values, and with the repository of one that has ended: [`Server::repository`].
+    /// Without a URL, there are no events.
     ///
     /// # Errors
     ///
     /// [`Failure`] if it does not start or is not available.
-    pub fn start_again(&self, folder: Option<&Path>, settings: &[(&str, &str)]) -> Result<Server, Failure> {
-        self.launch(Demand::Again(folder, settings))
+    pub fn start_again(&self, repository: Option<&str>, settings: &[(&str, &str)]) -> Result<Server, Failure> {
+        self.launch(Demand::Again(repository, settings))
     }
 
     /// As [`start`](Self::start), with a standard error that cannot be written to.
@@ -357,6 +357,12 @@ impl Server {
     #[must_use]
     pub fn process(&self) -> Option<u32> {
         self.running.process()
+    }
+
+    /// The URL of the server's repository, if that outlasts the server. It goes with this value.
+    #[must_use]
+    pub fn repository(&self) -> Option<String> {
+        self.running.repository()
     }
 
     /// The server's data folder, if it has one.

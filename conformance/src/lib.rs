@@ -2,11 +2,12 @@
 //!
 //! A [`Case`](case::Case) is one promise of the contract. It knows only HTTP: its [`Context`](context::Context) starts
 //! [`Server`](context::Server)s with a [`Launcher`](launcher::Launcher), and the case sends them bytes and compares the
-//! answers. [`SUBJECTS`](subjects::SUBJECTS) lists the subjects. Every case runs on every subject, so all runtimes
-//! behave alike. [`differential`] also sends the same odd requests to all of them and compares their answers.
+//! answers. [`SUBJECTS`](subjects::SUBJECTS) lists the subjects. Every case runs on every subject, so all runtimes and
+//! repositories behave alike. [`differential`] also sends the same odd requests to all of them and compares their
+//! answers.
 //!
-//! This library depends on no crate of Argus. Of this package, only `argus-minimal`, a third host, depends on the core.
-//! That it passes the suite proves that any host can use the core.
+//! This library depends on no crate of the product; `argus-servers` starts databases. Of this package, only
+//! `argus-minimal`, a third host, depends on the core. That it passes the suite proves that any host can use the core.
 
 pub mod binaries;
 pub mod case;

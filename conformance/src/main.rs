@@ -11,8 +11,8 @@ use argus_conformance::case::Case;
 use argus_conformance::contained;
 use argus_conformance::failure::Failure;
 use argus_conformance::launcher::{Engine, Launcher, UrlLauncher, remove_left_over_folders};
-use argus_conformance::subjects::SUBJECTS;
-use argus_conformance::{binaries, cases, needs};
+use argus_conformance::subjects::{SUBJECTS, Subject};
+use argus_conformance::{binaries, cases, needs, subjects};
 use lexopt::{Arg, ValueExt};
 
 const HELP: &str = "\
@@ -21,7 +21,8 @@ Runs the cases of the wire contract against every runtime and repository.
 Usage: argus-conformance [OPTIONS]
 
       --runtime NAME      Only this runtime: tokio, smol or minimal
-      --repository NAME   Only this repository: memory or disk
+      --repository NAME   Only this repository: memory, disk or postgres. The last is tested only if it is named: in
+                          the database of ARGUS_TEST_POSTGRES, or on a server that is started for it
       --url URL           A running server (http://HOST:PORT); no other is started
       --filter TEXT       Only cases whose group::name contains this; repeated: any of these
       --jobs COUNT        Cases that run at the same time [default: two per CPU]
@@ -173,10 +174,10 @@ fn columns(options: &Options) -> Result<(Vec<Column>, Option<Arc<Engine>>), Stri
         let columns = launchers
             .into_iter()
             .filter(|(subject, _)| {
-                wanted(&options.runtime, subject.runtime) && wanted(&options.repository, subject.repository)
+                wanted(&options.runtime, subject.runtime) && wanted(&options.repository, subject.repository.name())
             })
             .map(|(subject, launcher)| Column {
-                name: format!("{}×{}", subject.runtime, subject.repository),
+                name: name_of(subject),
                 launcher: Ok(Box::new(launcher)),
                 unsuited: Box::new(move |case| contained::unsuited(case).or_else(|| needs::unsuited(subject, case))),
             })
@@ -185,16 +186,24 @@ fn columns(options: &Options) -> Result<(Vec<Column>, Option<Arc<Engine>>), Stri
     }
     let folder = binaries::folder()?;
     binaries::build(&folder)?;
-    let columns = SUBJECTS
-        .iter()
-        .filter(|subject| wanted(&options.runtime, subject.runtime) && wanted(&options.repository, subject.repository))
+    let subjects: Vec<&Subject> = match &options.repository {
+        Some(name) => SUBJECTS.iter().filter(|subject| subject.repository.name() == name).collect(),
+        None => subjects::usual().collect(),
+    };
+    let columns = subjects
+        .into_iter()
+        .filter(|subject| wanted(&options.runtime, subject.runtime))
         .map(|subject| Column {
-            name: format!("{}×{}", subject.runtime, subject.repository),
+            name: name_of(subject),
             launcher: binaries::launcher(subject, &folder).map(|launcher| Box::new(launcher) as Box<dyn Launcher>),
             unsuited: Box::new(move |case| needs::unsuited(subject, case)),
         })
         .collect();
     Ok((columns, None))
+}
+
+fn name_of(subject: &Subject) -> String {
+    format!("{}×{}", subject.runtime, subject.repository.name())
 }
 
 fn run(columns: &[Column], cases: &[&Case], jobs: Option<usize>, engine: Option<&Engine>) -> ExitCode {

@@ -15,12 +15,30 @@ const NO_PYTHON: &str = "Python, pip or its registry is not there (Debian: pytho
 const LACKING: &[(&str, &str, &str)] =
     &[("minimal", "settings::health_asks_the_server_with_these_settings", "it has no commands")];
 
+/// Cases about something that a repository in a database does not have, and what that is.
+const LACKING_IN_DATABASES: &[(&str, &str)] = &[
+    ("erase::the_bytes_leave_the_disk", "its files are those of the database's server"),
+    ("folder::a_damaged_folder_is_refused_with_the_way_to_salvage", NO_FOLDER),
+    ("folder::a_folder_in_use_is_refused_with_the_process", NO_FOLDER),
+    ("folder::a_folder_that_cannot_be_written_is_refused_at_the_start", NO_FOLDER),
+    ("folder::a_folder_that_is_moved_fails_the_store", NO_FOLDER),
+    ("folder::a_folder_that_is_removed_fails_the_store", NO_FOLDER),
+    ("folder::a_folder_with_foreign_files_is_refused", NO_FOLDER),
+    ("folder::a_log_that_is_replaced_fails_the_store", NO_FOLDER),
+    ("folder::files_are_private_to_their_owner", NO_FOLDER),
+    ("folder::writes_resume_when_a_missing_permission_returns", NO_FOLDER),
+    ("log::json_lines_have_numbers_for_times", "it says nothing of a folder that it has opened"),
+];
+
+const NO_FOLDER: &str = "it has no folder";
+
 /// Why a case cannot run on a subject, wherever that runs; `None` if it can.
 #[must_use]
 pub fn unsuited(subject: &Subject, case: &Case) -> Option<&'static str> {
     let path = case.path();
     let lacking = LACKING.iter().find(|(runtime, name, _)| *runtime == subject.runtime && *name == path);
-    lacking.map(|(_, _, what)| *what)
+    let of_database = LACKING_IN_DATABASES.iter().find(|(name, _)| subject.repository.is_database() && *name == path);
+    lacking.map(|(_, _, what)| *what).or(of_database.map(|(_, what)| *what))
 }
 
 /// What this machine lacks, each with the cases that are skipped for it.
@@ -73,6 +91,17 @@ mod tests {
         for (runtime, name, _) in LACKING {
             assert!(SUBJECTS.iter().any(|subject| subject.runtime == *runtime), "{runtime}");
             assert!(cases::all().any(|case| case.path() == *name), "{name}");
+        }
+        for (name, _) in LACKING_IN_DATABASES {
+            assert!(cases::all().any(|case| case.path() == *name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_repository_in_a_database_has_no_folder() {
+        for subject in SUBJECTS {
+            let is_unsuited = |case: &Case| case.group == "folder" && unsuited(subject, case).is_some();
+            assert_eq!(cases::all().any(is_unsuited), subject.repository.is_database(), "{subject:?}");
         }
     }
 

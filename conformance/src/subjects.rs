@@ -12,60 +12,108 @@ pub struct Subject {
     pub package: &'static str,
     /// Its HTTP implementation.
     pub wire: &'static str,
-    /// The repository's name.
-    pub repository: &'static str,
-    /// The value of `--repository`.
-    pub repository_url: &'static str,
+    /// Where it stores events.
+    pub repository: RepositoryKind,
 }
 
-/// All subjects.
+/// What stores the events of a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RepositoryKind {
+    /// The memory of the server.
+    Memory,
+    /// A folder.
+    Disk,
+    /// A schema of a `PostgreSQL` database.
+    Postgres,
+}
+
+/// Whether subjects with a database are tested if nobody names their repository.
+// The programs have no such repository yet. It also takes the features in `argus_servers::PROGRAM_FEATURES`.
+const DATABASES_BY_DEFAULT: bool = false;
+
+/// All subjects. Most uses want only [`usual`].
 pub const SUBJECTS: &[Subject] = &[
     Subject {
         runtime: "tokio",
         binary: "argus-tokio",
         package: "argus-tokio",
         wire: "hyper",
-        repository: "memory",
-        repository_url: "memory:",
+        repository: RepositoryKind::Memory,
     },
     Subject {
         runtime: "tokio",
         binary: "argus-tokio",
         package: "argus-tokio",
         wire: "hyper",
-        repository: "disk",
-        repository_url: "disk:",
+        repository: RepositoryKind::Disk,
+    },
+    Subject {
+        runtime: "tokio",
+        binary: "argus-tokio",
+        package: "argus-tokio",
+        wire: "hyper",
+        repository: RepositoryKind::Postgres,
     },
     Subject {
         runtime: "smol",
         binary: "argus-smol",
         package: "argus-smol",
         wire: "hyper",
-        repository: "memory",
-        repository_url: "memory:",
+        repository: RepositoryKind::Memory,
     },
     Subject {
         runtime: "smol",
         binary: "argus-smol",
         package: "argus-smol",
         wire: "hyper",
-        repository: "disk",
-        repository_url: "disk:",
+        repository: RepositoryKind::Disk,
+    },
+    Subject {
+        runtime: "smol",
+        binary: "argus-smol",
+        package: "argus-smol",
+        wire: "hyper",
+        repository: RepositoryKind::Postgres,
     },
     Subject {
         runtime: "minimal",
         binary: "argus-minimal",
         package: "argus-conformance",
         wire: "httparse",
-        repository: "memory",
-        repository_url: "memory:",
+        repository: RepositoryKind::Memory,
     },
 ];
+
+/// The subjects that are tested if nobody names a repository.
+pub fn usual() -> impl Iterator<Item = &'static Subject> {
+    SUBJECTS.iter().filter(|subject| DATABASES_BY_DEFAULT || !subject.repository.is_database())
+}
+
+impl RepositoryKind {
+    /// Its name in reports and in options.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Postgres => "postgres",
+        }
+    }
+
+    /// Whether the events are in the database of another program.
+    #[must_use]
+    pub const fn is_database(self) -> bool {
+        match self {
+            Self::Memory | Self::Disk => false,
+            Self::Postgres => true,
+        }
+    }
+}
 
 impl Subject {
     /// The runtime and the repository, as in reports.
     #[must_use]
     pub fn path(&self) -> String {
-        format!("{}::{}", self.runtime, self.repository)
+        format!("{}::{}", self.runtime, self.repository.name())
     }
 }

@@ -11,7 +11,7 @@ use argus_conformance::differential::Party;
 use argus_conformance::failure::Failure;
 use argus_conformance::launcher::remove_left_over_folders;
 use argus_conformance::subjects::{SUBJECTS, Subject};
-use argus_conformance::{binaries, cases, differential, needs, odd_requests};
+use argus_conformance::{binaries, cases, differential, needs, odd_requests, subjects};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The number of random requests in the comparison of subjects.
@@ -56,7 +56,7 @@ fn trials(folder: &Path) -> Vec<Trial> {
         }
     }
     let mut trials = Vec::new();
-    for subject in SUBJECTS {
+    for subject in subjects::usual() {
         for (case, missing) in &missing {
             let (case, folder) = (*case, folder.to_owned());
             let name = format!("{}::{}", subject.path(), case.path());
@@ -99,12 +99,11 @@ fn compare_guarded(folder: &Path) -> Result<(), Failed> {
 
 fn compare(folder: &Path, settings: &[(&str, &str)], requests: &[Vec<u8>]) -> Result<(), Failed> {
     let launchers =
-        SUBJECTS.iter().map(|subject| binaries::launcher(subject, folder)).collect::<Result<Vec<_>, _>>()?;
+        subjects::usual().map(|subject| binaries::launcher(subject, folder)).collect::<Result<Vec<_>, _>>()?;
     let contexts: Vec<Context<'_>> = launchers.iter().map(|launcher| Context::new(launcher)).collect();
     let servers = contexts.iter().map(|context| context.start(settings)).collect::<Result<Vec<Server>, Failure>>()?;
-    let names: Vec<String> = SUBJECTS.iter().map(Subject::path).collect();
-    let parties: Vec<Party<'_>> = SUBJECTS
-        .iter()
+    let names: Vec<String> = subjects::usual().map(Subject::path).collect();
+    let parties: Vec<Party<'_>> = subjects::usual()
         .zip(&names)
         .zip(&servers)
         .map(|((subject, name), server)| Party { name, wire: subject.wire, server })

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::{
+    databases,
     steps::{self, Steps},
     tidy,
     workspace::cargo,
@@ -28,9 +29,13 @@ pub(crate) fn add_to(steps: &mut Steps) {
     });
     steps.run("clippy", || {
         require("clippy", "clippy")?;
-        steps::run(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+        let mut clippy = cargo(["clippy", "--workspace", "--all-targets"]);
+        steps::run(clippy.args(databases::features()).args(["--", "-D", "warnings"]))
     });
-    steps.run("rustdoc", || steps::run(cargo(["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-D warnings")));
+    steps.run("rustdoc", || {
+        let mut doc = cargo(["doc", "--no-deps", "--workspace"]);
+        steps::run(doc.args(databases::features()).env("RUSTDOCFLAGS", "-D warnings"))
+    });
     steps.run("tidy", || match tidy::report()? {
         0 => Ok(()),
         violations => bail!("{violations} violations"),

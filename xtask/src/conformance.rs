@@ -3,8 +3,10 @@
 use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, ensure};
+use argus_servers::URL_VARIABLE;
 
 use crate::{
+    databases,
     flags::ConformanceOptions,
     steps::{self, Outcome},
     workspace::{cargo, metadata, root, target_directory},
@@ -22,6 +24,10 @@ pub(crate) fn run(options: &ConformanceOptions) -> Result<bool> {
     let directory = binaries_directory()?;
     let mut suite = Command::new(directory.join("argus-conformance"));
     suite.current_dir(root()).env(BINARIES_VARIABLE, &directory);
+    let postgres = databases::start_for(options)?;
+    if let Some(postgres) = &postgres {
+        suite.env(URL_VARIABLE, postgres.url());
+    }
     for (flag, value) in [
         ("--runtime", &options.runtime),
         ("--repository", &options.repository),
@@ -60,7 +66,7 @@ pub(crate) fn needs() -> Result<Outcome> {
 pub(crate) fn build() -> Result<()> {
     // Build the whole workspace, so that shared crates have the same features as in the tests, and nothing is built
     // twice.
-    steps::run(&mut cargo(["build", "--workspace", "--bins"]))
+    steps::run(cargo(["build", "--workspace", "--bins"]).args(databases::features()))
 }
 
 /// Builds the suite alone.

@@ -41,6 +41,8 @@ pub(crate) struct ConformanceOptions {
     pub(crate) runtime: Option<String>,
     /// Repositories to start them with; all if `None`.
     pub(crate) repository: Option<String>,
+    /// The major version of the `PostgreSQL` server to start; the usual one if `None`.
+    pub(crate) postgres: Option<u32>,
     /// A running server to use, instead of starting any.
     pub(crate) url: Option<String>,
     /// Only the cases whose name contains this.
@@ -155,18 +157,20 @@ Runs these steps in this order, and continues after a failure:
      as root or with sudo, if they are missing. Where the last three cannot be installed, their cases are skipped
   3. DuckDB and pyarrow are there: installed from PyPI, once, into a folder of their own. Skipped if that is not
      possible; then no other program reads exported files
-  4. unit, property and integration tests: of the workspace, under nextest
-  5. doc tests: under cargo
-  6. binaries for the conformance suite: the servers, the minimal host and xtask itself
-  7. conformance: one test for each subject and case, under nextest
-  8. everything that cases need is there: skipped if something is missing; the summary names it, and the cases that
+  4. PostgreSQL runs: a server in a temporary folder, for the steps up to conformance. Installed by `apt-get` if it is
+     missing. If ARGUS_TEST_POSTGRES has the URL of a database, that is used instead
+  5. unit, property and integration tests: of the workspace, under nextest
+  6. doc tests: under cargo
+  7. binaries for the conformance suite: the servers, the minimal host and xtask itself
+  8. conformance: one test for each subject and case, under nextest
+  9. everything that cases need is there: skipped if something is missing; the summary names it, and the cases that
      were skipped for it
-  9. conformance in containers, a part: some twenty cases. As root on Debian, podman, debootstrap and what they need are
+ 10. conformance in containers, a part: some twenty cases. As root on Debian, podman, debootstrap and what they need are
      installed by `apt-get` if they are missing. Skipped, with the reason, where containers cannot run
- 10. simulation, from a fresh seed: 10,000 runs of the engine on a medium with faults
- 11. crash, as a smoke test: some rounds of servers that are killed under load
- 12. bench, as a smoke test: its answers are checked, its figures mean nothing
- 13. rustfmt, 14. clippy, 15. rustdoc, 16. tidy: as `cargo xtask check` runs them
+ 11. simulation, from a fresh seed: 10,000 runs of the engine on a medium with faults
+ 12. crash, as a smoke test: some rounds of servers that are killed under load
+ 13. bench, as a smoke test: its answers are checked, its figures mean nothing
+ 14. rustfmt, 15. clippy, 16. rustdoc, 17. tidy: as `cargo xtask check` runs them
 
 For one crate, `cargo nextest run -p argus-core` is quicker.
 ";
@@ -201,7 +205,10 @@ Builds the runtimes and the minimal test host, starts a fresh server for every c
 
 Options:
       --runtime <NAME>       Only this runtime: tokio, smol or minimal
-      --repository <NAME>    Only this repository: memory or disk
+      --repository <NAME>    Only this repository: memory, disk or postgres. The last is tested only if it is named
+      --postgres <VERSION>   With --repository postgres: a server of this major version. 16, 17 and 18 are installed
+                             from npm if they are missing [default: the database in ARGUS_TEST_POSTGRES if it is set,
+                             else Debian's version]
       --url <URL>            Run against a running server, and start none
       --filter <TEXT>        Only the cases whose name contains the text
       --list                 Print the names of the cases and run nothing
@@ -358,6 +365,7 @@ fn conformance(parser: &mut Parser) -> Result<Command, lexopt::Error> {
             Arg::Long("build-image") => container.build_image = Some(text(parser.value()?)?),
             Arg::Long("runtime") => options.runtime = Some(text(parser.value()?)?),
             Arg::Long("repository") => options.repository = Some(text(parser.value()?)?),
+            Arg::Long("postgres") => options.postgres = Some(parser.value()?.parse()?),
             Arg::Long("url") => options.url = Some(text(parser.value()?)?),
             Arg::Long("filter") => options.filter = Some(text(parser.value()?)?),
             Arg::Long("list") => options.list = true,
@@ -366,6 +374,13 @@ fn conformance(parser: &mut Parser) -> Result<Command, lexopt::Error> {
     }
     if options.url.is_some() && (options.runtime.is_some() || options.repository.is_some()) {
         return Err("--url names a running server: leave --runtime and --repository out".into());
+    }
+    let on_postgres = options.repository.as_deref() == Some("postgres");
+    if options.postgres.is_some() && !on_postgres {
+        return Err("--postgres is the version of a server: add --repository postgres".into());
+    }
+    if is_contained && on_postgres {
+        return Err("servers in containers do not reach a database of this machine: leave one of both out".into());
     }
     if is_contained && (options.url.is_some() || options.list) {
         return Err("--container starts servers: leave --url and --list out".into());

@@ -10,6 +10,7 @@ mod check;
 mod conformance;
 mod container;
 mod crash;
+mod databases;
 mod flags;
 mod fuzz;
 mod readers;

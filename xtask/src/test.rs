@@ -9,9 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use argus_servers::{REQUIRED_VARIABLE, URL_VARIABLE};
 
 use crate::{
-    apt, bench, check, conformance, container, crash,
+    apt, bench, check, conformance, container, crash, databases,
     flags::BenchOptions,
     readers, simulate,
     steps::{self, Steps},
@@ -19,10 +20,11 @@ use crate::{
 };
 
 /// The steps of this task before those of the check.
-pub(crate) const STEPS: [&str; 12] = [
+pub(crate) const STEPS: [&str; 13] = [
     "cargo-nextest is there",
     "programs for the tests are there",
     "DuckDB and pyarrow are there",
+    "PostgreSQL runs",
     "unit, property and integration tests",
     "doc tests",
     "binaries for the conformance suite",
@@ -45,13 +47,21 @@ pub(crate) fn run() -> Result<bool> {
     let programs = steps.run("programs for the tests are there", install_programs);
     let mut readers = None;
     steps.run_or_skip("DuckDB and pyarrow are there", || readers::install(&mut readers));
+    // Until the conformance suite has run.
+    let mut postgres = None;
+    steps.run("PostgreSQL runs", || {
+        postgres = Some(databases::start()?);
+        Ok(())
+    });
+    let database = postgres.as_ref().map(|postgres| (URL_VARIABLE, postgres.url()));
     if nextest {
         steps.run_tests("unit, property and integration tests", || {
             // The conformance suite needs binaries of this tree, so it is a step of its own.
             let filter = format!("not binary_id({})", conformance::TEST_BINARY_ID);
             let mut nextest = cargo(["nextest", "run", "--workspace", "--filterset", &filter]);
-            if programs {
-                nextest.env("ARGUS_REQUIRE_CLIENTS", "1");
+            nextest.args(databases::features()).envs(database);
+            if programs && database.is_some() {
+                nextest.env(REQUIRED_VARIABLE, "1");
             }
             if let Some(packages) = &readers {
                 nextest.env(readers::VARIABLE, packages);
@@ -61,7 +71,9 @@ pub(crate) fn run() -> Result<bool> {
     } else {
         steps.cannot_run("unit, property and integration tests", no_nextest);
     }
-    steps.run_tests("doc tests", || steps::run_tests(&mut cargo(["test", "--doc", "--workspace"])));
+    steps.run_tests("doc tests", || {
+        steps::run_tests(cargo(["test", "--doc", "--workspace"]).args(databases::features()))
+    });
     let built = steps.run("binaries for the conformance suite", conformance::build);
     if !nextest {
         steps.cannot_run("conformance", no_nextest);
@@ -74,9 +86,11 @@ pub(crate) fn run() -> Result<bool> {
             let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get) * 2;
             let threads = format!("--test-threads={threads}");
             let mut nextest = cargo(["nextest", "run", "--workspace", "--filterset", &filter, &threads]);
+            nextest.args(databases::features()).envs(database);
             steps::run_tests(nextest.env(conformance::BINARIES_VARIABLE, conformance::binaries_directory()?))
         });
     }
+    drop(postgres);
     if built {
         steps.run_or_skip("everything that cases need is there", conformance::needs);
     } else {

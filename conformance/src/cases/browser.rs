@@ -1,6 +1,5 @@
 //! A real browser on a page of another origin.
 
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -163,8 +162,8 @@ fn event_source_misses_nothing_over_restarts(ctx: &Context<'_>) -> Outcome {
     let path = file.path().display().to_string();
     let settings = [("--keys", path.as_str()), ("--cors-origin", origin.as_str())];
     let mut server = ctx.start(&settings)?;
-    let folder = server.folder().map(Path::to_owned);
-    // The folder goes with the first of them.
+    let repository = server.repository();
+    // The repository goes with the first of them.
     let mut ended = Vec::new();
     let relay = Relay::to(server.address())?;
     let script = FOLLOWER.replace("ARGUS", &format!("'http://{}'", relay.address())).replace("KEY", ALL.text);
@@ -183,7 +182,7 @@ fn event_source_misses_nothing_over_restarts(ctx: &Context<'_>) -> Outcome {
         }
         let mark = store(&server, "mark", &mut expected)?;
         check_eq!(browser.report()?, json!({"mark": mark}), "what the page tells while it follows");
-        if folder.is_some() {
+        if repository.is_some() {
             // The page may or may not have them before the server ends.
             for _ in 0..EVENTS {
                 store(&server, "a", &mut expected)?;
@@ -191,9 +190,9 @@ fn event_source_misses_nothing_over_restarts(ctx: &Context<'_>) -> Outcome {
         }
         server.signal(signal)?;
         server.wait()?;
-        let next = ctx.start_again(folder.as_deref(), &settings)?;
+        let next = ctx.start_again(repository.as_deref(), &settings)?;
         relay.turn_to(next.address());
-        if folder.is_none() {
+        if repository.is_none() {
             // Its sequence numbers begin anew. The page learns it before it can take a new event for an old one.
             check_eq!(browser.report()?, json!({"gap": 1}), "what the page is told by a server that has no events");
         }

@@ -214,12 +214,12 @@ fn a_stream_is_told_of_the_gap(ctx: &Context<'_>) -> Outcome {
 
 fn erasures_survive_a_restart(ctx: &Context<'_>) -> Outcome {
     let mut server = ctx.empty()?;
-    let Some(folder) = server.folder().map(Path::to_owned) else { return Ok(()) };
+    let Some(repository) = server.repository() else { return Ok(()) };
     fill(&server)?;
     check_eq!(erase(&server, "?payload.user=u1")?, 4, "the number of erased events");
     server.signal(Signal::Kill)?;
     server.wait()?;
-    let again = ctx.start_again(Some(&folder), &[])?;
+    let again = ctx.start_again(Some(&repository), &[])?;
     check_eq!(seqs(&again, "order=seq")?, [2, 3, 5, 6, 8, 9], "the events after a restart");
     again.get("/events/e1")?.problem(404).map(drop)
 }

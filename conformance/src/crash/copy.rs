@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use argus_conformance::launcher::{BinaryLauncher, Demand, Launcher as _};
+use argus_conformance::launcher::{BinaryLauncher, Demand, Launcher as _, Repository};
 
 use crate::audit;
 use crate::ledger::Ledger;
@@ -43,7 +43,7 @@ impl Plan {
         if exit.code != Some(0) {
             return Err(format!("a snapshot under load ended with {:?}:\n{}{}", exit.code, exit.stdout, exit.stderr));
         }
-        let repository = format!("disk:{to}");
+        let repository = Repository::Same(format!("disk:{to}"));
         let launcher = BinaryLauncher { repository, ..self.launcher };
         Ok(Copy { launcher, folder: self.to, acknowledged, said: exit.stdout })
     }

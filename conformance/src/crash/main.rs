@@ -35,7 +35,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use argus_conformance::binaries;
 use argus_conformance::random::Random;
-use argus_conformance::subjects::SUBJECTS;
+use argus_conformance::subjects::{RepositoryKind, SUBJECTS};
 use full::SmallDisk;
 use lexopt::{Arg, ValueExt};
 use round::Plan;
@@ -95,8 +95,10 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let chosen = |runtime: &str| options.runtime == "all" || options.runtime == runtime;
-    let subjects: Vec<_> =
-        SUBJECTS.iter().filter(|subject| subject.repository == "disk" && chosen(subject.runtime)).collect();
+    let subjects: Vec<_> = SUBJECTS
+        .iter()
+        .filter(|subject| subject.repository == RepositoryKind::Disk && chosen(subject.runtime))
+        .collect();
     if subjects.is_empty() {
         eprintln!("argus-crash: no runtime with this name stores events on disk; there are tokio and smol");
         return ExitCode::from(2);

@@ -281,8 +281,8 @@ fn closed(server: &dyn Running) -> Result<(), String> {
 
 /// A second process on the folder must end with a message that names the first one.
 fn refuse_second(site: &Site, server: &dyn Running) -> Result<(), String> {
-    let repository = site.launcher.repository.as_str();
-    let exit = site.launcher.run_to_exit(&["--endpoint", "127.0.0.1:0", "--repository", repository]);
+    let repository = format!("disk:{}", site.folder.display());
+    let exit = site.launcher.run_to_exit(&["--endpoint", "127.0.0.1:0", "--repository", &repository]);
     let exit = exit.map_err(|failure| failure.to_string())?;
     let holder = server.process().map(|process| format!("process {process}")).unwrap_or_default();
     if exit.code == Some(1) && exit.stderr.contains(&holder) {

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use argus_conformance::launcher::{BinaryLauncher, Demand, Running};
+use argus_conformance::launcher::{BinaryLauncher, Demand, Repository, Running};
 use argus_conformance::random::Random;
 
 use crate::audit;
@@ -91,7 +91,7 @@ impl Site {
                 .and_then(|()| fs::write(folder.join("format"), format!("argus-disk 1\nlog-file-bytes {bytes}\n")));
             made.map_err(|error| format!("{}: {error}", folder.display()))?;
         }
-        let repository = format!("disk:{}", folder.display());
+        let repository = Repository::Same(format!("disk:{}", folder.display()));
         let launcher = BinaryLauncher { binary: binary.to_owned(), repository, wrapper: Vec::new() };
         Ok(Self { launcher, folder, ledger: Ledger::default(), settings: &[], connections })
     }

@@ -7,10 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use super::process::{Captured, Process, ends_within, wait_for};
-use super::{BrokenLog, Demand, Exit, Identity, Launcher, READY_LINE, Running, folder};
+use super::repository::{Place, Repository};
+use super::{BrokenLog, Demand, Exit, Identity, Launcher, READY_LINE, Running};
 use crate::client::PATIENCE;
 use crate::failure::Failure;
 
@@ -22,8 +21,8 @@ const WITHOUT_STDERR: [&str; 3] = ["sh", "-c", r#"exec "$0" "$@" 2>&-"#];
 pub struct BinaryLauncher {
     /// The program.
     pub binary: PathBuf,
-    /// The value of `--repository`. `disk:` alone is a temporary folder for each server.
-    pub repository: String,
+    /// Where servers store events.
+    pub repository: Repository,
     /// A program with arguments that is started first and then executes `binary`. Usually empty.
     pub wrapper: Vec<String>,
 }
@@ -45,10 +44,11 @@ impl Launcher for BinaryLauncher {
     }
 
     fn start(&self, demand: Demand<'_>) -> Result<Box<dyn Running>, Failure> {
-        let (repository, folder) = match demand.kept_folder() {
-            Some(folder) => (format!("disk:{}", folder.display()), None),
-            None => self.repository()?,
+        let place = match demand.kept_url() {
+            Some(url) => Place::Given(url.to_owned()),
+            None => self.repository.place()?,
         };
+        let repository = place.url();
         let mut arguments = vec!["--endpoint", "127.0.0.1:0", "--repository", repository.as_str()];
         let (settings, broken_log) = match demand {
             Demand::Any | Demand::Empty => (&[][..], None),
@@ -58,7 +58,7 @@ impl Launcher for BinaryLauncher {
         arguments.extend(settings.iter().flat_map(|(flag, value)| [*flag, *value]));
         let Spawned { mut child, stdout, stderr, unread, ready } = self.spawn(&arguments, broken_log)?;
         match ready.recv_timeout(PATIENCE) {
-            Ok(address) => Ok(Box::new(Process { child, address, stdout, stderr, _unread: unread, folder })),
+            Ok(address) => Ok(Box::new(Process { child, address, stdout, stderr, _unread: unread, place })),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -95,8 +95,8 @@ impl BinaryLauncher {
     ///
     /// [`Failure::Unmet`] if it does not start.
     pub fn run_for(&self, time: Duration) -> Result<Option<Exit>, Failure> {
-        let (repository, _folder) = self.repository()?;
-        let mut spawned = self.spawn(&["--endpoint", "127.0.0.1:0", "--repository", &repository], None)?;
+        let place = self.repository.place()?;
+        let mut spawned = self.spawn(&["--endpoint", "127.0.0.1:0", "--repository", &place.url()], None)?;
         let ended = ends_within(&mut spawned.child, time);
         // Fails only if the process has ended.
         let _ = spawned.child.kill();
@@ -104,16 +104,6 @@ impl BinaryLauncher {
         let code = wait_for(&mut spawned.child)?;
         let exit = Exit { code, stdout: spawned.stdout.finish(), stderr: spawned.stderr.finish() };
         Ok(is_early.then_some(exit))
-    }
-
-    /// The repository's URL, and its folder if that is temporary.
-    fn repository(&self) -> Result<(String, Option<TempDir>), Failure> {
-        if self.repository != "disk:" {
-            return Ok((self.repository.clone(), None));
-        }
-        let folder = folder::temporary()
-            .map_err(|error| Failure::unmet(format!("a temporary folder for the server: {error}")))?;
-        Ok((format!("disk:{}", folder.path().display()), Some(folder)))
     }
 
     /// Starts the program. Its standard error is captured unless the log is to be broken.

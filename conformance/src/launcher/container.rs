@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use rustix::process::{getegid, geteuid};
-use tempfile::TempDir;
 
 use super::engine::{Client, Engine};
 use super::process::{Captured, ends_within, wait_for};
-use super::{Demand, Exit, Identity, Launcher, READY_LINE, Running, Signal, folder};
+use super::repository::{Place, Repository};
+use super::{Demand, Exit, Identity, Launcher, READY_LINE, Running, Signal};
 use crate::client::PATIENCE;
 use crate::failure::Failure;
 
@@ -41,8 +41,8 @@ pub struct ContainerLauncher {
     pub engine: Arc<Engine>,
     /// The name of the image.
     pub image: String,
-    /// The value of `--repository`. `disk:` alone is a temporary folder for each server.
-    pub repository: String,
+    /// Where servers store events.
+    pub repository: Repository,
     /// A program of the image, with arguments, that is started first and then executes the server. Usually empty.
     pub wrapper: Vec<String>,
 }
@@ -72,8 +72,8 @@ enum Port {
 struct Contained {
     container: Container,
     address: SocketAddr,
-    /// A temporary data folder, removed when dropped, which is after the container has ended.
-    folder: Option<TempDir>,
+    /// Where it stores events. Dropped after the container has ended.
+    place: Place,
 }
 
 impl Launcher for ContainerLauncher {
@@ -82,10 +82,11 @@ impl Launcher for ContainerLauncher {
     }
 
     fn start(&self, demand: Demand<'_>) -> Result<Box<dyn Running>, Failure> {
-        let (repository, folder) = match demand.kept_folder() {
-            Some(folder) => (format!("disk:{}", folder.display()), None),
-            None => self.repository()?,
+        let place = match demand.kept_url() {
+            Some(url) => Place::Given(url.to_owned()),
+            None => self.repository.place()?,
         };
+        let repository = place.url();
         let settings = match demand {
             Demand::Any | Demand::Empty => &[][..],
             Demand::Settings(settings) | Demand::Again(_, settings) => settings,
@@ -105,7 +106,7 @@ impl Launcher for ContainerLauncher {
             started = self.start_with(&arguments);
         }
         let (container, address) = started?;
-        Ok(Box::new(Contained { container, address, folder }))
+        Ok(Box::new(Contained { container, address, place }))
     }
 
     fn run_to_exit(&self, arguments: &[&str]) -> Result<Exit, Failure> {
@@ -118,15 +119,6 @@ impl Launcher for ContainerLauncher {
 }
 
 impl ContainerLauncher {
-    /// The repository's URL, and its folder if that is temporary.
-    fn repository(&self) -> Result<(String, Option<TempDir>), Failure> {
-        if self.repository != "disk:" {
-            return Ok((self.repository.clone(), None));
-        }
-        let folder = folder::temporary().map_err(unmet("a temporary folder for the server"))?;
-        Ok((format!("disk:{}", folder.path().display()), Some(folder)))
-    }
-
     /// Starts a server with these arguments, and waits until it is ready. Returns its address as well.
     fn start_with(&self, arguments: &[&str]) -> Result<(Container, SocketAddr), Failure> {
         let (sender, ready) = mpsc::channel();
@@ -295,8 +287,12 @@ impl Running for Contained {
         Path::new("/proc").join(u32::to_string(&process)).exists().then_some(process)
     }
 
+    fn repository(&self) -> Option<String> {
+        self.place.kept_url()
+    }
+
     fn folder(&self) -> Option<&Path> {
-        self.folder.as_ref().map(TempDir::path)
+        self.place.folder()
     }
 
     fn signal(&self, signal: Signal) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ mod engine;
 mod folder;
 mod owner;
 mod process;
+mod repository;
 mod url;
 
 use std::fmt;
@@ -20,6 +21,7 @@ pub use broken_log::BrokenLog;
 pub use container::ContainerLauncher;
 pub use engine::{Engine, EngineOptions};
 pub use folder::remove_left_over_folders;
+pub use repository::Repository;
 pub use url::UrlLauncher;
 
 use crate::failure::Failure;
@@ -40,18 +42,18 @@ pub enum Demand<'a> {
     Empty,
     /// A server without events, with these flags and values.
     Settings(&'a [(&'a str, &'a str)]),
-    /// A server with these flags and values and the events in this folder, whose server has ended. A repository that is
-    /// not on disk has no folder, and no events.
-    Again(Option<&'a Path>, &'a [(&'a str, &'a str)]),
+    /// A server with these flags and values, and with the repository at this URL, whose server has ended. A repository
+    /// in memory has no URL, and no events.
+    Again(Option<&'a str>, &'a [(&'a str, &'a str)]),
     /// As `Settings`, with a standard error that cannot be written to.
     BrokenLog(BrokenLog, &'a [(&'a str, &'a str)]),
 }
 
 impl<'a> Demand<'a> {
-    /// The folder of an earlier server that this one is to have.
-    fn kept_folder(self) -> Option<&'a Path> {
+    /// The URL of an earlier server's repository that this one is to have.
+    fn kept_url(self) -> Option<&'a str> {
         match self {
-            Self::Again(folder, _) => folder,
+            Self::Again(url, _) => url,
             Self::Any | Self::Empty | Self::Settings(_) | Self::BrokenLog(..) => None,
         }
     }
@@ -108,7 +110,10 @@ pub trait Running: fmt::Debug + Send + Sync {
     /// Its process id; `None` if the process is not ours.
     fn process(&self) -> Option<u32>;
 
-    /// Its data folder; `None` if it has none, or one that was not created for it.
+    /// The URL of its repository; `None` if that does not outlast it, or was not made for it.
+    fn repository(&self) -> Option<String>;
+
+    /// Its data folder; `None` if it has none, or one that was not made for it.
     fn folder(&self) -> Option<&Path>;
 
     /// Sends a signal to its process.

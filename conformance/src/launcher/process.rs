@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
+use super::repository::Place;
 use super::{Exit, Running, Signal};
 use crate::client::PATIENCE;
 use crate::failure::Failure;
@@ -26,8 +25,8 @@ pub(super) struct Process {
     pub(super) stderr: Captured,
     /// The reading end of a pipe that nobody reads, kept open as long as the process lives.
     pub(super) _unread: Option<PipeReader>,
-    /// A temporary data folder, removed when dropped, which is after the process has ended.
-    pub(super) folder: Option<TempDir>,
+    /// Where it stores events. Dropped after the process has ended.
+    pub(super) place: Place,
 }
 
 /// The output of a process so far, and the thread that collects it.
@@ -50,8 +49,12 @@ impl Running for Process {
         Some(self.child.id())
     }
 
+    fn repository(&self) -> Option<String> {
+        self.place.kept_url()
+    }
+
     fn folder(&self) -> Option<&Path> {
-        self.folder.as_ref().map(TempDir::path)
+        self.place.folder()
     }
 
     fn signal(&self, signal: Signal) -> Result<(), Failure> {

@@ -69,6 +69,10 @@ impl Running for Remote {
         None
     }
 
+    fn repository(&self) -> Option<String> {
+        None
+    }
+
     fn folder(&self) -> Option<&Path> {
         None
     }

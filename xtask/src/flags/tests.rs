@@ -60,6 +60,7 @@ fn options_reach_the_conformance_command() {
     let expected = ConformanceOptions {
         runtime: Some("smol".into()),
         repository: Some("memory".into()),
+        postgres: None,
         url: None,
         filter: Some("post".into()),
         list: true,
@@ -67,6 +68,24 @@ fn options_reach_the_conformance_command() {
     };
     let arguments = ["conformance", "--runtime", "smol", "--repository=memory", "--filter", "post", "--list"];
     assert_eq!(parse(&arguments), Ok(Command::Conformance(expected)));
+}
+
+#[test]
+fn a_version_of_postgresql_may_be_chosen_for_it() {
+    let parsed = |arguments: &[&str]| match parse(&[&["conformance"], arguments].concat()) {
+        Ok(Command::Conformance(options)) => Some(options.postgres),
+        Ok(_) | Err(_) => None,
+    };
+    assert_eq!(parsed(&["--repository", "postgres", "--postgres", "16"]), Some(Some(16)));
+    assert_eq!(parsed(&["--repository", "postgres"]), Some(None));
+    for wrong in [
+        &["--postgres", "16"][..],
+        &["--repository=disk", "--postgres=16"],
+        &["--repository=postgres", "--postgres=new"],
+        &["--repository=postgres", "--container"],
+    ] {
+        assert_eq!(parsed(wrong), None, "{wrong:?}");
+    }
 }
 
 #[test]

@@ -53,8 +53,8 @@ const IMPURE_PREFIXES: &[&str] = &["async-", "hyper-", "tokio", "windows"];
 const MINIMAL_HOST: &[&str] =
     &["conformance/src/minimal/", "conformance/src/minimal.rs", "conformance/src/bin/minimal"];
 
-/// The crate for tests only.
-const FOR_TESTS: &str = "argus-testing";
+/// The crates for tests only, and the packages whose purpose is to test, which may use them everywhere.
+const FOR_TESTS: &[(&str, &[&str])] = &[("argus-testing", &[]), ("argus-servers", &["argus-conformance", "xtask"])];
 
 /// The two runtimes, which mirror each other.
 const RUNTIMES: [&str; 2] = ["runtime-tokio/src/", "runtime-smol/src/"];
@@ -120,10 +120,14 @@ pub(super) fn package_violations(packages: &Packages) -> Vec<Violation> {
             }
         }
     }
-    for (name, _) in packages.normal.iter().filter(|(_, normal)| normal.contains(FOR_TESTS)) {
-        let folder = packages.members.get(name).map_or(name, |member| &member.folder);
-        let manifest = format!("{folder}/Cargo.toml");
-        found.push(Violation::new(&manifest, 1, format!("{FOR_TESTS} is for tests: name it in [dev-dependencies]")));
+    for (for_tests, testers) in FOR_TESTS {
+        let users = packages.normal.iter().filter(|(_, normal)| normal.contains(*for_tests));
+        for (name, _) in users.filter(|(name, _)| !testers.contains(&name.as_str())) {
+            let folder = packages.members.get(name).map_or(name, |member| &member.folder);
+            let manifest = format!("{folder}/Cargo.toml");
+            let reason = format!("{for_tests} is for tests: name it in [dev-dependencies]");
+            found.push(Violation::new(&manifest, 1, reason));
+        }
     }
     for (dependency, way) in packages.closure("argus-core") {
         let family = IMPURE_PREFIXES.iter().any(|prefix| dependency.starts_with(prefix));
@@ -198,14 +202,15 @@ pub(super) fn mirror_violations(sources: &[Source]) -> Vec<Violation> {
 /// The folders that a crate in this folder may depend on.
 fn below(folder: &str) -> Option<&'static [&'static str]> {
     match folder {
-        "core" | "xtask" => Some(&[]),
+        "core" | "storage/servers" => Some(&[]),
+        "xtask" => Some(&["storage/servers"]),
         "core/testing" => Some(&["core"]),
         "export" => Some(&["storage", "core"]),
         "host" => Some(&["export", "storage", "core"]),
         "runtime-tokio" | "runtime-smol" => Some(&["host", "export", "storage", "core"]),
-        // Only for its minimal host, see `MINIMAL_HOST`.
-        "conformance" => Some(&["core"]),
-        storage if storage.starts_with("storage/") => Some(&["core"]),
+        // The core is only for its minimal host, see `MINIMAL_HOST`.
+        "conformance" => Some(&["core", "storage/servers"]),
+        storage if storage.starts_with("storage/") => Some(&["core", "storage/servers"]),
         _ => None,
     }
 }
@@ -298,11 +303,13 @@ mod tests {
                 ("argus-core", "core", &[]),
                 ("argus-testing", "core/testing", &[("argus-core", None)]),
                 ("argus-disk", "storage/disk", &[("argus-core", None), ("argus-testing", Some("dev"))]),
+                ("argus-servers", "storage/servers", &[]),
+                ("argus-new", "storage/new", &[("argus-core", None), ("argus-servers", Some("dev"))]),
                 ("argus-export", "export", &[("argus-core", None), ("argus-disk", None)]),
                 ("argus-host", "host", &[("argus-core", None), ("argus-export", None), ("argus-testing", Some("dev"))]),
                 ("argus-tokio", "runtime-tokio", &[("argus-host", None), ("argus-core", None)]),
-                ("argus-conformance", "conformance", &[("argus-core", None)]),
-                ("xtask", "xtask", &[]),
+                ("argus-conformance", "conformance", &[("argus-core", None), ("argus-servers", None)]),
+                ("xtask", "xtask", &[("argus-servers", None)]),
             ],
             &[],
         );
@@ -311,7 +318,8 @@ mod tests {
             &[
                 ("argus-core", "core", &[("argus-host", Some("dev")), ("argus-testing", Some("dev"))]),
                 ("argus-testing", "core/testing", &[("argus-core", None)]),
-                ("argus-disk", "storage/disk", &[("argus-testing", None)]),
+                ("argus-disk", "storage/disk", &[("argus-testing", None), ("argus-servers", None)]),
+                ("argus-servers", "storage/servers", &[("argus-core", None)]),
                 ("argus-export", "export", &[("argus-host", None)]),
                 ("argus-host", "host", &[("argus-core", None)]),
                 ("argus-conformance", "conformance", &[("argus-host", None)]),
@@ -325,7 +333,10 @@ mod tests {
              core/Cargo.toml:1: argus-core may not depend on argus-host: dependencies run downwards only\n\
              core/Cargo.toml:1: argus-core may not depend on argus-testing: dependencies run downwards only\n\
              export/Cargo.toml:1: argus-export may not depend on argus-host: dependencies run downwards only\n\
-             storage/disk/Cargo.toml:1: argus-testing is for tests: name it in [dev-dependencies]\n",
+             storage/disk/Cargo.toml:1: argus-servers is for tests: name it in [dev-dependencies]\n\
+             storage/disk/Cargo.toml:1: argus-testing is for tests: name it in [dev-dependencies]\n\
+             storage/servers/Cargo.toml:1: argus-servers may not depend on argus-core: \
+             dependencies run downwards only\n",
         );
     }
 

@@ -74,6 +74,10 @@ const SLEEPERS: &[Exemption] = &[
         path: "host/tests/shared/tls.rs",
         reason: "no event tells when a server has read a file again, so it is asked again",
     },
+    Exemption {
+        path: "storage/servers/tests/postgres.rs",
+        reason: "no event tells when a process of another process has ended, so it is polled",
+    },
     Exemption { path: "xtask/src/bench/questions/ingestion.rs", reason: "events are sent at a steady rate" },
     Exemption {
         path: "xtask/src/bench/questions/store.rs",

@@ -1,0 +1,32 @@
+//! Starts real database servers for tests.
+//!
+//! A [`PostgresServer`] is a server of its own: a test may kill it, restart it and change its settings. A test that
+//! only needs some database asks for a [`TestPostgres`], which may be shared with other tests.
+//!
+//! Servers listen on 127.0.0.1 only, keep their data in temporary folders, and end when they are dropped. They also end
+//! when the process that has started them is killed.
+//!
+//! This crate is for tests and for development tasks. It depends on no other crate of Argus.
+
+#![forbid(unsafe_code)]
+
+mod account;
+mod error;
+mod npm;
+mod port;
+mod postgres;
+mod process;
+mod psql;
+mod shared;
+mod version;
+
+pub use error::{Absent, ServerError};
+pub use postgres::{Durability, PostgresServer};
+pub use psql::sql;
+pub use shared::{REQUIRED_VARIABLE, Schema, TestPostgres, URL_VARIABLE};
+pub use version::PostgresVersion;
+
+/// The features of our programs that bring their repositories in databases, as cargo names them:
+/// `argus-tokio/postgres`. All tasks that build the programs for tests build them with these.
+// The programs have no such features yet.
+pub const PROGRAM_FEATURES: &[&str] = &[];

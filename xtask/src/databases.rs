@@ -1,0 +1,44 @@
+//! The database servers of a run of tests.
+
+use anyhow::{Context as _, Result};
+use argus_servers::{PROGRAM_FEATURES, PostgresVersion, TestPostgres, URL_VARIABLE};
+
+use crate::{apt, flags::ConformanceOptions};
+
+/// Starts a server for all tests of a run, which find it by the variable [`URL_VARIABLE`]. If the variable is set, the
+/// tests use that database instead. Installs Debian's server if there is none.
+///
+/// # Errors
+///
+/// It is missing and cannot be installed, or does not start.
+pub(crate) fn start() -> Result<TestPostgres> {
+    if std::env::var_os(URL_VARIABLE).is_none() && PostgresVersion::usual().is_err() {
+        eprintln!("PostgreSQL is missing: installing Debian's postgresql, once.");
+        apt::install_postgres().context("cannot install it; by hand (Debian): `apt-get install postgresql`")?;
+    }
+    Ok(TestPostgres::find()?)
+}
+
+/// The server that a run of the conformance suite needs, if it needs one.
+///
+/// # Errors
+///
+/// It cannot be installed, or does not start.
+pub(crate) fn start_for(options: &ConformanceOptions) -> Result<Option<TestPostgres>> {
+    if options.list || options.url.is_some() {
+        return Ok(None);
+    }
+    if let Some(major) = options.postgres {
+        return Ok(Some(TestPostgres::start(&PostgresVersion::find(major)?)?));
+    }
+    let is_needed = match options.repository.as_deref() {
+        Some(repository) => repository == "postgres",
+        None => !PROGRAM_FEATURES.is_empty(),
+    };
+    is_needed.then(start).transpose()
+}
+
+/// Options of cargo for everything that builds our programs for tests: the features by which they use databases.
+pub(crate) fn features() -> impl Iterator<Item = String> {
+    PROGRAM_FEATURES.iter().map(|feature| format!("--features={feature}"))
+}
