@@ -28,8 +28,7 @@ pub enum RepositoryKind {
 }
 
 /// Whether subjects with a database are tested if nobody names their repository.
-// The programs have no such repository yet. It also takes the features in `argus_servers::PROGRAM_FEATURES`.
-const DATABASES_BY_DEFAULT: bool = false;
+const DATABASES_BY_DEFAULT: bool = true;
 
 /// All subjects. Most uses want only [`usual`].
 pub const SUBJECTS: &[Subject] = &[

@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 use crate::row::{COLUMNS, StoredRow, position};
 use crate::select::{Bounds, Select, number};
 use crate::store::Store;
-use crate::walk::push_types;
+use crate::walk::{PAGE_BYTES_MAX, push_types};
 
 /// The most candidates of which the positions are kept. If there are more, they are frequent enough to be found by
 /// going through the events in order.
@@ -123,10 +123,11 @@ impl Candidates {
         let mut select = Select::default();
         select.push(&format!("SELECT {COLUMNS} FROM {}.events WHERE seq = ANY(", store.address.schema()));
         select.bind(seqs, Type::INT8_ARRAY).push(")").ordered(self.order);
-        let found = store.pool.ask(async |client| select.rows(client).await)?;
-        let page = found.into_iter().map(StoredRow::of).collect::<Result<_, _>>()?;
-        let reached = next.first().copied();
-        self.positions.truncate(first);
+        let (found, is_cut) = store.pool.first_rows(&select, PAGE_BYTES_MAX)?;
+        let page = found.into_iter().map(StoredRow::of).collect::<Result<Vec<_>, _>>()?;
+        let reached = if is_cut { page.last().map(|row| row.position) } else { next.first().copied() };
+        let left = reached.and_then(|reached| next.iter().position(|next| *next == reached)).unwrap_or(0);
+        self.positions.truncate(first + left);
         Ok((page, reached))
     }
 }

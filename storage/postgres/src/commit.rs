@@ -26,8 +26,10 @@ const STATEMENT_BYTES: usize = 8 * 1024 * 1024;
 
 /// What a transaction begins with. Settings hold until its end. A transaction that stands still would keep all other
 /// writers waiting, so the server ends it.
-const BEGIN: &str =
-    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL idle_in_transaction_session_timeout = '10s'";
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+                     SET LOCAL idle_in_transaction_session_timeout = '10s'; \
+                     SELECT set_config('synchronous_commit', 'on', true) \
+                     WHERE current_setting('synchronous_commit') = 'off'";
 
 /// A group that is to be committed.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(crate) struct Commit<'a> {
     /// The wall clock: when the events are stored.
     now: Timestamp,
     keep_from: Timestamp,
+    /// Whether the server keeps what it has committed, whatever happens.
+    is_durable: bool,
     ids: GeneratedIds,
     /// The number within the group of the first event of each batch.
     firsts: Vec<u64>,
@@ -84,6 +88,7 @@ impl<'a> Commit<'a> {
         group: &'a [Batch],
         now: Timestamp,
         keep_from: Timestamp,
+        is_durable: bool,
     ) -> Result<Self, getrandom::Error> {
         let mut count = 0;
         let first = |batch: &Batch| {
@@ -92,7 +97,7 @@ impl<'a> Commit<'a> {
             first
         };
         let firsts = group.iter().map(first).collect();
-        Ok(Self { schema, group, now, keep_from, ids: GeneratedIds::new(now)?, firsts, is_in_doubt: false })
+        Ok(Self { schema, group, now, keep_from, is_durable, ids: GeneratedIds::new(now)?, firsts, is_in_doubt: false })
     }
 
     /// Whether the group may be stored although no attempt has succeeded.
@@ -155,7 +160,7 @@ impl<'a> Commit<'a> {
         let count = if first_own.is_some() { types_max } else { count(head.event_types) };
         let known = TypesAt { cache: types, count, limit: types_max };
         let next_seq = first_own.unwrap_or(head.last_seq + 1);
-        let terms = Terms { next_seq: next_seq.cast_unsigned(), keep_from: self.keep_from, durable: true };
+        let terms = Terms { next_seq: next_seq.cast_unsigned(), keep_from: self.keep_from, durable: self.is_durable };
         let generate = |batch, index, _| self.id(batch, index);
         let proposal = Proposal::of(self.group, &lookups, &known, &terms, generate);
         self.is_in_doubt = false;

@@ -33,6 +33,7 @@ mod row;
 mod scan;
 mod schema;
 mod select;
+mod server;
 mod session;
 mod snapshot;
 mod source;

@@ -3,10 +3,11 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, Row};
 
 use crate::address::Address;
 use crate::fault::Fault;
+use crate::select::Select;
 use crate::session::Session;
 
 /// Connections for reading. A read takes one for the time of one statement, so no slow client holds one.
@@ -40,6 +41,30 @@ impl Pool {
     ///
     /// A [`Fault`], also if all connections are in use for too long.
     pub(crate) fn ask<T>(&self, ask: impl AsyncFn(&Client) -> Result<T, Error>) -> Result<T, Fault> {
+        self.ask_and(ask, |_, _| ())
+    }
+
+    /// The first rows of a statement, and whether there are more, because these have `bytes_max` bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`ask`](Self::ask).
+    pub(crate) fn first_rows(&self, select: &Select, bytes_max: usize) -> Result<(Vec<Row>, bool), Fault> {
+        let ask = async |client: &Client| select.first_rows(client, bytes_max).await;
+        self.ask_and(ask, |session, (_, is_cut)| {
+            if *is_cut {
+                // The server would send the rest before it answers anything else.
+                session.abandon();
+            }
+        })
+    }
+
+    /// Asks the server, and looks at the answer before anybody else gets the connection.
+    fn ask_and<T>(
+        &self,
+        ask: impl AsyncFn(&Client) -> Result<T, Error>,
+        look: impl FnOnce(&mut Session, &T),
+    ) -> Result<T, Fault> {
         let (mut session, was_idle) = self.take()?;
         let mut answered = session.run(&ask);
         if was_idle && answered.as_ref().is_err_and(Fault::is_lost) {
@@ -48,6 +73,9 @@ impl Pool {
             drop(session);
             session = self.replaced()?;
             answered = session.run(&ask);
+        }
+        if let Ok(answer) = &answered {
+            look(&mut session, answer);
         }
         self.put(session);
         answered

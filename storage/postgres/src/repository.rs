@@ -21,6 +21,7 @@ use crate::expiry::{Expiry, Retention, of_task};
 use crate::fault::Fault;
 use crate::pool::Pool;
 use crate::schema::{SchemaError, prepare};
+use crate::server::Server;
 use crate::session::Session;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
@@ -71,6 +72,8 @@ pub struct PostgresRepository {
     options: PostgresOptions,
     /// The connection for writing.
     session: Option<Session>,
+    /// Whether the server keeps what it has committed, whatever happens.
+    is_durable: bool,
     types: TypeCache,
     failure: Option<Failure>,
     /// When events that expire were last looked for, as uptime; whether that is under way.
@@ -88,7 +91,8 @@ impl PostgresRepository {
         let pool = Pool::new(address.clone(), options.patience, options.connections);
         let store = Arc::new(Store { address, pool, types_max: options.types_max });
         let (session, types, failure) = (None, TypeCache::default(), None);
-        let mut repository = Self { store, options, session, types, failure, expiry: (None, false) };
+        let (is_durable, expiry) = (false, (None, false));
+        let mut repository = Self { store, options, session, is_durable, types, failure, expiry };
         match repository.connect() {
             Ok(()) => {}
             Err(SchemaError::Fault(Fault::Lost(cause) | Fault::Unavailable(cause))) => {
@@ -114,7 +118,9 @@ impl PostgresRepository {
     /// Connects for writing, and checks the tables.
     fn connect(&mut self) -> Result<(), SchemaError> {
         let mut session = Session::open(&self.store.address, self.options.patience)?;
+        let Server { is_durable } = Server::ask(&mut session)?;
         prepare(&mut session, self.store.address.schema())?;
+        self.is_durable = is_durable;
         self.session = Some(session);
         Ok(())
     }
@@ -159,7 +165,7 @@ impl Repository for PostgresRepository {
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         let keep_from = self.options.retention.age.map_or(i64::MIN, |age| now.as_nanos().saturating_sub(age));
         let store = Arc::clone(&self.store);
-        let commit = Commit::new(store.address.schema(), group, now, Timestamp::from_nanos(keep_from));
+        let commit = Commit::new(store.address.schema(), group, now, Timestamp::from_nanos(keep_from), self.is_durable);
         let mut commit = commit.map_err(|error| CommitError::unavailable(error.to_string()))?;
         let deadline = Instant::now() + self.options.patience;
         let (mut conflicts, mut reconnects) = (0, 0);
@@ -247,6 +253,6 @@ impl Maintenance for PostgresRepository {
 fn cause(error: SchemaError) -> Cause {
     match error {
         SchemaError::Fault(fault) => fault.into_cause(),
-        error @ (SchemaError::NoRight(_) | SchemaError::Newer(_)) => error.to_string().into(),
+        error @ (SchemaError::Server(_) | SchemaError::NoRight(_) | SchemaError::Newer(_)) => error.to_string().into(),
     }
 }

@@ -35,6 +35,9 @@ pub(crate) enum SchemaError {
     /// The server does not do what it is asked.
     #[error("{}", .0.clone().into_cause())]
     Fault(Fault),
+    /// The server cannot be used.
+    #[error("{0}")]
+    Server(String),
     /// The server refuses to make the tables.
     #[error(
         "the tables cannot be made: {0}. Let somebody with the right to do so run the statements that the command \

@@ -1,7 +1,10 @@
 //! SELECT statements, and the bounds of what they return.
 
+use std::pin::pin;
+
 use argus_core::event::Timestamp;
 use argus_core::query::{Order, Position, Scan};
+use futures_util::TryStreamExt as _;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
 
@@ -68,9 +71,29 @@ impl Select {
     ///
     /// The error of the statement.
     pub(crate) async fn rows(&self, client: &Client) -> Result<Vec<Row>, Error> {
-        let parameters: Vec<(&(dyn ToSql + Sync), Type)> =
-            self.parameters.iter().map(|(value, of)| (&**value as &(dyn ToSql + Sync), of.clone())).collect();
-        client.query_typed(&self.sql, &parameters).await
+        client.query_typed_raw(&self.sql, self.parameters()).await?.try_collect().await
+    }
+
+    /// The first rows, until they have `bytes_max` bytes, and whether there may be more.
+    ///
+    /// # Errors
+    ///
+    /// The error of the statement.
+    pub(crate) async fn first_rows(&self, client: &Client, bytes_max: usize) -> Result<(Vec<Row>, bool), Error> {
+        let stream = client.query_typed_raw(&self.sql, self.parameters()).await?;
+        let (mut stream, mut rows, mut bytes) = (pin!(stream), Vec::new(), 0);
+        while let Some(row) = stream.try_next().await? {
+            bytes += row.raw_size_bytes();
+            rows.push(row);
+            if bytes >= bytes_max {
+                return Ok((rows, true));
+            }
+        }
+        Ok((rows, false))
+    }
+
+    fn parameters(&self) -> impl Iterator<Item = (&(dyn ToSql + Sync), Type)> {
+        self.parameters.iter().map(|(value, of)| (&**value as &(dyn ToSql + Sync), of.clone()))
     }
 }
 

@@ -12,6 +12,9 @@ use crate::schema::SchemaName;
 use crate::select::{Bounds, Select, keys};
 use crate::store::Store;
 
+/// A page ends before it has many more bytes.
+pub(crate) const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// A walk through the events within bounds, in an order.
 #[derive(Debug)]
 pub(crate) struct Walk {
@@ -54,7 +57,7 @@ impl Walk {
     /// [`ReadError`]; the walk is as before.
     pub(crate) fn page(&mut self, store: &Store, rows: u32) -> Result<(Vec<StoredRow>, Option<Position>), ReadError> {
         let select = self.select(store.address.schema(), rows);
-        let found = store.pool.ask(async |client| select.rows(client).await)?;
+        let (found, is_cut) = store.pool.first_rows(&select, PAGE_BYTES_MAX)?;
         let reached = found.last().map(position).transpose()?;
         let mut examined = 0;
         let mut page = Vec::with_capacity(found.len());
@@ -64,7 +67,7 @@ impl Walk {
                 page.push(StoredRow::of(row)?);
             }
         }
-        self.is_complete = examined < i64::from(rows);
+        self.is_complete = examined < i64::from(rows) && !is_cut;
         if let Some(reached) = reached {
             self.bounds = self.bounds.rest(self.order, reached);
         }

@@ -31,7 +31,7 @@ fn outlives_erasures(step: &Step) -> bool {
 }
 
 fn run(seed: u64, database: &Database, is_wanted: fn(&Step) -> bool) -> Result<(), Difference> {
-    let repository = PostgresRepository::open(database.address(), options()).unwrap();
+    let repository = database.open();
     assert_eq!(repository.failure(), None);
     let mut random = Random::seeded(seed);
     let mut pair = Pair::with_model(repository, Model::with_types(options().types_max), reopen);

@@ -16,17 +16,18 @@ mod npm;
 mod port;
 mod postgres;
 mod process;
+mod proxy;
 mod psql;
 mod shared;
 mod version;
 
 pub use error::{Absent, ServerError};
 pub use postgres::{Durability, PostgresServer};
+pub use proxy::{Direction, Proxy};
 pub use psql::sql;
 pub use shared::{REQUIRED_VARIABLE, Schema, TestPostgres, URL_VARIABLE};
 pub use version::PostgresVersion;
 
 /// The features of our programs that bring their repositories in databases, as cargo names them:
 /// `argus-tokio/postgres`. All tasks that build the programs for tests build them with these.
-// The programs have no such features yet.
-pub const PROGRAM_FEATURES: &[&str] = &[];
+pub const PROGRAM_FEATURES: &[&str] = &["argus-tokio/postgres", "argus-smol/postgres"];

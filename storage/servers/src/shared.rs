@@ -55,8 +55,8 @@ impl TestPostgres {
     ///
     /// [`Absent::Failed`] if it does not start.
     pub fn start(version: &PostgresVersion) -> Result<Self, Absent> {
-        // No test that shares a server crashes the machine.
-        let own = PostgresServer::start(version, Durability::Volatile)?;
+        // Argus tells its clients whether events are durable.
+        let own = PostgresServer::start(version, Durability::Synced)?;
         Ok(Self { url: own.url("postgres"), _own: Some(own) })
     }
 

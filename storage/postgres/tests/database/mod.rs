@@ -1,16 +1,14 @@
 //! An empty schema in a real database for each test.
 
-use std::env;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use argus_postgres::{Address, PostgresOptions, Retention};
-use tokio_postgres::NoTls;
+use argus_postgres::{Address, PostgresOptions, PostgresRepository, Retention};
+use argus_servers::{Schema, TestPostgres};
 
 /// A schema that no other test uses, removed when dropped.
 pub(crate) struct Database {
-    url: String,
-    schema: String,
+    schema: Schema,
+    server: TestPostgres,
 }
 
 /// Options for tests.
@@ -24,32 +22,22 @@ pub(crate) fn options() -> PostgresOptions {
 }
 
 impl Database {
+    /// `None` if there is no server, which was said.
     pub(crate) fn new() -> Option<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let Ok(url) = env::var("ARGUS_TEST_POSTGRES") else {
-            eprintln!("SKIPPED: there is no server; ARGUS_TEST_POSTGRES names none");
-            return None;
-        };
-        let schema = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        Some(Self { url, schema })
+        let server = TestPostgres::for_test()?;
+        Some(Self { schema: server.schema("repository"), server })
     }
 
     pub(crate) fn address(&self) -> Address {
-        format!("{}?schema={}", self.url, self.schema).parse().unwrap()
+        self.schema.url().parse().unwrap()
     }
 
-    pub(crate) fn sql(&self, statements: &str) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
-            tokio::spawn(connection);
-            client.batch_execute(statements).await.unwrap();
-        });
+    pub(crate) fn open(&self) -> PostgresRepository {
+        PostgresRepository::open(self.address(), options()).unwrap()
     }
-}
 
-impl Drop for Database {
-    fn drop(&mut self) {
-        self.sql(&format!("DROP SCHEMA IF EXISTS {} CASCADE", self.schema));
+    /// Executes a statement, in which `argus.` stands for the schema.
+    pub(crate) fn sql(&self, statement: &str) -> String {
+        self.server.sql(&statement.replace("argus.", &format!("{}.", self.schema.name()))).unwrap()
     }
 }
