@@ -3,14 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod nasty;
-mod server;
 
 use argus_core::event::Payload;
 use argus_core::query::{Conditions, PayloadFilter, Test};
+use argus_servers::TestPostgres;
 use argus_testing::{Random, generate};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, NoTls};
 
-use self::server::Server;
 use super::document::document;
 use super::narrowing::narrowing;
 
@@ -32,10 +31,11 @@ struct Pairs {
 
 #[test]
 fn postgresql_agrees() {
-    let Some(server) = Server::find() else { return };
+    let Some(server) = TestPostgres::for_test() else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let client = server.connect().await;
+        let (client, connection) = tokio_postgres::connect(server.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
         check_pairs(&client, &mut Random::seeded(16)).await;
         check_index(&client, &mut Random::seeded(17)).await;
     });
