@@ -50,7 +50,7 @@ impl Candidates {
         select.push(&format!("SELECT seq, time, nanos FROM {}.events WHERE id = ANY(", store.address.schema()));
         select.bind(ids, Type::TEXT_ARRAY).push(") AND ").within(bounds);
         push_type_tests(&mut select, filter.types.as_deref());
-        let rows = store.pool.ask(async |client| select.rows(client).await)?;
+        let rows = store.pool.ask(&async |client| select.rows(client).await)?;
         Self::of(&rows, order)
     }
 
@@ -79,7 +79,7 @@ impl Candidates {
             push_type_tests(&mut select, filter.types.as_deref());
             select.push(&format!(" LIMIT {})", MAX + 1));
         }
-        let rows = store.pool.ask(async |client| {
+        let rows = store.pool.ask(&async |client| {
             let answers =
                 try_join!(client.batch_execute(BY_INDEX), select.rows(client), client.batch_execute("COMMIT"));
             answers.map(|((), rows, ())| rows)

@@ -181,7 +181,7 @@ impl<'a> Commit<'a> {
             self.schema
         );
         let stored = OptionFuture::from(
-            (!ids.is_empty()).then(|| async { client.query_typed(&look_up, &[(&ids, Type::TEXT_ARRAY)]).await }),
+            (!ids.is_empty()).then_some(async { client.query_typed(&look_up, &[(&ids, Type::TEXT_ARRAY)]).await }),
         );
         let types = OptionFuture::from((!types.is_empty()).then(|| self.stored_types(client, types)));
         // Polled in this order, so sent in this order, without waiting for the answers.

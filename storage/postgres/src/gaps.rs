@@ -48,7 +48,7 @@ impl GapRun for Search {
         select.push(&format!(
             " ORDER BY seq LIMIT {numbers}) numbers) numbers WHERE seq > before + 1 OR is_last ORDER BY seq"
         ));
-        let rows = self.store.pool.ask(async |client| select.rows(client).await)?;
+        let rows = self.store.pool.ask(&async |client| select.rows(client).await)?;
         let mut stored = 0;
         for row in &rows {
             let read = |column| row.try_get::<_, i64>(column).map_err(broken);

@@ -40,7 +40,7 @@ impl Pool {
     /// # Errors
     ///
     /// A [`Fault`], also if all connections are in use for too long.
-    pub(crate) fn ask<T>(&self, ask: impl AsyncFn(&Client) -> Result<T, Error>) -> Result<T, Fault> {
+    pub(crate) fn ask<T>(&self, ask: &impl AsyncFn(&Client) -> Result<T, Error>) -> Result<T, Fault> {
         self.ask_and(ask, |_, _| ())
     }
 
@@ -51,7 +51,7 @@ impl Pool {
     /// As [`ask`](Self::ask).
     pub(crate) fn first_rows(&self, select: &Select, bytes_max: usize) -> Result<(Vec<Row>, bool), Fault> {
         let ask = async |client: &Client| select.first_rows(client, bytes_max).await;
-        self.ask_and(ask, |session, (_, is_cut)| {
+        self.ask_and(&ask, |session, (_, is_cut)| {
             if *is_cut {
                 // The server would send the rest before it answers anything else.
                 session.abandon();
@@ -62,17 +62,17 @@ impl Pool {
     /// Asks the server, and looks at the answer before anybody else gets the connection.
     fn ask_and<T>(
         &self,
-        ask: impl AsyncFn(&Client) -> Result<T, Error>,
+        ask: &impl AsyncFn(&Client) -> Result<T, Error>,
         look: impl FnOnce(&mut Session, &T),
     ) -> Result<T, Fault> {
         let (mut session, was_idle) = self.take()?;
-        let mut answered = session.run(&ask);
+        let mut answered = session.run(ask);
         if was_idle && answered.as_ref().is_err_and(Fault::is_lost) {
             // The others are as old.
             self.discard_idle();
             drop(session);
             session = self.replaced()?;
-            answered = session.run(&ask);
+            answered = session.run(ask);
         }
         if let Ok(answer) = &answered {
             look(&mut session, answer);

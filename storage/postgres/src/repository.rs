@@ -182,7 +182,11 @@ impl Repository for PostgresRepository {
                 Fault::Lost(_) | Fault::Unavailable(_) if commit.is_in_doubt() && Instant::now() < deadline => {
                     thread::sleep(SETTLING_PAUSE);
                 }
-                fault => return Err(self.fail(fault, commit.is_in_doubt())),
+                fault @ (Fault::Lost(_)
+                | Fault::Unavailable(_)
+                | Fault::Full(_)
+                | Fault::Conflict(_)
+                | Fault::Failed(_)) => return Err(self.fail(fault, commit.is_in_doubt())),
             }
         }
     }

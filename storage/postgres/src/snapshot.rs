@@ -37,7 +37,7 @@ impl TakeSnapshot for Snapshots {
 impl Snapshot for View {
     fn stats(&self) -> Result<Stats, ReadError> {
         let size = format!("SELECT pg_total_relation_size('{}.events')", self.store.address.schema());
-        let row = self.store.pool.ask(async |client| client.query_typed_one(&size, &[]).await)?;
+        let row = self.store.pool.ask(&async |client| client.query_typed_one(&size, &[]).await)?;
         let bytes: i64 = row.try_get(0).map_err(broken)?;
         let Head { last_seq, events, event_types, erasures, .. } = self.head;
         Ok(Stats {
@@ -71,7 +71,7 @@ impl Snapshot for View {
         let mut select = Select::default();
         select.push(&format!("SELECT {COLUMNS} FROM {}.events WHERE id = ", self.store.address.schema()));
         select.bind(id.to_owned(), Type::TEXT).push(" AND seq <= ").bind(number(self.last_seq()), Type::INT8);
-        let rows = self.store.pool.ask(async |client| select.rows(client).await)?;
+        let rows = self.store.pool.ask(&async |client| select.rows(client).await)?;
         let Some(row) = rows.into_iter().next() else { return Ok(false) };
         sink(StoredRow::of(row)?.event()?);
         Ok(true)

@@ -106,7 +106,7 @@ fn with_prefix(store: &Store, prefix: &str) -> Result<Vec<String>, ReadError> {
     select.push(" FROM names WHERE name ^@ ").bind(prefix.to_owned(), Type::TEXT);
     select.push(") SELECT name FROM names WHERE name ^@ ").bind(prefix.to_owned(), Type::TEXT);
     select.push(&format!(" LIMIT {}", FEW_TYPES + 1));
-    let rows = store.pool.ask(async |client| select.rows(client).await)?;
+    let rows = store.pool.ask(&async |client| select.rows(client).await)?;
     rows.iter().map(|row| row.try_get(0).map_err(broken)).collect()
 }
 

@@ -21,6 +21,6 @@ impl Store {
     ///
     /// A [`Fault`].
     pub(crate) fn head(&self) -> Result<Head, Fault> {
-        self.pool.ask(async |client| Head::read(client, self.address.schema()).await)
+        self.pool.ask(&async |client| Head::read(client, self.address.schema()).await)
     }
 }
