@@ -30,6 +30,9 @@ use crate::types::TypeCache;
 /// How often a commit is tried again after another transaction was in the way.
 const CONFLICTS_MAX: u32 = 5;
 
+/// How often a commit is tried again over a new connection.
+const RECONNECTS_MAX: u32 = 3;
+
 /// The pause between two attempts to find out whether a commit was successful.
 const SETTLING_PAUSE: Duration = Duration::from_millis(100);
 
@@ -176,8 +179,8 @@ impl Repository for PostgresRepository {
             };
             match fault {
                 Fault::Conflict(_) if conflicts < CONFLICTS_MAX => conflicts += 1,
-                // The connection was idle, and the server may have closed it long ago.
-                Fault::Lost(_) if reconnects == 0 && Instant::now() < deadline => reconnects += 1,
+                // The connection was idle, and may have been closed long ago.
+                Fault::Lost(_) if reconnects < RECONNECTS_MAX && Instant::now() < deadline => reconnects += 1,
                 // Until the server answers again, nobody knows whether the events are stored.
                 Fault::Lost(_) | Fault::Unavailable(_) if commit.is_in_doubt() && Instant::now() < deadline => {
                     thread::sleep(SETTLING_PAUSE);

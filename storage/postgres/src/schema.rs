@@ -128,10 +128,12 @@ fn make(session: &mut Session, schema: &SchemaName) -> Result<(), SchemaError> {
 
 /// The version of the tables; `None` if there are none.
 fn read_version(session: &mut Session, schema: &SchemaName) -> Result<Option<i32>, Fault> {
-    let (name, query) = (format!("{schema}.head"), format!("SELECT schema_version FROM {schema}.head"));
+    // `to_regclass` may not know of a table that another transaction has made since this one began.
+    let exists = "SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                  WHERE n.nspname = $1 AND c.relname = 'head'";
+    let query = format!("SELECT schema_version FROM {schema}.head");
     session.run(async |client| {
-        let found = client.query_typed("SELECT to_regclass($1) IS NOT NULL", &[(&name, Type::TEXT)]).await?;
-        if !found.first().is_some_and(|row| row.get(0)) {
+        if client.query_typed(exists, &[(&schema.0, Type::TEXT)]).await?.is_empty() {
             return Ok(None);
         }
         let rows = client.query_typed(&query, &[]).await?;

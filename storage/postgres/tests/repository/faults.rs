@@ -1,9 +1,5 @@
 //! Connections that break, servers that go away, and rows that somebody else has changed.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod database;
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -13,7 +9,8 @@ use argus_core::repository::{CommitError, Failure, ReadError, Repository};
 use argus_postgres::{Address, OpenError, PostgresOptions, PostgresRepository};
 use argus_servers::{Direction, Durability, PostgresServer, Proxy};
 use argus_testing::{Draft, NOW, Pace, StoredId, collect, generate};
-use database::{Database, options};
+
+use super::database::{Database, options};
 
 fn batch(ids: &[Option<&str>]) -> Batch {
     let draft = |id: &Option<&str>| Draft {
@@ -56,7 +53,7 @@ fn a_commit_whose_connection_breaks_is_found_out() {
             let before = proxy.cuts();
             proxy.cut_after(direction, bytes);
             let group = [batch(&[Some(&id), None, Some(&id)]), batch(&[None])];
-            let receipts = repository.commit(NOW, &group).unwrap();
+            let receipts = repository.commit(NOW, &group).unwrap_or_else(|error| panic!("{id}: {error}"));
             let outcomes: Vec<_> = receipts
                 .iter()
                 .map(|receipt| {

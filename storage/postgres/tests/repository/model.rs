@@ -1,14 +1,11 @@
 //! The repository against the naive model: both give the same answers after any steps.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod database;
-
 use argus_core::query::Scan;
 use argus_core::repository::Repository as _;
 use argus_postgres::PostgresRepository;
 use argus_testing::{Difference, Model, Pair, Random, Step, generate};
-use database::{Database, options};
+
+use super::database::{Database, options};
 
 fn reopen(repository: &mut PostgresRepository) {
     let address = repository.address().clone();
