@@ -17,8 +17,9 @@ use crate::process::Processes;
 use crate::psql;
 use crate::version::PostgresVersion;
 
-/// The user of the database, who may do everything and needs no password.
+/// The user of the database, who may do everything and needs no password, and the database that initdb makes.
 const USER: &str = "postgres";
+const DATABASE: &str = "postgres";
 
 /// The text in its log when it accepts connections.
 const READY: &str = "ready to accept connections";
@@ -116,14 +117,16 @@ impl PostgresServer {
     ///
     /// There is no psql, the server does not answer, or a statement fails.
     pub fn sql(&self, sql: &str) -> Result<String, ServerError> {
-        psql::sql(&self.url(USER), sql)
+        psql::sql(&self.url(DATABASE), sql)
     }
 
-    /// A command that runs a client of this installation with the address of the server. npm's packages have none.
+    /// A command that runs a client of this installation on the database `postgres`. npm's packages have none.
     #[must_use]
     pub fn client(&self, name: &str) -> Command {
         let mut client = Command::new(self.version.program(name));
         client.args(["--host", HOST, "--port", &self.port.to_string(), "--username", USER]);
+        // Not all clients take the name of the database from the same option.
+        client.env("PGDATABASE", DATABASE);
         client
     }
 
