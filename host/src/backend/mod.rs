@@ -72,7 +72,8 @@ impl BackendOptions {
         Ok(match location {
             Location::Memory => Opened { repository: memory::open(seed, &self.engine)?, flush_every: None },
             Location::Postgres(url) => {
-                Opened { repository: postgres::open(url, &self.database, &self.engine)?, flush_every: None }
+                let repository = postgres::open(url, &self.database, &self.engine, self.disk.durability)?;
+                Opened { repository, flush_every: None }
             }
             Location::Disk(path) => Opened {
                 repository: self.disk.open(path, program, seed, &self.engine)?,

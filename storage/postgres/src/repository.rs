@@ -15,7 +15,7 @@ use argus_core::repository::{
 use thiserror::Error;
 
 use crate::address::Address;
-use crate::commit::Commit;
+use crate::commit::{Commit, CommitTerms};
 use crate::erase::erase;
 use crate::expiry::{Expiry, Retention, of_task};
 use crate::fault::Fault;
@@ -46,6 +46,9 @@ pub struct PostgresOptions {
     pub connections: usize,
     /// The longest time to wait for the server to connect, or to answer one statement.
     pub patience: Duration,
+    /// Whether a commit returns only when it is durable. If not, the server makes it durable within
+    /// [three times `wal_writer_delay`](https://www.postgresql.org/docs/current/wal-async-commit.html).
+    pub is_synchronous: bool,
     /// The limit on different event types.
     pub types_max: usize,
     /// Which events are kept.
@@ -168,7 +171,13 @@ impl Repository for PostgresRepository {
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         let keep_from = self.options.retention.age.map_or(i64::MIN, |age| now.as_nanos().saturating_sub(age));
         let store = Arc::clone(&self.store);
-        let commit = Commit::new(store.address.schema(), group, now, Timestamp::from_nanos(keep_from), self.is_durable);
+        let terms = CommitTerms {
+            now,
+            keep_from: Timestamp::from_nanos(keep_from),
+            is_synchronous: self.options.is_synchronous,
+            is_durable: self.is_durable && self.options.is_synchronous,
+        };
+        let commit = Commit::new(store.address.schema(), group, terms);
         let mut commit = commit.map_err(|error| CommitError::unavailable(error.to_string()))?;
         let deadline = Instant::now() + self.options.patience;
         let (mut conflicts, mut reconnects) = (0, 0);
@@ -199,6 +208,8 @@ impl Repository for PostgresRepository {
         let erased = self.session().and_then(|session| erase(&store, session, filter));
         erased.map(Erased::Exactly).map_err(|fault| {
             let in_doubt = fault.is_lost();
+            // It may still be within the transaction.
+            self.session = None;
             self.fail(fault, in_doubt)
         })
     }

@@ -35,7 +35,10 @@ impl Session {
         let runtime = runtime.map_err(|error| Fault::Unavailable(error.to_string().into()))?;
         let connecting = async {
             let (client, connection) = address.connect().await?;
-            Ok::<_, ConnectError>((client, tokio::spawn(connection)))
+            let driver = tokio::spawn(connection);
+            // What nobody waits for any more must not go on.
+            client.batch_execute(&format!("SET statement_timeout = {}", patience.as_millis())).await?;
+            Ok::<_, ConnectError>((client, driver))
         };
         let connected = runtime.block_on(async { tokio::time::timeout(patience, connecting).await });
         match connected {

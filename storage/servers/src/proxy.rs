@@ -184,8 +184,7 @@ fn forward(client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
 /// Forwards bytes in one direction until the connection ends.
 fn pump(mut from: TcpStream, mut to: TcpStream, direction: Direction, shared: &Shared) {
     let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let Ok(read) = from.read(&mut buffer) else { break };
+    while let Ok(read) = from.read(&mut buffer) {
         if read == 0 {
             // The other direction may go on.
             drop(to.shutdown(Shutdown::Write));
