@@ -59,6 +59,15 @@ impl BackendOptions {
         }
     }
 
+    /// The most memory that a repository at a location needs, without the index of stored events: a name and a number
+    /// of bytes for each purpose. `group_bytes` is the largest group that is committed.
+    pub(crate) fn memory(&self, location: &Location, group_bytes: usize) -> Vec<(&'static str, usize)> {
+        match location {
+            Location::Memory | Location::Disk(_) => self.engine.memory().into(),
+            Location::Postgres(_) => vec![("database", self.database.memory().saturating_add(group_bytes))],
+        }
+    }
+
     /// Opens the repository at a location, and logs what recovery found there. Errors advise to run commands of
     /// `program`.
     ///

@@ -19,8 +19,8 @@ use crate::commit::{Commit, CommitTerms};
 use crate::erase::erase;
 use crate::expiry::{Expiry, Retention, of_task};
 use crate::fault::Fault;
+use crate::migration::{SchemaError, prepare};
 use crate::pool::Pool;
-use crate::schema::{SchemaError, prepare};
 use crate::server::Server;
 use crate::session::Session;
 use crate::snapshot::Snapshots;
@@ -135,7 +135,8 @@ impl PostgresRepository {
     fn session(&mut self) -> Result<&mut Session, Fault> {
         if self.session.as_ref().is_none_or(Session::is_lost) {
             self.session = None;
-            self.session = Some(Session::open(&self.store.address, self.options.patience)?);
+            let opened = Session::open(&self.store.address, self.options.patience);
+            self.session = Some(opened.map_err(Fault::while_running)?);
         }
         self.session.as_mut().ok_or_else(|| Fault::Unavailable("there is no connection".into()))
     }
@@ -205,7 +206,13 @@ impl Repository for PostgresRepository {
 
     fn erase(&mut self, _: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
         let store = Arc::clone(&self.store);
-        let erased = self.session().and_then(|session| erase(&store, session, filter));
+        let mut erased = self.session().and_then(|session| erase(&store, session, filter));
+        for _ in 0..CONFLICTS_MAX {
+            if !matches!(erased, Err(Fault::Conflict(_))) {
+                break;
+            }
+            erased = self.session().and_then(|session| erase(&store, session, filter));
+        }
         erased.map(Erased::Exactly).map_err(|fault| {
             let in_doubt = fault.is_lost();
             // It may still be within the transaction.

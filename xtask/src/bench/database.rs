@@ -198,7 +198,10 @@ impl Database {
 
     /// Rows per second, of the size of the single events, each inserted by a transaction of its own.
     fn pgbench(&self, scale: &Scale) -> Result<f64> {
-        let payload = r#"{"user":"u-12345","session":"0123456789abcdef","path":"/shops/12/items/1234","referrer":"https://find.example/?q=00000000123456","duration_ms":12345,"country":"DE","new":true}"#;
+        let payload = concat!(
+            r#"{"user":"u-12345","session":"0123456789abcdef","path":"/shops/12/items/1234","#,
+            r#""referrer":"https://find.example/?q=00000000123456","duration_ms":12345,"country":"DE","new":true}"#
+        );
         let types: Vec<String> = TYPES.iter().map(|name| format!("'{name}'")).collect();
         let script = format!(
             "\\set n random(1, {})\n\

@@ -160,9 +160,17 @@ fn who_may_not_make_tables_is_told_who_can() {
     assert!(refused.to_string().contains("`schema postgres`"), "{refused}");
     // What the message advises helps.
     server.sql(&address.schema().statements()).unwrap();
-    server.sql("grant usage on schema argus to writer; grant select, insert, update, delete on all tables in schema argus to writer").unwrap();
+    server.sql("grant usage on schema argus to writer").unwrap();
+    server.sql("grant select, insert, update, delete on all tables in schema argus to writer").unwrap();
     let mut repository = PostgresRepository::open(address.clone(), options()).unwrap();
     repository.commit(NOW, &[batch(&[None])]).unwrap();
+    for missing in [url.replace("writer@", "nobody@"), format!("{url}_2")] {
+        let refused = PostgresRepository::open(missing.parse().unwrap(), options()).unwrap_err();
+        assert!(
+            matches!(&refused, OpenError::Refused(_)) && refused.to_string().contains("does not exist"),
+            "{refused}"
+        );
+    }
     server.sql("update argus.head set schema_version = 1000").unwrap();
     let newer = PostgresRepository::open(address, options()).unwrap_err();
     assert!(matches!(&newer, OpenError::Refused(_)) && newer.to_string().contains("1000"), "{newer}");

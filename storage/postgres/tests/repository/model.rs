@@ -12,7 +12,8 @@ fn reopen(repository: &mut PostgresRepository) {
     *repository = PostgresRepository::open(address, options()).unwrap();
 }
 
-/// Whether the answer to a question is asked for later, when events may have been erased. A snapshot does not keep them.
+/// Whether the answer to a question is asked for later, when events may have been erased. A snapshot does not keep
+/// them.
 fn outlives_erasures(step: &Step) -> bool {
     match step {
         Step::Keep => true,
