@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -154,6 +155,28 @@ impl PostgresServer {
             }
         }
         Ok(())
+    }
+
+    /// Offers TLS with this certificate and key in PEM. These lines of
+    /// [`pg_hba.conf`](https://www.postgresql.org/docs/current/auth-pg-hba-conf.html) come before the others, which let
+    /// everybody in.
+    ///
+    /// # Errors
+    ///
+    /// The files cannot be written, or the server refuses them.
+    pub fn secure(&self, certificate: &str, key: &str, lines: &str) -> Result<(), ServerError> {
+        let data = self.data();
+        for (name, content) in [("server.crt", certificate), ("server.key", key)] {
+            let path = data.join(name);
+            let written = fs::write(&path, content);
+            let private = written.and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o600)));
+            private.map_err(ServerError::of(path.display()))?;
+            self.account.own(&path)?;
+        }
+        let path = data.join("pg_hba.conf");
+        let before = fs::read_to_string(&path).map_err(ServerError::of(path.display()))?;
+        fs::write(&path, format!("{lines}\n{before}")).map_err(ServerError::of(path.display()))?;
+        self.set("ssl", "on")
     }
 
     /// Kills all processes of the server at once, as a crash does, and waits until they are gone. What was committed is

@@ -5,4 +5,5 @@
 mod database;
 mod faults;
 mod model;
+mod secured;
 mod writers;
