@@ -10,30 +10,19 @@ use argus_core::repository::Receipt;
 use futures_util::future::{FutureExt as _, OptionFuture, try_join_all};
 use futures_util::try_join;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error, Row};
+use tokio_postgres::{Client, Error, Row, Statement};
 
 use crate::document::document;
 use crate::fault::Fault;
 use crate::generated::GeneratedIds;
 use crate::head::Head;
 use crate::schema::SchemaName;
-use crate::session::Session;
 use crate::types::{TypeCache, TypesAt};
 use crate::values::{Micros, split};
+use crate::writer::Writer;
 
 /// The most text in one statement, in bytes. A larger group takes several.
 const STATEMENT_BYTES: usize = 8 * 1024 * 1024;
-
-/// What a transaction begins with. Settings hold until its end. A transaction that stands still would keep all other
-/// writers waiting, so the server ends it.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
-                     SET LOCAL idle_in_transaction_session_timeout = '10s'; ";
-
-/// Stronger settings of the server, such as `remote_apply`, stay as they are.
-const SYNCHRONOUS: &str = "SELECT set_config('synchronous_commit', 'on', true) \
-                           WHERE current_setting('synchronous_commit') = 'off'";
-
-const ASYNCHRONOUS: &str = "SET LOCAL synchronous_commit = off";
 
 /// A group that is to be committed.
 #[derive(Debug)]
@@ -55,9 +44,7 @@ pub(crate) struct CommitTerms {
     pub(crate) now: Timestamp,
     /// Events before this time have expired on arrival.
     pub(crate) keep_from: Timestamp,
-    /// Whether the commit returns only when it is durable.
-    pub(crate) is_synchronous: bool,
-    /// Whether the server then keeps it, whatever happens.
+    /// Whether the server keeps what it has committed, whatever happens.
     pub(crate) is_durable: bool,
 }
 
@@ -123,24 +110,25 @@ impl<'a> Commit<'a> {
     /// A [`Fault`]. [`is_in_doubt`](Self::is_in_doubt) tells whether the group may be stored.
     pub(crate) fn attempt(
         &mut self,
-        session: &mut Session,
+        writer: &mut Writer,
         types: &mut TypeCache,
         types_max: usize,
     ) -> Result<Vec<Receipt>, Fault> {
-        let attempted = self.transact(session, types, types_max);
-        if attempted.is_err() && !session.is_lost() {
+        let attempted = self.transact(writer, types, types_max);
+        if attempted.is_err() && !writer.session.is_lost() {
             // Ends what the failed statement has left.
-            session.run(async |client| client.batch_execute("ROLLBACK").await)?;
+            writer.session.run(async |client| client.batch_execute("ROLLBACK").await)?;
         }
         attempted
     }
 
     fn transact(
         &mut self,
-        session: &mut Session,
+        writer: &mut Writer,
         types: &mut TypeCache,
         types_max: usize,
     ) -> Result<Vec<Receipt>, Fault> {
+        let Writer { session, statements } = &mut *writer;
         let mut lookups = IdLookups::of(self.group);
         let mut ids: Vec<Cow<'_, str>> = lookups.ids().map(Cow::Borrowed).collect();
         let given = ids.len();
@@ -149,7 +137,7 @@ impl<'a> Commit<'a> {
         }
         let unknown = types.unknown(self.group);
         let Found { head, stored, types: found } =
-            session.run(async |client| self.begin(client, &ids, &unknown).await)?;
+            session.run(async |client| self.begin(client, &statements.lock, &ids, &unknown).await)?;
         if types.is_true_at(head.removals) {
             types.add(found.iter().map(String::as_str));
         } else {
@@ -182,14 +170,20 @@ impl<'a> Commit<'a> {
         if first_own.is_some() || proposal.stored() == 0 {
             session.run(async |client| client.batch_execute("ROLLBACK").await)?;
         } else {
-            self.store(session, types, head, &proposal)?;
+            self.store(writer, types, head, &proposal)?;
         }
         Ok(proposal.into_receipts())
     }
 
     /// Begins the transaction: locks the head, and looks up ids and types. When the head is locked, no other commit is
     /// under way, and all earlier ones are visible.
-    async fn begin(&self, client: &Client, ids: &[Cow<'_, str>], types: &[&str]) -> Result<Found, Error> {
+    async fn begin(
+        &self,
+        client: &Client,
+        lock: &Statement,
+        ids: &[Cow<'_, str>],
+        types: &[&str],
+    ) -> Result<Found, Error> {
         let look_up = format!(
             "SELECT held.place, e.seq, e.stored_at FROM unnest($1) WITH ORDINALITY held (id, place) \
              JOIN {}.events e ON e.id = held.id",
@@ -199,11 +193,10 @@ impl<'a> Commit<'a> {
             (!ids.is_empty()).then_some(async { client.query_typed(&look_up, &[(&ids, Type::TEXT_ARRAY)]).await }),
         );
         let types = OptionFuture::from((!types.is_empty()).then(|| self.stored_types(client, types)));
-        let begin = format!("{BEGIN}{}", if self.terms.is_synchronous { SYNCHRONOUS } else { ASYNCHRONOUS });
         // Polled in this order, so sent in this order, without waiting for the answers.
         let ((), head, stored, types) = try_join!(
-            client.batch_execute(&begin),
-            Head::lock(client, self.schema),
+            client.batch_execute("BEGIN"),
+            Head::lock(client, lock),
             stored.map(Option::transpose),
             types.map(Option::transpose),
         )?;
@@ -224,7 +217,7 @@ impl<'a> Commit<'a> {
     /// Stores the events, and ends the transaction.
     fn store(
         &mut self,
-        session: &mut Session,
+        Writer { session, statements }: &mut Writer,
         types: &mut TypeCache,
         head: Head,
         proposal: &Proposal<'_>,
@@ -255,10 +248,13 @@ impl<'a> Commit<'a> {
             ..head
         };
         let stored = session.run(async |client| {
-            let inserts = columns.iter().map(|columns| columns.insert(client, self.schema, self.terms.now));
+            let inserts = columns.iter().map(|columns| columns.insert(client, &statements.insert, self.terms.now));
             // Sent in this order, without waiting for the answers. After an error, the rest is refused.
-            let sent =
-                try_join!(try_join_all(inserts), head.write(client, self.schema), client.batch_execute("COMMIT"),);
+            let sent = try_join!(
+                try_join_all(inserts),
+                head.write(client, &statements.write),
+                client.batch_execute("COMMIT"),
+            );
             sent.map(drop)
         });
         // Any other fault is an answer of the server, which then has stored nothing.
@@ -299,29 +295,20 @@ impl<'a> Columns<'a> {
     }
 
     /// Inserts the events.
-    async fn insert(&self, client: &Client, schema: &SchemaName, stored_at: Timestamp) -> Result<(), Error> {
-        // The document is the payload, so it is not sent twice.
-        let insert = format!(
-            "INSERT INTO {schema}.events \
-             (seq, time, nanos, stored_at, id_generated, id, event_type, payload, document) \
-             SELECT e.seq, e.time, e.nanos, $9, e.id_generated, e.id, e.event_type, e.payload, \
-             CASE WHEN e.has_document THEN e.payload::jsonb END \
-             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) \
-             e (seq, time, nanos, id_generated, id, event_type, payload, has_document)"
-        );
+    async fn insert(&self, client: &Client, statement: &Statement, stored_at: Timestamp) -> Result<(), Error> {
         let (stored_at, _) = split(stored_at);
-        let parameters: [(&(dyn ToSql + Sync), Type); 9] = [
-            (&self.seqs, Type::INT8_ARRAY),
-            (&self.times, Type::TIMESTAMPTZ_ARRAY),
-            (&self.nanos, Type::INT2_ARRAY),
-            (&self.is_generated, Type::BOOL_ARRAY),
-            (&self.ids, Type::TEXT_ARRAY),
-            (&self.types, Type::TEXT_ARRAY),
-            (&self.payloads, Type::TEXT_ARRAY),
-            (&self.has_document, Type::BOOL_ARRAY),
-            (&stored_at, Type::TIMESTAMPTZ),
+        let parameters: [&(dyn ToSql + Sync); 9] = [
+            &self.seqs,
+            &self.times,
+            &self.nanos,
+            &self.is_generated,
+            &self.ids,
+            &self.types,
+            &self.payloads,
+            &self.has_document,
+            &stored_at,
         ];
-        client.execute_typed(&insert, &parameters).await.map(drop)
+        client.execute(statement, &parameters).await.map(drop)
     }
 }
 

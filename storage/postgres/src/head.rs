@@ -1,6 +1,6 @@
 //! The row that every commit continues.
 
-use tokio_postgres::{Client, Error, Row};
+use tokio_postgres::{Client, Error, Row, ToStatement};
 
 use crate::schema::SchemaName;
 
@@ -24,6 +24,9 @@ pub(crate) struct Head {
 /// The columns, in the order of the fields.
 const COLUMNS: &str = "last_seq, events, bytes, event_types, erasures, removals";
 
+/// How many there are.
+pub(crate) const FIELDS: usize = 6;
+
 impl Head {
     /// Reads the row.
     ///
@@ -31,7 +34,12 @@ impl Head {
     ///
     /// The error of the statement.
     pub(crate) async fn read(client: &Client, schema: &SchemaName) -> Result<Self, Error> {
-        Self::select(client, schema, "").await
+        Self::of(&client.query_typed_one(&format!("SELECT {COLUMNS} FROM {schema}.head"), &[]).await?)
+    }
+
+    /// The statement of [`lock`](Self::lock).
+    pub(crate) fn lock_statement(schema: &SchemaName) -> String {
+        format!("SELECT {COLUMNS} FROM {schema}.head FOR UPDATE")
     }
 
     /// Reads the row and locks it until the end of the transaction, after every other transaction that has it has
@@ -40,13 +48,13 @@ impl Head {
     /// # Errors
     ///
     /// The error of the statement.
-    pub(crate) async fn lock(client: &Client, schema: &SchemaName) -> Result<Self, Error> {
-        Self::select(client, schema, " FOR UPDATE").await
+    pub(crate) async fn lock<T: ToStatement + ?Sized>(client: &Client, statement: &T) -> Result<Self, Error> {
+        Self::of(&client.query_one(statement, &[]).await?)
     }
 
-    async fn select(client: &Client, schema: &SchemaName, lock: &str) -> Result<Self, Error> {
-        let row = client.query_typed_one(&format!("SELECT {COLUMNS} FROM {schema}.head{lock}"), &[]).await?;
-        Self::of(&row)
+    /// The statement of [`write`](Self::write).
+    pub(crate) fn write_statement(schema: &SchemaName) -> String {
+        format!("UPDATE {schema}.head SET ({COLUMNS}) = ROW ($1, $2, $3, $4, $5, $6)")
     }
 
     /// Writes the row.
@@ -54,14 +62,9 @@ impl Head {
     /// # Errors
     ///
     /// The error of the statement.
-    pub(crate) async fn write(&self, client: &Client, schema: &SchemaName) -> Result<(), Error> {
+    pub(crate) async fn write<T: ToStatement + ?Sized>(&self, client: &Client, statement: &T) -> Result<(), Error> {
         let Self { last_seq, events, bytes, event_types, erasures, removals } = self;
-        // Numbers need no parameters.
-        let update = format!(
-            "UPDATE {schema}.head SET last_seq = {last_seq}, events = {events}, bytes = {bytes}, \
-             event_types = {event_types}, erasures = {erasures}, removals = {removals}"
-        );
-        client.execute_typed(&update, &[]).await.map(drop)
+        client.execute(statement, &[last_seq, events, bytes, event_types, erasures, removals]).await.map(drop)
     }
 
     fn of(row: &Row) -> Result<Self, Error> {

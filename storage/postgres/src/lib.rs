@@ -43,6 +43,7 @@ mod tls;
 mod types;
 mod values;
 mod walk;
+mod writer;
 
 pub use address::{Address, AddressError};
 pub use expiry::Retention;

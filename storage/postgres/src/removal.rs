@@ -125,7 +125,7 @@ impl<'a> Removal<'a> {
             .bind(list, Type::TEXT_ARRAY)
             .push(") name WHERE NOT EXISTS (SELECT ");
         names.push(&format!("FROM {schema}.events e WHERE e.event_type = name)"));
-        let head = session.run(async |client| Head::lock(client, schema).await)?;
+        let head = session.run(async |client| Head::lock(client, &*Head::lock_statement(schema)).await)?;
         // Now that no commit can add events, types without events are known.
         let gone = session.run(async |client| names.rows(client).await)?;
         let gone: i64 = gone.first().map_or(Ok(0), |row| row.try_get(0)).map_err(|error| Fault::of(&error))?;
@@ -138,7 +138,7 @@ impl<'a> Removal<'a> {
             ..head
         };
         session.run(async |client| {
-            head.write(client, schema).await?;
+            head.write(client, &*Head::write_statement(schema)).await?;
             client.batch_execute("COMMIT").await
         })?;
         Ok(removed)

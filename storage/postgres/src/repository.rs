@@ -26,6 +26,7 @@ use crate::session::Session;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
 use crate::types::TypeCache;
+use crate::writer::Writer;
 
 /// How often a commit is tried again after another transaction was in the way.
 const CONFLICTS_MAX: u32 = 5;
@@ -77,7 +78,7 @@ pub struct PostgresRepository {
     store: Arc<Store>,
     options: PostgresOptions,
     /// The connection for writing.
-    session: Option<Session>,
+    writer: Option<Writer>,
     /// Whether the server keeps what it has committed, whatever happens.
     is_durable: bool,
     types: TypeCache,
@@ -96,9 +97,9 @@ impl PostgresRepository {
     pub fn open(address: Address, options: PostgresOptions) -> Result<Self, OpenError> {
         let pool = Pool::new(address.clone(), options.patience, options.connections);
         let store = Arc::new(Store { address, pool, types_max: options.types_max });
-        let (session, types, failure) = (None, TypeCache::default(), None);
+        let (writer, types, failure) = (None, TypeCache::default(), None);
         let (is_durable, expiry) = (false, (None, false));
-        let mut repository = Self { store, options, session, is_durable, types, failure, expiry };
+        let mut repository = Self { store, options, writer, is_durable, types, failure, expiry };
         match repository.connect() {
             Ok(()) => {}
             Err(SchemaError::Fault(Fault::Lost(cause) | Fault::Unavailable(cause))) => {
@@ -127,25 +128,28 @@ impl PostgresRepository {
         let Server { is_durable } = Server::ask(&mut session)?;
         prepare(&mut session, self.store.address.schema())?;
         self.is_durable = is_durable;
-        self.session = Some(session);
+        let schema = self.store.address.schema();
+        self.writer = Some(Writer::new(session, schema, self.options.is_synchronous)?);
         Ok(())
     }
 
     /// The connection for writing.
-    fn session(&mut self) -> Result<&mut Session, Fault> {
-        if self.session.as_ref().is_none_or(Session::is_lost) {
-            self.session = None;
-            let opened = Session::open(&self.store.address, self.options.patience);
-            self.session = Some(opened.map_err(Fault::while_running)?);
+    fn writer(&mut self) -> Result<&mut Writer, Fault> {
+        if self.writer.as_ref().is_none_or(|writer| writer.session.is_lost()) {
+            self.writer = None;
+            let address = &self.store.address;
+            let opened = Session::open(address, self.options.patience);
+            let writer = opened.and_then(|session| Writer::new(session, address.schema(), self.options.is_synchronous));
+            self.writer = Some(writer.map_err(Fault::while_running)?);
         }
-        self.session.as_mut().ok_or_else(|| Fault::Unavailable("there is no connection".into()))
+        self.writer.as_mut().ok_or_else(|| Fault::Unavailable("there is no connection".into()))
     }
 
     /// One attempt to commit.
     fn attempt(&mut self, commit: &mut Commit<'_>) -> Result<Vec<Receipt>, Fault> {
         let types_max = self.options.types_max;
         let mut types = std::mem::take(&mut self.types);
-        let attempted = self.session().and_then(|session| commit.attempt(session, &mut types, types_max));
+        let attempted = self.writer().and_then(|writer| commit.attempt(writer, &mut types, types_max));
         self.types = types;
         attempted
     }
@@ -154,7 +158,7 @@ impl PostgresRepository {
     fn fail(&mut self, fault: Fault, in_doubt: bool) -> CommitError {
         if !matches!(fault, Fault::Full(_)) {
             // The next attempt may reach another server.
-            self.session = None;
+            self.writer = None;
         }
         match &fault {
             Fault::Lost(cause) | Fault::Unavailable(cause) => self.failure = Some(Failure::Unavailable(cause.clone())),
@@ -175,7 +179,6 @@ impl Repository for PostgresRepository {
         let terms = CommitTerms {
             now,
             keep_from: Timestamp::from_nanos(keep_from),
-            is_synchronous: self.options.is_synchronous,
             is_durable: self.is_durable && self.options.is_synchronous,
         };
         let commit = Commit::new(store.address.schema(), group, terms);
@@ -206,17 +209,17 @@ impl Repository for PostgresRepository {
 
     fn erase(&mut self, _: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
         let store = Arc::clone(&self.store);
-        let mut erased = self.session().and_then(|session| erase(&store, session, filter));
+        let mut erased = self.writer().and_then(|writer| erase(&store, &mut writer.session, filter));
         for _ in 0..CONFLICTS_MAX {
             if !matches!(erased, Err(Fault::Conflict(_))) {
                 break;
             }
-            erased = self.session().and_then(|session| erase(&store, session, filter));
+            erased = self.writer().and_then(|writer| erase(&store, &mut writer.session, filter));
         }
         erased.map(Erased::Exactly).map_err(|fault| {
             let in_doubt = fault.is_lost();
             // It may still be within the transaction.
-            self.session = None;
+            self.writer = None;
             self.fail(fault, in_doubt)
         })
     }
@@ -234,7 +237,7 @@ impl Repository for PostgresRepository {
         if self.failure.is_none() {
             return Ok(());
         }
-        self.session = None;
+        self.writer = None;
         match self.connect() {
             Ok(()) => {
                 self.failure = None;

@@ -15,11 +15,18 @@ use crate::walk::{Types, Walk};
 /// Up to this many types are read by the index of types and times, and their events merged.
 const FEW_TYPES: usize = 16;
 
+/// How many rows tell whether the events that conditions narrow to are frequent, and how many of them are.
+const SAMPLE: u32 = 256;
+const FREQUENT: usize = 16;
+
+/// Rows that may match, and the position up to which all were examined; `None` if there was none.
+pub(crate) type Page = (Vec<StoredRow>, Option<Position>);
+
 /// Where the rows of a scan come from, in its order.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// All events within bounds.
-    Walk(Walk),
+    /// All events within bounds. The first page may have been read already.
+    Walk(Walk, Option<Page>),
     /// Few events whose positions are known.
     Candidates(Candidates),
 }
@@ -40,19 +47,24 @@ impl Source {
             return Candidates::by_id(store, filter, ids, &bounds, order).map(Self::Candidates);
         }
         let narrowing = narrowing(&filter.payload);
-        if let Some(narrowing) = &narrowing
-            && let Some(candidates) = Candidates::by_document(store, filter, narrowing, &bounds, order)?
-        {
-            return Ok(Self::Candidates(candidates));
-        }
         let types = types(store, filter.types.as_deref(), order)?;
-        Ok(Self::Walk(Walk::new(order, types, narrowing, bounds)))
+        let mut walk = Walk::new(order, types, narrowing.clone(), bounds);
+        let Some(narrowing) = narrowing.filter(|_| !walk.is_complete()) else { return Ok(Self::Walk(walk, None)) };
+        // To find frequent values by the index, it has to be read for all of them, while the first ones are near.
+        let sample = walk.page(store, SAMPLE)?;
+        if sample.0.len() >= FREQUENT || walk.is_complete() {
+            return Ok(Self::Walk(walk, Some(sample)));
+        }
+        match Candidates::by_document(store, filter, &narrowing, &bounds, order)? {
+            Some(candidates) => Ok(Self::Candidates(candidates)),
+            None => Ok(Self::Walk(walk, Some(sample))),
+        }
     }
 
     /// Whether there are no more rows.
     pub(crate) fn is_complete(&self) -> bool {
         match self {
-            Self::Walk(walk) => walk.is_complete(),
+            Self::Walk(walk, first) => first.is_none() && walk.is_complete(),
             Self::Candidates(candidates) => candidates.is_complete(),
         }
     }
@@ -60,20 +72,19 @@ impl Source {
     /// Memory in bytes.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Walk(_) => 0,
+            Self::Walk(_, first) => first.iter().flat_map(|(rows, _)| rows).map(StoredRow::bytes).sum(),
             Self::Candidates(candidates) => candidates.bytes(),
         }
     }
 
-    /// Examines up to `rows` more rows. Returns those that may match, and the position up to which all were examined;
-    /// `None` if there was none.
+    /// Examines up to `rows` more rows.
     ///
     /// # Errors
     ///
     /// [`ReadError`]; they can be read again.
-    pub(crate) fn page(&mut self, store: &Store, rows: u32) -> Result<(Vec<StoredRow>, Option<Position>), ReadError> {
+    pub(crate) fn page(&mut self, store: &Store, rows: u32) -> Result<Page, ReadError> {
         match self {
-            Self::Walk(walk) => walk.page(store, rows),
+            Self::Walk(walk, first) => first.take().map_or_else(|| walk.page(store, rows), Ok),
             Self::Candidates(candidates) => candidates.page(store, rows),
         }
     }
