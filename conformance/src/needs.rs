@@ -18,6 +18,7 @@ const LACKING: &[(&str, &str, &str)] =
 /// Cases about something that a repository in a database does not have, and what that is.
 const LACKING_IN_DATABASES: &[(&str, &str)] = &[
     ("erase::the_bytes_leave_the_disk", "its files are those of the database's server"),
+    ("erase::metrics_say_what_is_pending", "it removes erased events at once, so none is pending"),
     ("folder::a_damaged_folder_is_refused_with_the_way_to_salvage", NO_FOLDER),
     ("folder::a_folder_in_use_is_refused_with_the_process", NO_FOLDER),
     ("folder::a_folder_that_cannot_be_written_is_refused_at_the_start", NO_FOLDER),

@@ -235,7 +235,8 @@ mod tests {
             | Command::Snapshot(_)
             | Command::Check(_)
             | Command::Health(_)
-            | Command::Key(_)) => panic!("{other:?}"),
+            | Command::Key(_)
+            | Command::Schema(_)) => panic!("{other:?}"),
         }
     }
 

@@ -41,8 +41,8 @@ pub struct Term {
     pub bytes: usize,
 }
 
-/// The most memory that a server with a repository on disk takes, without the index of stored events. A repository in
-/// memory additionally takes the size of its events.
+/// The most memory that a server takes, without the index of stored events. A repository in memory additionally takes
+/// the size of its events.
 #[derive(Clone, Debug)]
 pub struct Plan(Vec<Term>);
 
@@ -59,7 +59,8 @@ impl Plan {
         // The queue accepts a larger batch when it is empty.
         let group = settings.commit_queue_bytes.max(batch);
         let term = |name, count: usize, bytes: usize| Term { name, bytes: count.saturating_mul(bytes) };
-        let repository = settings.backend.engine.memory().map(|(name, bytes)| Term { name, bytes });
+        let repository = settings.backend.memory(&settings.repository, group);
+        let repository = repository.into_iter().map(|(name, bytes)| Term { name, bytes });
         let server = [
             term("base", 1, BASE_BYTES),
             term("workers", settings.worker_threads().get(), WORKER_BYTES),

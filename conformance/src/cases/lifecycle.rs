@@ -271,7 +271,7 @@ fn bad_settings(ctx: &Context<'_>) -> Outcome {
         ["--port", "65536"],
         ["--port", ""],
         ["--repository", "memoryless:"],
-        ["--repository", "postgres://user@db/events"],
+        ["--repository", "s3://bucket/events"],
         ["--repository", "s3:bucket"],
         ["--repository", ""],
         ["--max-body-bytes", "much"],

@@ -39,7 +39,7 @@ impl Slow {
         const MEASURED: u32 = 5;
         let server = ctx.start(&[("--request-timeout", "1h"), ("--drain-timeout", "1h")])?;
         let conditions = (0..CONDITIONS).map(|number| format!("payload.a[gt]={}", 1000 + number));
-        let query = conditions.chain(["payload.a=7".to_owned()]).collect::<Vec<_>>().join("&");
+        let query = conditions.chain(["payload.a[contains]=x".to_owned()]).collect::<Vec<_>>().join("&");
         let mut slow = Self { server, query, time_an_event: Duration::ZERO };
         slow.store(MEASURED as usize)?;
         let begun = Instant::now();
@@ -52,8 +52,8 @@ impl Slow {
     fn store(&self, events: usize) -> Outcome {
         const ELEMENTS: usize = 300;
         const BATCH: usize = 1_000;
-        // Only the last element meets conditions, so all elements are compared with each of them.
-        let payload = format!("[{}9999]", "1,".repeat(ELEMENTS));
+        // Only the last number meets conditions, so all elements are compared with each of them. No index decides.
+        let payload = format!("[{}9999,\"y\"]", "1,".repeat(ELEMENTS));
         let event = format!(r#"{{"event_type":"slow","timestamp":1,"payload":{{"a":{payload}}}}}"#) + "\n";
         let mut left = events;
         while left > 0 {
@@ -72,7 +72,7 @@ impl Slow {
 
     /// Stores events that match.
     fn store_matches(&self, count: usize, timestamp: u32) -> Outcome {
-        let event = format!(r#"{{"event_type":"match","timestamp":{timestamp},"payload":{{"a":[9999,7]}}}}"#);
+        let event = format!(r#"{{"event_type":"match","timestamp":{timestamp},"payload":{{"a":[9999,"x"]}}}}"#);
         self.server.submit_lines(format!("{event}\n").repeat(count))?.expect(201)
     }
 

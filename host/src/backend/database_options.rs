@@ -43,3 +43,17 @@ pub struct DatabaseOptions {
 #[cfg(not(feature = "postgres"))]
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseOptions {}
+
+/// The bytes of a page of events that a connection reads, at most.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+impl DatabaseOptions {
+    /// The most memory that reading takes, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        #[cfg(feature = "postgres")]
+        let connections = self.database_connections.get();
+        #[cfg(not(feature = "postgres"))]
+        let connections = 0_usize;
+        connections.saturating_mul(PAGE_BYTES)
+    }
+}

@@ -19,8 +19,8 @@ use crate::shell;
 #[derive(Args, Clone, Debug)]
 pub struct DiskOptions {
     /// When to acknowledge an event: `sync` (when the disk has it), `interval:MS` (when the operating system has it;
-    /// the disk has it at most that many milliseconds later) or `os` (when the operating system has it). Only with
-    /// `sync` every acknowledged event survives a loss of power
+    /// the disk has it at most that many milliseconds later) or `os` (when the operating system has it). In PostgreSQL,
+    /// the last two are `synchronous_commit = off`. Only with `sync` every acknowledged event survives a loss of power
     #[arg(long, env = "ARGUS_DURABILITY", value_name = "WHEN", default_value = "sync", help_heading = "Service")]
     pub durability: Durability,
 }

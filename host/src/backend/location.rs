@@ -28,8 +28,8 @@ pub enum Location {
     Postgres(DatabaseUrl),
 }
 
-/// The URL of a database. Only [`expose`](Self::expose) shows all of it, since it may have a password. So it is taken as
-/// it is here, and the backend says what is wrong with it.
+/// The URL of a database. Only [`expose`](Self::expose) shows all of it, since it may have a password. So it is taken
+/// as it is here, and the backend says what is wrong with it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(Box<str>);
 

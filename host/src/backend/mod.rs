@@ -59,6 +59,15 @@ impl BackendOptions {
         }
     }
 
+    /// The most memory that a repository at a location needs, without the index of stored events: a name and a number
+    /// of bytes for each purpose. `group_bytes` is the largest group that is committed.
+    pub(crate) fn memory(&self, location: &Location, group_bytes: usize) -> Vec<(&'static str, usize)> {
+        match location {
+            Location::Memory | Location::Disk(_) => self.engine.memory().into(),
+            Location::Postgres(_) => vec![("database", self.database.memory().saturating_add(group_bytes))],
+        }
+    }
+
     /// Opens the repository at a location, and logs what recovery found there. Errors advise to run commands of
     /// `program`.
     ///
@@ -72,7 +81,8 @@ impl BackendOptions {
         Ok(match location {
             Location::Memory => Opened { repository: memory::open(seed, &self.engine)?, flush_every: None },
             Location::Postgres(url) => {
-                Opened { repository: postgres::open(url, &self.database, &self.engine)?, flush_every: None }
+                let repository = postgres::open(url, &self.database, &self.engine, self.disk.durability)?;
+                Opened { repository, flush_every: None }
             }
             Location::Disk(path) => Opened {
                 repository: self.disk.open(path, program, seed, &self.engine)?,

@@ -25,8 +25,8 @@ const PORT: u16 = 5432;
 /// The address of a repository: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETER=VALUE`.
 ///
 /// The form is that of [libpq](https://www.postgresql.org/docs/current/libpq-connect.html), with several hosts
-/// separated by commas. Beside libpq's parameters that [`tokio_postgres::Config`] knows, there are `sslmode` with all of
-/// libpq's values, `sslrootcert`, and `schema`, the schema that has the tables.
+/// separated by commas. Beside libpq's parameters that [`tokio_postgres::Config`] knows, there are `sslmode` with all
+/// of libpq's values, `sslrootcert`, and `schema`, the schema that has the tables.
 ///
 /// A password that the URL lacks is that of `PGPASSWORD`, or of the file `PGPASSFILE`, by default `~/.pgpass`. Neither
 /// [`Display`](fmt::Display) nor [`Debug`] shows one.

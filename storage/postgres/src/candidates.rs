@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 use crate::row::{COLUMNS, StoredRow, position};
 use crate::select::{Bounds, Select, number};
 use crate::store::Store;
+use crate::values::is_text;
 use crate::walk::{PAGE_BYTES_MAX, push_types};
 
 /// The most candidates of which the positions are kept. If there are more, they are frequent enough to be found by
@@ -134,6 +135,6 @@ impl Candidates {
 
 fn push_type_tests(select: &mut Select, tests: Option<&[TypeTest]>) {
     if let Some(tests) = tests {
-        push_types(select, tests);
+        push_types(select, tests.iter().filter(|test| is_text(test.text())));
     }
 }

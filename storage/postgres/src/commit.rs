@@ -27,25 +27,38 @@ const STATEMENT_BYTES: usize = 8 * 1024 * 1024;
 /// What a transaction begins with. Settings hold until its end. A transaction that stands still would keep all other
 /// writers waiting, so the server ends it.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
-                     SET LOCAL idle_in_transaction_session_timeout = '10s'; \
-                     SELECT set_config('synchronous_commit', 'on', true) \
-                     WHERE current_setting('synchronous_commit') = 'off'";
+                     SET LOCAL idle_in_transaction_session_timeout = '10s'; ";
+
+/// Stronger settings of the server, such as `remote_apply`, stay as they are.
+const SYNCHRONOUS: &str = "SELECT set_config('synchronous_commit', 'on', true) \
+                           WHERE current_setting('synchronous_commit') = 'off'";
+
+const ASYNCHRONOUS: &str = "SET LOCAL synchronous_commit = off";
 
 /// A group that is to be committed.
 #[derive(Debug)]
 pub(crate) struct Commit<'a> {
     schema: &'a SchemaName,
     group: &'a [Batch],
-    /// The wall clock: when the events are stored.
-    now: Timestamp,
-    keep_from: Timestamp,
-    /// Whether the server keeps what it has committed, whatever happens.
-    is_durable: bool,
+    terms: CommitTerms,
     ids: GeneratedIds,
     /// The number within the group of the first event of each batch.
     firsts: Vec<u64>,
     /// Whether an earlier attempt may have stored the group.
     is_in_doubt: bool,
+}
+
+/// How a group is committed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CommitTerms {
+    /// The wall clock: when the events are stored.
+    pub(crate) now: Timestamp,
+    /// Events before this time have expired on arrival.
+    pub(crate) keep_from: Timestamp,
+    /// Whether the commit returns only when it is durable.
+    pub(crate) is_synchronous: bool,
+    /// Whether the server then keeps it, whatever happens.
+    pub(crate) is_durable: bool,
 }
 
 /// Events in columns, as a statement takes them.
@@ -78,7 +91,7 @@ struct Held {
 }
 
 impl<'a> Commit<'a> {
-    /// A group to be committed at `now`. Events before `keep_from` have expired on arrival.
+    /// A group to be committed.
     ///
     /// # Errors
     ///
@@ -86,9 +99,7 @@ impl<'a> Commit<'a> {
     pub(crate) fn new(
         schema: &'a SchemaName,
         group: &'a [Batch],
-        now: Timestamp,
-        keep_from: Timestamp,
-        is_durable: bool,
+        terms: CommitTerms,
     ) -> Result<Self, getrandom::Error> {
         let mut count = 0;
         let first = |batch: &Batch| {
@@ -97,7 +108,7 @@ impl<'a> Commit<'a> {
             first
         };
         let firsts = group.iter().map(first).collect();
-        Ok(Self { schema, group, now, keep_from, is_durable, ids: GeneratedIds::new(now)?, firsts, is_in_doubt: false })
+        Ok(Self { schema, group, terms, ids: GeneratedIds::new(terms.now)?, firsts, is_in_doubt: false })
     }
 
     /// Whether the group may be stored although no attempt has succeeded.
@@ -147,7 +158,7 @@ impl<'a> Commit<'a> {
             types.add(found.iter().map(String::as_str));
         }
 
-        let (now, _) = split(self.now);
+        let (now, _) = split(self.terms.now);
         // What an earlier attempt has stored is no duplicate.
         let is_own = |held: &Held| self.is_in_doubt && (held.at >= given || held.stored_at == now);
         let first_own = stored.iter().filter(|held| is_own(held)).map(|held| held.seq).min();
@@ -160,7 +171,11 @@ impl<'a> Commit<'a> {
         let count = if first_own.is_some() { types_max } else { count(head.event_types) };
         let known = TypesAt { cache: types, count, limit: types_max };
         let next_seq = first_own.unwrap_or(head.last_seq + 1);
-        let terms = Terms { next_seq: next_seq.cast_unsigned(), keep_from: self.keep_from, durable: self.is_durable };
+        let terms = Terms {
+            next_seq: next_seq.cast_unsigned(),
+            keep_from: self.terms.keep_from,
+            durable: self.terms.is_durable,
+        };
         let generate = |batch, index, _| self.id(batch, index);
         let proposal = Proposal::of(self.group, &lookups, &known, &terms, generate);
         self.is_in_doubt = false;
@@ -184,9 +199,10 @@ impl<'a> Commit<'a> {
             (!ids.is_empty()).then_some(async { client.query_typed(&look_up, &[(&ids, Type::TEXT_ARRAY)]).await }),
         );
         let types = OptionFuture::from((!types.is_empty()).then(|| self.stored_types(client, types)));
+        let begin = format!("{BEGIN}{}", if self.terms.is_synchronous { SYNCHRONOUS } else { ASYNCHRONOUS });
         // Polled in this order, so sent in this order, without waiting for the answers.
         let ((), head, stored, types) = try_join!(
-            client.batch_execute(BEGIN),
+            client.batch_execute(&begin),
             Head::lock(client, self.schema),
             stored.map(Option::transpose),
             types.map(Option::transpose),
@@ -239,7 +255,7 @@ impl<'a> Commit<'a> {
             ..head
         };
         let stored = session.run(async |client| {
-            let inserts = columns.iter().map(|columns| columns.insert(client, self.schema, self.now));
+            let inserts = columns.iter().map(|columns| columns.insert(client, self.schema, self.terms.now));
             // Sent in this order, without waiting for the answers. After an error, the rest is refused.
             let sent =
                 try_join!(try_join_all(inserts), head.write(client, self.schema), client.batch_execute("COMMIT"),);

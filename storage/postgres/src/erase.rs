@@ -35,10 +35,10 @@ pub(crate) fn erase(store: &Arc<Store>, session: &mut Session, filter: &Filter) 
     let removed = remove(store, &mut removal, filter, last_seq);
     match removed {
         Ok(()) => Ok(removal.commit(true)?.events),
+        // Without its end, the transaction has no effect.
+        Err(Fault::Lost(cause)) => Err(Fault::Unavailable(cause)),
         Err(fault) => {
-            if !fault.is_lost() {
-                removal.roll_back()?;
-            }
+            removal.roll_back()?;
             Err(fault)
         }
     }
@@ -47,9 +47,13 @@ pub(crate) fn erase(store: &Arc<Store>, session: &mut Session, filter: &Filter) 
 fn remove(store: &Arc<Store>, removal: &mut Removal<'_>, filter: &Filter, last_seq: u64) -> Result<(), Fault> {
     let is_everything = *filter == Filter::default();
     if is_everything {
-        removal.delete(|delete| {
-            delete.push("seq <= ").bind(number(last_seq), Type::INT8);
-        })?;
+        for after in (0..last_seq).step_by(EVENTS) {
+            let up_to = last_seq.min(after + EVENTS as u64);
+            removal.delete(|delete| {
+                delete.push("seq > ").bind(number(after), Type::INT8);
+                delete.push(" AND seq <= ").bind(number(up_to), Type::INT8);
+            })?;
+        }
         return Ok(());
     }
     // The core decides which events the filter selects.

@@ -1,8 +1,9 @@
 //! What goes wrong between this process and a server.
 
 use std::error::Error as _;
+use std::time::Duration;
 
-use argus_core::cause::Cause;
+use argus_core::cause::{Cause, NamedPlace};
 use argus_core::repository::{CommitError, ReadError};
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
@@ -23,43 +24,55 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// The fault of a connection that could not be opened.
+    /// The fault of a connection that could not be opened. [`Failed`](Self::Failed) if waiting does not help: there is
+    /// no such user or database, or the password is wrong.
     pub(crate) fn of_connecting(error: &Error) -> Self {
-        match Self::of(error) {
-            // No statement was sent, so nothing is in doubt. A password or a setting may be put right.
-            Self::Lost(cause) | Self::Failed(cause) | Self::Conflict(cause) => Self::Unavailable(cause),
-            fault @ (Self::Unavailable(_) | Self::Full(_)) => fault,
+        // The class is the first two characters: PostgreSQL, appendix A.
+        let class = error.code().and_then(|state| state.code().get(..2));
+        match class {
+            Some("28" | "3D" | "42") => Self::Failed(cause(error, "does not let us in")),
+            Some(_) | None => Self::Unavailable(cause(error, "cannot be reached")),
         }
     }
 
     /// The fault of a statement.
     pub(crate) fn of(error: &Error) -> Self {
-        let cause = Cause::from(text(error));
-        let Some(state) = error.code() else { return Self::Lost(cause) };
+        let Some(state) = error.code() else { return Self::Lost(cause(error, "does not answer")) };
         match *state {
-            SqlState::DISK_FULL => return Self::Full(cause),
+            SqlState::DISK_FULL => Self::Full(cause(error, "has no space left")),
             SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED | SqlState::UNIQUE_VIOLATION => {
-                return Self::Conflict(cause);
+                Self::Conflict(cause(error, "was busy with another transaction"))
             }
             // The server ends the session: it shuts down, has crashed, or the session was idle within a transaction.
             SqlState::ADMIN_SHUTDOWN
             | SqlState::CRASH_SHUTDOWN
             | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
-            | SqlState::IDLE_SESSION_TIMEOUT => return Self::Lost(cause),
+            | SqlState::IDLE_SESSION_TIMEOUT => Self::Lost(cause(error, "has closed the connection")),
             // A timeout of the server, a lock that was not to be had, a server that does not accept connections yet.
             SqlState::QUERY_CANCELED
             | SqlState::LOCK_NOT_AVAILABLE
             | SqlState::CANNOT_CONNECT_NOW
             // A standby, or a primary that was made read-only.
-            | SqlState::READ_ONLY_SQL_TRANSACTION => return Self::Unavailable(cause),
-            _ => {}
+            | SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(cause(error, "is not available")),
+            _ => match state.code().get(..2) {
+                Some("08") => Self::Lost(cause(error, "does not answer")),
+                // Too many connections, too little memory.
+                Some("53") => Self::Unavailable(cause(error, "is overloaded")),
+                Some(_) | None => Self::Failed(cause(error, "refuses")),
+            },
         }
-        // The class is the first two characters: PostgreSQL, appendix A.
-        match state.code().get(..2) {
-            Some("08") => Self::Lost(cause),
-            // Too many connections, too little memory.
-            Some("53") => Self::Unavailable(cause),
-            Some(_) | None => Self::Failed(cause),
+    }
+
+    /// The server did not answer in time.
+    pub(crate) fn silent(patience: Duration) -> Self {
+        Self::Lost(Cause::at(place("PostgreSQL"), format!("has not answered within {patience:?}")))
+    }
+
+    /// The same fault for a process that runs already: it waits until a password or a right was put right.
+    pub(crate) fn while_running(self) -> Self {
+        match self {
+            Self::Failed(cause) => Self::Unavailable(cause),
+            fault @ (Self::Lost(_) | Self::Unavailable(_) | Self::Full(_) | Self::Conflict(_)) => fault,
         }
     }
 
@@ -103,17 +116,26 @@ impl From<Fault> for ReadError {
     }
 }
 
+/// The cause for an error: for operators with its message, for callers without, since it may name users and hosts.
+fn cause(error: &Error, what: &'static str) -> Cause {
+    Cause::at(place(&text(error)), what)
+}
+
+fn place(exact: &str) -> NamedPlace {
+    NamedPlace::new(exact, "the database")
+}
+
 /// The message of an error with those of its sources, which have the reason.
 fn text(error: &Error) -> String {
-    let mut text = match error.as_db_error() {
-        // Detail and hint may quote rows; the log has them on the server.
-        Some(error) => format!("PostgreSQL: {} (SQLSTATE {})", error.message(), error.code().code()),
-        None => format!("PostgreSQL: {error}"),
-    };
-    let mut source = error.source().filter(|_| error.as_db_error().is_none());
+    if let Some(error) = error.as_db_error() {
+        // Detail and hint may quote rows; the log of the server has them.
+        return format!("PostgreSQL ({}, SQLSTATE {})", error.message(), error.code().code());
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
     while let Some(inner) = source {
         text = format!("{text}: {inner}");
         source = inner.source();
     }
-    text
+    format!("PostgreSQL ({text})")
 }

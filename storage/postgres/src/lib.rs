@@ -24,6 +24,7 @@ mod fault;
 mod gaps;
 mod generated;
 mod head;
+mod migration;
 mod narrowing;
 mod password;
 mod pool;

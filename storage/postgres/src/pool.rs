@@ -105,7 +105,7 @@ impl Pool {
 
     /// A new connection instead of one that is counted.
     fn replaced(&self) -> Result<Session, Fault> {
-        let opened = Session::open(&self.address, self.patience);
+        let opened = Session::open(&self.address, self.patience).map_err(Fault::while_running);
         if opened.is_err() {
             self.lock().open -= 1;
             self.returned.notify_one();

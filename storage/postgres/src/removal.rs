@@ -105,10 +105,21 @@ impl<'a> Removal<'a> {
     /// # Errors
     ///
     /// A [`Fault`]. After [`Fault::Lost`], the events may be removed.
-    pub(crate) fn commit(self, is_erasure: bool) -> Result<Removed, Fault> {
+    pub(crate) fn commit(mut self, is_erasure: bool) -> Result<Removed, Fault> {
+        match self.end(is_erasure) {
+            Err(fault) if !fault.is_lost() => {
+                self.roll_back()?;
+                Err(fault)
+            }
+            ended => ended,
+        }
+    }
+
+    fn end(&mut self, is_erasure: bool) -> Result<Removed, Fault> {
         let Self { session, schema, removed, types } = self;
+        let (schema, removed) = (*schema, *removed);
         let mut names = Select::default();
-        let list: Vec<String> = types.into_keys().collect();
+        let list: Vec<String> = types.keys().cloned().collect();
         names
             .push("SELECT count(*) FROM unnest(")
             .bind(list, Type::TEXT_ARRAY)

@@ -15,12 +15,12 @@ use argus_core::repository::{
 use thiserror::Error;
 
 use crate::address::Address;
-use crate::commit::Commit;
+use crate::commit::{Commit, CommitTerms};
 use crate::erase::erase;
 use crate::expiry::{Expiry, Retention, of_task};
 use crate::fault::Fault;
+use crate::migration::{SchemaError, prepare};
 use crate::pool::Pool;
-use crate::schema::{SchemaError, prepare};
 use crate::server::Server;
 use crate::session::Session;
 use crate::snapshot::Snapshots;
@@ -29,6 +29,9 @@ use crate::types::TypeCache;
 
 /// How often a commit is tried again after another transaction was in the way.
 const CONFLICTS_MAX: u32 = 5;
+
+/// How often a commit is tried again over a new connection.
+const RECONNECTS_MAX: u32 = 3;
 
 /// The pause between two attempts to find out whether a commit was successful.
 const SETTLING_PAUSE: Duration = Duration::from_millis(100);
@@ -43,6 +46,9 @@ pub struct PostgresOptions {
     pub connections: usize,
     /// The longest time to wait for the server to connect, or to answer one statement.
     pub patience: Duration,
+    /// Whether a commit returns only when it is durable. If not, the server makes it durable within
+    /// [three times `wal_writer_delay`](https://www.postgresql.org/docs/current/wal-async-commit.html).
+    pub is_synchronous: bool,
     /// The limit on different event types.
     pub types_max: usize,
     /// Which events are kept.
@@ -129,7 +135,8 @@ impl PostgresRepository {
     fn session(&mut self) -> Result<&mut Session, Fault> {
         if self.session.as_ref().is_none_or(Session::is_lost) {
             self.session = None;
-            self.session = Some(Session::open(&self.store.address, self.options.patience)?);
+            let opened = Session::open(&self.store.address, self.options.patience);
+            self.session = Some(opened.map_err(Fault::while_running)?);
         }
         self.session.as_mut().ok_or_else(|| Fault::Unavailable("there is no connection".into()))
     }
@@ -165,7 +172,13 @@ impl Repository for PostgresRepository {
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         let keep_from = self.options.retention.age.map_or(i64::MIN, |age| now.as_nanos().saturating_sub(age));
         let store = Arc::clone(&self.store);
-        let commit = Commit::new(store.address.schema(), group, now, Timestamp::from_nanos(keep_from), self.is_durable);
+        let terms = CommitTerms {
+            now,
+            keep_from: Timestamp::from_nanos(keep_from),
+            is_synchronous: self.options.is_synchronous,
+            is_durable: self.is_durable && self.options.is_synchronous,
+        };
+        let commit = Commit::new(store.address.schema(), group, terms);
         let mut commit = commit.map_err(|error| CommitError::unavailable(error.to_string()))?;
         let deadline = Instant::now() + self.options.patience;
         let (mut conflicts, mut reconnects) = (0, 0);
@@ -176,8 +189,8 @@ impl Repository for PostgresRepository {
             };
             match fault {
                 Fault::Conflict(_) if conflicts < CONFLICTS_MAX => conflicts += 1,
-                // The connection was idle, and the server may have closed it long ago.
-                Fault::Lost(_) if reconnects == 0 && Instant::now() < deadline => reconnects += 1,
+                // The connection was idle, and may have been closed long ago.
+                Fault::Lost(_) if reconnects < RECONNECTS_MAX && Instant::now() < deadline => reconnects += 1,
                 // Until the server answers again, nobody knows whether the events are stored.
                 Fault::Lost(_) | Fault::Unavailable(_) if commit.is_in_doubt() && Instant::now() < deadline => {
                     thread::sleep(SETTLING_PAUSE);
@@ -193,9 +206,17 @@ impl Repository for PostgresRepository {
 
     fn erase(&mut self, _: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
         let store = Arc::clone(&self.store);
-        let erased = self.session().and_then(|session| erase(&store, session, filter));
+        let mut erased = self.session().and_then(|session| erase(&store, session, filter));
+        for _ in 0..CONFLICTS_MAX {
+            if !matches!(erased, Err(Fault::Conflict(_))) {
+                break;
+            }
+            erased = self.session().and_then(|session| erase(&store, session, filter));
+        }
         erased.map(Erased::Exactly).map_err(|fault| {
             let in_doubt = fault.is_lost();
+            // It may still be within the transaction.
+            self.session = None;
             self.fail(fault, in_doubt)
         })
     }

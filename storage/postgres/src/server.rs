@@ -1,7 +1,7 @@
 //! What a server can do.
 
 use crate::fault::Fault;
-use crate::schema::SchemaError;
+use crate::migration::SchemaError;
 use crate::session::Session;
 
 /// The oldest version that the tests run with: 15.0.

@@ -15,7 +15,8 @@ use crate::fault::Fault;
 /// Nothing runs in the background: the thread that asks also reads and writes the socket. So there is no thread to
 /// die, and it does not matter which executor the host uses.
 pub(crate) struct Session {
-    runtime: Runtime,
+    /// Taken when the session is dropped.
+    runtime: Option<Runtime>,
     client: Client,
     /// Reads and writes the socket. Ends when the connection does.
     driver: JoinHandle<Result<(), Error>>,
@@ -35,14 +36,17 @@ impl Session {
         let runtime = runtime.map_err(|error| Fault::Unavailable(error.to_string().into()))?;
         let connecting = async {
             let (client, connection) = address.connect().await?;
-            Ok::<_, ConnectError>((client, tokio::spawn(connection)))
+            let driver = tokio::spawn(connection);
+            // What nobody waits for any more must not go on.
+            client.batch_execute(&format!("SET statement_timeout = {}", patience.as_millis())).await?;
+            Ok::<_, ConnectError>((client, driver))
         };
         let connected = runtime.block_on(async { tokio::time::timeout(patience, connecting).await });
         match connected {
-            Ok(Ok((client, driver))) => Ok(Self { runtime, client, driver, patience, is_lost: false }),
+            Ok(Ok((client, driver))) => Ok(Self { runtime: Some(runtime), client, driver, patience, is_lost: false }),
             Ok(Err(ConnectError::Server(error))) => Err(Fault::of_connecting(&error)),
             Ok(Err(ConnectError::Tls(error))) => Err(Fault::Failed(error.to_string().into())),
-            Err(_) => Err(Fault::Unavailable(format!("no connection within {patience:?}").into())),
+            Err(_) => Err(Fault::Unavailable(Fault::silent(patience).into_cause())),
         }
     }
 
@@ -54,11 +58,12 @@ impl Session {
     /// unknown.
     pub(crate) fn run<T>(&mut self, ask: impl AsyncFnOnce(&Client) -> Result<T, Error>) -> Result<T, Fault> {
         let Self { runtime, client, patience, .. } = self;
+        let runtime = runtime.as_ref().expect("it is there until the session is dropped");
         let answered = runtime.block_on(async { tokio::time::timeout(*patience, ask(client)).await });
         let fault = match answered {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => Fault::of(&error),
-            Err(_) => Fault::Lost(format!("the server has not answered within {patience:?}").into()),
+            Err(_) => Fault::silent(*patience),
         };
         self.is_lost |= fault.is_lost() || self.driver.is_finished();
         Err(fault)
@@ -72,6 +77,15 @@ impl Session {
     /// Gives the connection up, because the rest of an answer is not wanted.
     pub(crate) fn abandon(&mut self) {
         self.is_lost = true;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // A runtime that is dropped otherwise waits for its threads, and must not be on the thread of another runtime.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

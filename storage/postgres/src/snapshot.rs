@@ -13,6 +13,7 @@ use crate::row::{COLUMNS, StoredRow, broken};
 use crate::scan::Run;
 use crate::select::{Select, number};
 use crate::store::Store;
+use crate::values::is_text;
 
 /// Takes snapshots.
 #[derive(Debug)]
@@ -64,8 +65,7 @@ impl Snapshot for View {
     }
 
     fn get(&self, id: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {
-        if id.contains('\0') {
-            // PostgreSQL has no such text, and no id has this character.
+        if !is_text(id) {
             return Ok(false);
         }
         let mut select = Select::default();

@@ -9,6 +9,7 @@ use crate::narrowing::narrowing;
 use crate::row::{StoredRow, broken};
 use crate::select::{Bounds, Select};
 use crate::store::Store;
+use crate::values::is_text;
 use crate::walk::{Types, Walk};
 
 /// Up to this many types are read by the index of types and times, and their events merged.
@@ -108,9 +109,4 @@ fn with_prefix(store: &Store, prefix: &str) -> Result<Vec<String>, ReadError> {
     select.push(&format!(" LIMIT {}", FEW_TYPES + 1));
     let rows = store.pool.ask(&async |client| select.rows(client).await)?;
     rows.iter().map(|row| row.try_get(0).map_err(broken)).collect()
-}
-
-/// Whether PostgreSQL can have a text. No stored text has U+0000.
-fn is_text(text: &str) -> bool {
-    !text.contains('\0')
 }

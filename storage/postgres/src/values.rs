@@ -26,6 +26,11 @@ pub(crate) fn join(micros: Micros, nanos: i16) -> Option<Timestamp> {
     i64::try_from(nanos).ok().filter(|_| is_fraction).map(Timestamp::from_nanos)
 }
 
+/// Whether PostgreSQL can have a text. No stored text has U+0000.
+pub(crate) fn is_text(text: &str) -> bool {
+    !text.contains('\0')
+}
+
 impl ToSql for Micros {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         out.put_i64(self.0.checked_sub(EPOCH_MICROS).ok_or("a time out of range")?);

@@ -135,7 +135,7 @@ impl Walk {
 }
 
 /// Appends the condition that one of the tests holds for the type.
-pub(crate) fn push_types(select: &mut Select, tests: &[TypeTest]) {
+pub(crate) fn push_types<'t>(select: &mut Select, tests: impl IntoIterator<Item = &'t TypeTest>) {
     select.push(" AND (false");
     for test in tests {
         match test {

@@ -30,10 +30,10 @@ impl Account {
         ids.map(|ids| Self { ids: Some(ids) }).ok_or_else(|| ServerError::new(reason))
     }
 
-    /// Gives a folder to this user.
-    pub(crate) fn own(self, folder: &Path) -> Result<(), ServerError> {
+    /// Gives a file or a folder to this user.
+    pub(crate) fn own(self, path: &Path) -> Result<(), ServerError> {
         let Some((user, group)) = self.ids else { return Ok(()) };
-        chown(folder, Some(user), Some(group)).map_err(ServerError::of(format!("chown of {}", folder.display())))
+        chown(path, Some(user), Some(group)).map_err(ServerError::of(format!("chown of {}", path.display())))
     }
 
     /// A command that runs a program as this user, who also has to reach a folder.

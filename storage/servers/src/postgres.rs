@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,8 +18,9 @@ use crate::process::Processes;
 use crate::psql;
 use crate::version::PostgresVersion;
 
-/// The user of the database, who may do everything and needs no password.
+/// The user of the database, who may do everything and needs no password, and the database that initdb makes.
 const USER: &str = "postgres";
+const DATABASE: &str = "postgres";
 
 /// The text in its log when it accepts connections.
 const READY: &str = "ready to accept connections";
@@ -116,14 +118,16 @@ impl PostgresServer {
     ///
     /// There is no psql, the server does not answer, or a statement fails.
     pub fn sql(&self, sql: &str) -> Result<String, ServerError> {
-        psql::sql(&self.url(USER), sql)
+        psql::sql(&self.url(DATABASE), sql)
     }
 
-    /// A command that runs a client of this installation with the address of the server. npm's packages have none.
+    /// A command that runs a client of this installation on the database `postgres`. npm's packages have none.
     #[must_use]
     pub fn client(&self, name: &str) -> Command {
         let mut client = Command::new(self.version.program(name));
         client.args(["--host", HOST, "--port", &self.port.to_string(), "--username", USER]);
+        // Not all clients take the name of the database from the same option.
+        client.env("PGDATABASE", DATABASE);
         client
     }
 
@@ -151,6 +155,28 @@ impl PostgresServer {
             }
         }
         Ok(())
+    }
+
+    /// Offers TLS with this certificate and key in PEM. These lines of
+    /// [`pg_hba.conf`](https://www.postgresql.org/docs/current/auth-pg-hba-conf.html) come before the others, which let
+    /// everybody in.
+    ///
+    /// # Errors
+    ///
+    /// The files cannot be written, or the server refuses them.
+    pub fn secure(&self, certificate: &str, key: &str, lines: &str) -> Result<(), ServerError> {
+        let data = self.data();
+        for (name, content) in [("server.crt", certificate), ("server.key", key)] {
+            let path = data.join(name);
+            let written = fs::write(&path, content);
+            let private = written.and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o600)));
+            private.map_err(ServerError::of(path.display()))?;
+            self.account.own(&path)?;
+        }
+        let path = data.join("pg_hba.conf");
+        let before = fs::read_to_string(&path).map_err(ServerError::of(path.display()))?;
+        fs::write(&path, format!("{lines}\n{before}")).map_err(ServerError::of(path.display()))?;
+        self.set("ssl", "on")
     }
 
     /// Kills all processes of the server at once, as a crash does, and waits until they are gone. What was committed is

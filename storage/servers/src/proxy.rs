@@ -184,18 +184,22 @@ fn forward(client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
 /// Forwards bytes in one direction until the connection ends.
 fn pump(mut from: TcpStream, mut to: TcpStream, direction: Direction, shared: &Shared) {
     let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let read = from.read(&mut buffer).unwrap_or(0);
+    while let Ok(read) = from.read(&mut buffer) {
+        if read == 0 {
+            // The other direction may go on.
+            drop(to.shutdown(Shutdown::Write));
+            return;
+        }
         let (admitted, is_cut) = shared.admit(direction, read);
         let written = buffer.get(..admitted).map_or(Ok(()), |bytes| to.write_all(bytes));
         if is_cut {
             shared.cut_as_asked();
         }
-        if read == 0 || is_cut || written.is_err() {
-            drop((from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both)));
-            return;
+        if is_cut || written.is_err() {
+            break;
         }
     }
+    drop((from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both)));
 }
 
 #[cfg(test)]

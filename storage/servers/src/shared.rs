@@ -94,6 +94,18 @@ impl TestPostgres {
     }
 }
 
+impl PostgresVersion {
+    /// The usual version for a test; `None` if the test is to be skipped, which is said on standard error.
+    ///
+    /// # Panics
+    ///
+    /// None is installed, and [`REQUIRED_VARIABLE`] is set.
+    #[must_use]
+    pub fn for_test() -> Option<Self> {
+        or_skip(Self::usual())
+    }
+}
+
 impl PostgresServer {
     /// A server of this version, or the usual one, for a test that needs it for itself; `None` if the test is to be
     /// skipped, which is said on standard error.

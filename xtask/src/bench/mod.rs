@@ -8,6 +8,7 @@
 
 mod batches;
 mod client;
+mod database;
 mod durable;
 mod fair;
 mod follow;
@@ -90,7 +91,7 @@ const SMOKE: Scale = Scale {
 type Part = fn(&Subject, &Scale, &mut Report) -> Result<()>;
 
 /// The parts of the bench, by the names that `--filter` looks at.
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 9] = [
     ("single", single::measure),
     ("limits", limits::measure),
     ("batches and memory", batches::measure),
@@ -99,6 +100,7 @@ const PARTS: [(&str, Part); 8] = [
     ("fair", fair::measure),
     ("durable", durable::measure),
     ("streams", streams::measure),
+    ("database", database::measure),
 ];
 
 /// The names of the parts.

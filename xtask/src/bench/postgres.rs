@@ -141,12 +141,13 @@ impl Postgres {
 
 /// The figures of pgbench.
 #[derive(Debug, PartialEq)]
-struct Figures {
+pub(super) struct Figures {
     rows: u64,
-    rate: f64,
+    pub(super) rate: f64,
 }
 
-fn figures(report: &str) -> Result<Figures> {
+/// Reads what pgbench prints.
+pub(super) fn figures(report: &str) -> Result<Figures> {
     let value = |name: &str| {
         let line = report.lines().find_map(|line| line.strip_prefix(name));
         let value = line.and_then(|rest| rest.split_whitespace().next());

@@ -96,6 +96,12 @@ fn fill(server: &Server, hours: Hours, shuffled: bool, scale: &Scale) -> Result<
     server.expect_stored(outcome.acknowledged)
 }
 
+/// The median and the 99th percentile of the time to get a page of the queried type in one hour.
+pub(super) fn page_ms(server: &Server, hours: Hours, scale: &Scale) -> Result<(f64, f64)> {
+    let latencies = query_runs(server, hours, scale)?;
+    Ok((median(&latencies.p50_ms), median(&latencies.p99_ms)))
+}
+
 /// The measured runs, after one that is not measured.
 fn query_runs(server: &Server, hours: Hours, scale: &Scale) -> Result<Latencies> {
     let mut client = Client::connect(server.address)?;

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use super::client::{Client, PATIENCE};
 use crate::{
+    databases,
     flags::BenchOptions,
     steps,
     workspace::{cargo, metadata, target_directory},
@@ -50,7 +51,7 @@ pub(super) fn build(options: &BenchOptions) -> Result<Vec<Subject>> {
     fs::create_dir_all(&kept).with_context(|| format!("cannot create {}", kept.display()))?;
     if smoke {
         // As the tests are built, so that nothing is built twice.
-        steps::run(&mut cargo(["build", "--workspace", "--bins", "--examples"]))?;
+        steps::run(cargo(["build", "--workspace", "--bins", "--examples"]).args(databases::features()))?;
     }
     let mut subjects = Vec::new();
     for (name, package) in RUNTIMES {
@@ -59,8 +60,10 @@ pub(super) fn build(options: &BenchOptions) -> Result<Vec<Subject>> {
         }
         let floor = format!("{name}_floor");
         if !smoke {
-            // Alone, so that it has the features that its users get, and no other package's.
-            steps::run(&mut cargo(["build", "--release", "-p", package, "--bins", "--example", &floor]))?;
+            // Alone, so that it has the features that its users get, and no other package's; and that of databases.
+            let features = ["--features", "postgres"];
+            let build = ["build", "--release", "-p", package, "--bins", "--example", &floor];
+            steps::run(cargo(build).args(features))?;
         }
         // Copies, so that a build during a bench does not change what is measured.
         let keep = |from: PathBuf, name: String| -> Result<PathBuf> {
@@ -95,6 +98,11 @@ impl Subject {
     /// A server that stores its events in this folder.
     pub(super) fn start_on(&self, folder: &Path) -> Result<Server> {
         Server::start(&self.server, &format!("disk:{}", folder.display()), self.threads, &[])
+    }
+
+    /// A server with the repository at this URL.
+    pub(super) fn start_at(&self, url: &str) -> Result<Server> {
+        Server::start(&self.server, url, self.threads, &[])
     }
 
     /// The threads that its servers have, if they are limited.

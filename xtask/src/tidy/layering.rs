@@ -333,10 +333,10 @@ mod tests {
              core/Cargo.toml:1: argus-core may not depend on argus-host: dependencies run downwards only\n\
              core/Cargo.toml:1: argus-core may not depend on argus-testing: dependencies run downwards only\n\
              export/Cargo.toml:1: argus-export may not depend on argus-host: dependencies run downwards only\n\
-             storage/disk/Cargo.toml:1: argus-servers is for tests: name it in [dev-dependencies]\n\
-             storage/disk/Cargo.toml:1: argus-testing is for tests: name it in [dev-dependencies]\n\
              storage/servers/Cargo.toml:1: argus-servers may not depend on argus-core: \
-             dependencies run downwards only\n",
+             dependencies run downwards only\n\
+             storage/disk/Cargo.toml:1: argus-testing is for tests: name it in [dev-dependencies]\n\
+             storage/disk/Cargo.toml:1: argus-servers is for tests: name it in [dev-dependencies]\n",
         );
     }
 

@@ -75,6 +75,10 @@ const SLEEPERS: &[Exemption] = &[
         reason: "no event tells when a server has read a file again, so it is asked again",
     },
     Exemption {
+        path: "storage/postgres/src/repository.rs",
+        reason: "no event tells when a server can be reached again, so it is asked again",
+    },
+    Exemption {
         path: "storage/servers/tests/postgres.rs",
         reason: "no event tells when a process of another process has ended, so it is polled",
     },

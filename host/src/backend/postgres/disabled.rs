@@ -2,11 +2,11 @@
 
 use argus_core::repository::Repository;
 
-use super::super::built_without;
 use super::super::database_options::DatabaseOptions;
 use super::super::engine_options::EngineOptions;
 use super::super::error::OpenError;
 use super::super::location::DatabaseUrl;
+use super::super::{Durability, built_without};
 
 /// Why a URL cannot be used.
 ///
@@ -26,6 +26,7 @@ pub(crate) fn open(
     url: &DatabaseUrl,
     _: &DatabaseOptions,
     _: &EngineOptions,
+    _: Durability,
 ) -> Result<Box<dyn Repository>, OpenError> {
     Err(OpenError::Database { url: url.clone(), reason: built_without("PostgreSQL", "postgres") })
 }

@@ -3,6 +3,7 @@
 use argus_core::repository::Repository;
 use argus_postgres::{Address, PostgresOptions, PostgresRepository, Retention, SchemaName};
 
+use super::super::Durability;
 use super::super::database_options::DatabaseOptions;
 use super::super::engine_options::EngineOptions;
 use super::super::error::OpenError;
@@ -26,6 +27,7 @@ pub(crate) fn open(
     url: &DatabaseUrl,
     database: &DatabaseOptions,
     engine: &EngineOptions,
+    durability: Durability,
 ) -> Result<Box<dyn Repository>, OpenError> {
     let failed = |reason: String| OpenError::Database { url: url.clone(), reason };
     let address: Address =
@@ -34,6 +36,7 @@ pub(crate) fn open(
     let options = PostgresOptions {
         connections: database.database_connections.get(),
         patience: database.database_timeout,
+        is_synchronous: durability == Durability::Sync,
         types_max: engine.max_event_types.get(),
         retention: Retention { age: retention.age, bytes: retention.bytes },
     };

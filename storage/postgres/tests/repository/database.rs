@@ -16,6 +16,7 @@ pub(crate) fn options() -> PostgresOptions {
     PostgresOptions {
         connections: 2,
         patience: Duration::from_secs(30),
+        is_synchronous: true,
         types_max: 12,
         retention: Retention::default(),
     }

@@ -1,9 +1,5 @@
 //! Several writers before one database, and what it promises them.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod database;
-
 use std::collections::BTreeSet;
 use std::thread;
 
@@ -12,7 +8,8 @@ use argus_core::query::Scan;
 use argus_core::repository::{Duplicate, Repository as _, Surplus};
 use argus_postgres::PostgresRepository;
 use argus_testing::{Draft, NOW, Pace, collect, generate};
-use database::{Database, options};
+
+use super::database::{Database, options};
 
 fn batch(drafts: &[(&str, &str, Option<&str>)]) -> Batch {
     let draft = |&(event_type, payload, id): &(&str, &str, Option<&str>)| Draft {

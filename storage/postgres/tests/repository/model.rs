@@ -1,21 +1,19 @@
 //! The repository against the naive model: both give the same answers after any steps.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod database;
-
 use argus_core::query::Scan;
 use argus_core::repository::Repository as _;
 use argus_postgres::PostgresRepository;
 use argus_testing::{Difference, Model, Pair, Random, Step, generate};
-use database::{Database, options};
+
+use super::database::{Database, options};
 
 fn reopen(repository: &mut PostgresRepository) {
     let address = repository.address().clone();
     *repository = PostgresRepository::open(address, options()).unwrap();
 }
 
-/// Whether the answer to a question is asked for later, when events may have been erased. A snapshot does not keep them.
+/// Whether the answer to a question is asked for later, when events may have been erased. A snapshot does not keep
+/// them.
 fn outlives_erasures(step: &Step) -> bool {
     match step {
         Step::Keep => true,

@@ -1,0 +1,9 @@
+//! The repository in a real database.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod database;
+mod faults;
+mod model;
+mod secured;
+mod writers;
