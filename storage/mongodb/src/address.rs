@@ -16,8 +16,8 @@ const NAME_BYTES_MAX: usize = 63;
 /// The address of a repository: `mongodb://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE`, or `mongodb+srv://`.
 ///
 /// The form is that of [MongoDB's drivers](https://www.mongodb.com/docs/manual/reference/connection-string/), with
-/// several hosts separated by commas. The database is `argus` unless the URL names one. Options for reading and writing,
-/// such as `readPreference` and `w`, have no effect: the repository needs certain ones.
+/// several hosts separated by commas. The database is `argus` unless the URL names one. Options for reading and
+/// writing, such as `readPreference` and `w`, have no effect: the repository needs certain ones.
 ///
 /// Neither [`Display`](fmt::Display) nor [`Debug`] shows the password.
 #[derive(Clone, PartialEq)]

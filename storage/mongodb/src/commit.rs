@@ -10,12 +10,12 @@ use mongodb::bson::{DateTime, RawDocument, RawDocumentBuf, doc};
 use mongodb::error::Error;
 use mongodb::{ClientSession, Database};
 
+use crate::collections::{durable, events, replicated};
 use crate::fault::Fault;
 use crate::generated::GeneratedIds;
 use crate::head::Head;
 use crate::row::document;
 use crate::session::Session;
-use crate::store::events;
 use crate::types::{TypeCache, TypesAt};
 use crate::values::{count, count_of, split};
 
@@ -26,14 +26,23 @@ const IDS: usize = 5_000;
 #[derive(Debug)]
 pub(crate) struct Commit<'a> {
     group: &'a [Batch],
-    /// The wall clock: when the events are stored.
-    now: Timestamp,
-    keep_from: Timestamp,
+    terms: CommitTerms,
     ids: GeneratedIds,
     /// The number within the group of the first event of each batch.
     firsts: Vec<u64>,
     /// Whether an earlier attempt may have stored the group.
     is_in_doubt: bool,
+}
+
+/// How a group is committed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CommitTerms {
+    /// The wall clock: when the events are stored.
+    pub(crate) now: Timestamp,
+    /// Events before this time have expired on arrival.
+    pub(crate) keep_from: Timestamp,
+    /// Whether the commit returns only when it is durable.
+    pub(crate) is_synchronous: bool,
 }
 
 /// What the first commands of a transaction have found.
@@ -52,12 +61,12 @@ struct Held {
 }
 
 impl<'a> Commit<'a> {
-    /// A group to be committed at `now`. Events before `keep_from` have expired on arrival.
+    /// A group to be committed.
     ///
     /// # Errors
     ///
     /// The system has no random numbers.
-    pub(crate) fn new(group: &'a [Batch], now: Timestamp, keep_from: Timestamp) -> Result<Self, getrandom::Error> {
+    pub(crate) fn new(group: &'a [Batch], terms: CommitTerms) -> Result<Self, getrandom::Error> {
         let mut count = 0;
         let first = |batch: &Batch| {
             let first = count;
@@ -65,7 +74,7 @@ impl<'a> Commit<'a> {
             first
         };
         let firsts = group.iter().map(first).collect();
-        Ok(Self { group, now, keep_from, ids: GeneratedIds::new(now)?, firsts, is_in_doubt: false })
+        Ok(Self { group, terms, ids: GeneratedIds::new(terms.now)?, firsts, is_in_doubt: false })
     }
 
     /// Whether the group may be stored although no attempt has succeeded.
@@ -102,7 +111,7 @@ impl<'a> Commit<'a> {
         let ids = lookups.ids().map(str::to_owned).chain(generated.iter().cloned()).collect();
         let unknown = types.unknown(self.group).into_iter().map(str::to_owned).collect();
         let database = session.database()?;
-        session.begin()?;
+        session.begin(if self.terms.is_synchronous { durable() } else { replicated() })?;
         let Found { head, stored, types: found } =
             session.run(move |session| Box::pin(begin(database, session, ids, unknown)))?;
         if types.is_true_at(head.removals) {
@@ -115,7 +124,7 @@ impl<'a> Commit<'a> {
             types.add(found.iter().map(String::as_str));
         }
 
-        let now = split(self.now);
+        let now = split(self.terms.now);
         // What an earlier attempt has stored is no duplicate.
         let is_own = |held: &Held| self.is_in_doubt && held.stored_at == now;
         let of_generated = generated.iter().filter_map(|id| stored.get(id));
@@ -130,7 +139,8 @@ impl<'a> Commit<'a> {
         let count = if first_own.is_some() { types_max } else { count(head.event_types) };
         let known = TypesAt { cache: types, count, limit: types_max };
         let next_seq = first_own.unwrap_or(head.last_seq + 1);
-        let terms = Terms { next_seq: next_seq.cast_unsigned(), keep_from: self.keep_from, durable: true };
+        let CommitTerms { keep_from, is_synchronous, .. } = self.terms;
+        let terms = Terms { next_seq: next_seq.cast_unsigned(), keep_from, durable: is_synchronous };
         let proposal = Proposal::of(self.group, &lookups, &known, &terms, |batch, index, _| self.id(batch, index));
         if first_own.is_some() || proposal.stored() == 0 {
             // The commit of the head makes durable what this transaction has seen: the events of an earlier attempt,
@@ -160,7 +170,7 @@ impl<'a> Commit<'a> {
                 if !types.contains(event.event_type.as_str()) {
                     new_types.insert(event.event_type.as_str());
                 }
-                let (document, counted) = document(seq, &event, id, self.now);
+                let (document, counted) = document(seq, &event, id, self.terms.now);
                 documents.push(document);
                 bytes += counted;
             }

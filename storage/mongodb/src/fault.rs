@@ -1,8 +1,10 @@
 //! What goes wrong between this process and a server.
 
-use argus_core::cause::Cause;
+use std::time::Duration;
+
+use argus_core::cause::{Cause, NamedPlace};
 use argus_core::repository::{CommitError, ReadError};
-use mongodb::error::{Error, ErrorKind, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure};
+use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure};
 
 /// Why the server has not done what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,15 +21,15 @@ pub(crate) enum Fault {
     Failed(Cause),
 }
 
-/// The codes of [MongoDB's errors](https://www.mongodb.com/docs/manual/reference/error-codes/) by what follows from them.
+/// The codes of [errors](https://www.mongodb.com/docs/manual/reference/error-codes/) by what follows from them.
 const OUT_OF_DISK_SPACE: i32 = 14031;
 
-/// A conflict with another transaction; the transaction was aborted; it has lasted too long.
-const CONFLICTS: [i32; 3] = [112, 251, 290];
+/// A conflict with another transaction; the transaction was aborted; it has lasted too long; it was ended by another
+/// process.
+const CONFLICTS: [i32; 4] = [112, 251, 290, 11601];
 
 /// Another server is the primary, or will be; the server starts or ends; it was too slow; it cannot reach others.
-const PASSING: [i32; 18] =
-    [6, 7, 24, 50, 64, 89, 91, 133, 134, 189, 262, 9001, 10107, 11600, 11601, 11602, 13435, 13436];
+const PASSING: [i32; 17] = [6, 7, 24, 50, 64, 89, 91, 133, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436];
 
 /// The user may not do it.
 const UNAUTHORIZED: i32 = 13;
@@ -38,28 +40,40 @@ const DUPLICATE_KEY: i32 = 11000;
 impl Fault {
     /// The fault of a command.
     pub(crate) fn of(error: &Error) -> Self {
-        let cause = Cause::from(text(error));
         // The commit was sent, and the server does not know what became of it.
         if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) {
-            return Self::Lost(cause);
+            return Self::Lost(cause(error, "does not answer"));
         }
         match code(error) {
-            Some(OUT_OF_DISK_SPACE) => return Self::Full(cause),
-            Some(code) if CONFLICTS.contains(&code) => return Self::Conflict(cause),
-            Some(code) if PASSING.contains(&code) => return Self::Unavailable(cause),
-            Some(_) => return Self::Failed(cause),
+            Some(OUT_OF_DISK_SPACE) => return Self::Full(cause(error, "has no space left")),
+            Some(code) if CONFLICTS.contains(&code) => {
+                return Self::Conflict(cause(error, "was busy with another transaction"));
+            }
+            Some(code) if PASSING.contains(&code) => return Self::Unavailable(cause(error, "is not available")),
+            Some(_) if error.contains_label(TRANSIENT_TRANSACTION_ERROR) => {
+                return Self::Conflict(cause(error, "has ended a transaction"));
+            }
+            Some(UNAUTHORIZED) => return Self::Unavailable(cause(error, "does not let us in")),
+            Some(_) => return Self::Failed(cause(error, "refuses")),
             None => {}
         }
         let kind = &*error.kind;
         if matches!(kind, ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. }) {
-            return Self::Lost(cause);
+            return Self::Lost(cause(error, "does not answer"));
         }
-        // A password may be put right.
-        let is_passing = matches!(
-            kind,
-            ErrorKind::ServerSelection { .. } | ErrorKind::DnsResolve { .. } | ErrorKind::Authentication { .. }
-        );
-        if is_passing { Self::Unavailable(cause) } else { Self::Failed(cause) }
+        if matches!(kind, ErrorKind::ServerSelection { .. } | ErrorKind::DnsResolve { .. }) {
+            return Self::Unavailable(cause(error, "cannot be reached"));
+        }
+        if is_refused(error) {
+            // A process that runs already waits until the password or a right was put right.
+            return Self::Unavailable(cause(error, "does not let us in"));
+        }
+        Self::Failed(cause(error, "cannot be used"))
+    }
+
+    /// The server did not answer in time.
+    pub(crate) fn silent(patience: Duration) -> Self {
+        Self::Lost(Cause::at(place("MongoDB"), format!("has not answered within {patience:?}")))
     }
 
     /// Whether what the server has done is unknown.
@@ -102,9 +116,9 @@ impl From<Fault> for ReadError {
     }
 }
 
-/// Whether the user lacks a right.
-pub(crate) fn is_unauthorized(error: &Error) -> bool {
-    code(error) == Some(UNAUTHORIZED)
+/// Whether the server does not let the user in, or the user lacks a right.
+pub(crate) fn is_refused(error: &Error) -> bool {
+    code(error) == Some(UNAUTHORIZED) || matches!(&*error.kind, ErrorKind::Authentication { .. })
 }
 
 /// Whether another document is in the way.
@@ -131,18 +145,27 @@ fn code(error: &Error) -> Option<i32> {
     None
 }
 
+/// The cause for an error: for operators with its message, for callers without, since it may name users and hosts.
+pub(crate) fn cause(error: &Error, what: &'static str) -> Cause {
+    Cause::at(place(&text(error)), what)
+}
+
+fn place(exact: &str) -> NamedPlace {
+    NamedPlace::new(exact, "the database")
+}
+
 /// The message of an error. It must not quote documents, which the server's text about a duplicate key does.
 fn text(error: &Error) -> String {
     let kind = &*error.kind;
     if let Some(text) = error.get_custom::<String>() {
-        return format!("MongoDB: {text}");
+        return format!("MongoDB ({text})");
     }
     if let ErrorKind::Command(error) = kind {
-        return format!("MongoDB: {} (code {}, {})", error.message, error.code, error.code_name);
+        return format!("MongoDB ({}, code {}, {})", error.message, error.code, error.code_name);
     }
     match code(error) {
-        Some(code) => format!("MongoDB: a write failed (code {code})"),
-        None => format!("MongoDB: {kind}"),
+        Some(code) => format!("MongoDB (code {code} for a write)"),
+        None => format!("MongoDB ({kind})"),
     }
 }
 
@@ -153,7 +176,9 @@ mod tests {
     #[test]
     fn errors_of_this_process_keep_their_text() {
         let error = Error::custom("the head is missing".to_owned());
-        assert_eq!(Fault::of(&error), Fault::Failed("MongoDB: the head is missing".into()));
+        let cause = Fault::of(&error).into_cause();
+        assert!(cause.to_string().contains("the head is missing"), "{cause}");
+        assert!(!cause.public_text().contains("head"), "{}", cause.public_text());
     }
 
     #[test]

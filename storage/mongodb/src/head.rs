@@ -3,12 +3,11 @@
 use mongodb::bson::{Document, doc};
 use mongodb::error::Error;
 use mongodb::options::{ReadConcern, ReturnDocument};
-use mongodb::{ClientSession, Collection, Database};
+use mongodb::{ClientSession, Database};
 
-use crate::session::durable;
+use crate::collections::{durable, head};
 
-/// The collection and the id of the document.
-const COLLECTION: &str = "head";
+/// The id of the document.
 const ID: &str = "head";
 
 /// The document of the collection `head`.
@@ -35,7 +34,7 @@ impl Head {
     ///
     /// The error of the server.
     pub(crate) async fn read(database: &Database) -> Result<Self, Error> {
-        let found = collection(database).find_one(doc! { "_id": ID }).read_concern(ReadConcern::majority()).await?;
+        let found = head(database).find_one(doc! { "_id": ID }).read_concern(ReadConcern::majority()).await?;
         Self::of(found.as_ref())
     }
 
@@ -45,7 +44,7 @@ impl Head {
     ///
     /// The error of the server.
     pub(crate) async fn read_version(database: &Database) -> Result<Option<i64>, Error> {
-        let found = collection(database).find_one(doc! { "_id": ID }).await?;
+        let found = head(database).find_one(doc! { "_id": ID }).await?;
         found.map(|found| number(&found, "schema_version")).transpose()
     }
 
@@ -58,7 +57,7 @@ impl Head {
         let mut first = Self::default().fields();
         first.insert("schema_version", version);
         first.insert("commits", 0_i64);
-        let collection = collection(database);
+        let collection = head(database);
         let made = collection.update_one(doc! { "_id": ID }, doc! { "$setOnInsert": first });
         made.upsert(true).write_concern(durable()).await.map(drop)
     }
@@ -70,7 +69,7 @@ impl Head {
     ///
     /// The error of the server, at once if another transaction has locked it.
     pub(crate) async fn lock(database: &Database, session: &mut ClientSession) -> Result<Self, Error> {
-        let collection = collection(database);
+        let collection = head(database);
         let locked = collection.find_one_and_update(doc! { "_id": ID }, doc! { "$inc": { "commits": 1_i64 } });
         let locked = locked.return_document(ReturnDocument::After).session(session).await?;
         Self::of(locked.as_ref())
@@ -83,7 +82,7 @@ impl Head {
     /// The error of the server.
     pub(crate) async fn write(&self, database: &Database, session: &mut ClientSession) -> Result<(), Error> {
         let update = doc! { "$set": self.fields() };
-        collection(database).update_one(doc! { "_id": ID }, update).session(session).await.map(drop)
+        head(database).update_one(doc! { "_id": ID }, update).session(session).await.map(drop)
     }
 
     fn fields(&self) -> Document {
@@ -110,10 +109,6 @@ impl Head {
             removals: number(document, "removals")?,
         })
     }
-}
-
-fn collection(database: &Database) -> Collection<Document> {
-    database.collection(COLLECTION)
 }
 
 fn number(document: &Document, name: &str) -> Result<i64, Error> {

@@ -16,6 +16,7 @@
 mod address;
 mod bounds;
 mod candidates;
+mod collections;
 mod commit;
 mod erase;
 mod expiry;
@@ -23,6 +24,7 @@ mod fault;
 mod gaps;
 mod generated;
 mod head;
+mod pause;
 mod removal;
 mod repository;
 mod row;

@@ -7,11 +7,11 @@ use mongodb::bson::{Bson, DateTime, Document, RawDocument, doc};
 use mongodb::error::Error;
 use mongodb::{ClientSession, Database};
 
+use crate::collections::{durable, events};
 use crate::commit::stored_types;
 use crate::fault::Fault;
 use crate::head::Head;
 use crate::session::Session;
-use crate::store::events;
 use crate::values::{count_of, join, number};
 
 /// How many events one transaction removes at most. Commits wait for it.
@@ -55,7 +55,7 @@ impl<'a> Removal<'a> {
     /// A [`Fault`].
     pub(crate) fn begin(session: &'a mut Session) -> Result<Self, Fault> {
         let database = session.database()?;
-        session.begin()?;
+        session.begin(durable())?;
         let head = session.run(move |session| Box::pin(async move { Head::lock(&database, session).await }));
         match head {
             Ok(head) => Ok(Self { session, head, removed: Removed::default(), types: BTreeMap::new() }),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::task::Poll;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use argus_core::batch::Batch;
@@ -16,16 +15,20 @@ use argus_core::repository::{
 use thiserror::Error;
 
 use crate::address::Address;
-use crate::commit::Commit;
+use crate::commit::{Commit, CommitTerms};
 use crate::erase::Erasure;
 use crate::expiry::{Expiry, Retention, of_task};
 use crate::fault::Fault;
+use crate::pause::pause;
 use crate::schema::{SchemaError, prepare};
 use crate::session::Session;
 use crate::snapshot::Snapshots;
 use crate::standoff::Standoff;
 use crate::store::Store;
 use crate::types::TypeCache;
+
+/// How often a commit is tried again over a new connection.
+const RECONNECTS_MAX: u32 = 3;
 
 /// The pause between two attempts to find out whether a commit was successful.
 const SETTLING_PAUSE: Duration = Duration::from_millis(100);
@@ -40,6 +43,9 @@ pub struct MongoOptions {
     pub connections: usize,
     /// The longest time to wait for an answer of the server, and for other writers.
     pub patience: Duration,
+    /// Whether a commit returns only when it is durable. If not, the servers make it durable within
+    /// [`storage.journal.commitIntervalMs`](https://www.mongodb.com/docs/manual/core/journaling/).
+    pub is_synchronous: bool,
     /// The limit on different event types.
     pub types_max: usize,
     /// Which events are kept.
@@ -169,13 +175,13 @@ impl Retries {
         match fault {
             Fault::Conflict(_) => self.standoff.wait(&repository.store, repository.session.as_ref().map(Session::id)),
             // The connection was idle, and the server may have closed it long ago.
-            Fault::Lost(_) if self.reconnects == 0 => {
+            Fault::Lost(_) if self.reconnects < RECONNECTS_MAX => {
                 self.reconnects += 1;
                 Ok(())
             }
             // Until the server answers again, nobody knows whether the events are stored.
             Fault::Lost(_) | Fault::Unavailable(_) if is_in_doubt => {
-                thread::sleep(SETTLING_PAUSE);
+                pause(SETTLING_PAUSE);
                 Ok(())
             }
             fault @ (Fault::Lost(_) | Fault::Unavailable(_) | Fault::Full(_) | Fault::Failed(_)) => Err(fault),
@@ -186,8 +192,9 @@ impl Retries {
 impl Repository for MongoRepository {
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         let keep_from = self.options.retention.age.map_or(i64::MIN, |age| now.as_nanos().saturating_sub(age));
-        let commit = Commit::new(group, now, Timestamp::from_nanos(keep_from));
-        let mut commit = commit.map_err(|error| CommitError::unavailable(error.to_string()))?;
+        let keep_from = Timestamp::from_nanos(keep_from);
+        let terms = CommitTerms { now, keep_from, is_synchronous: self.options.is_synchronous };
+        let mut commit = Commit::new(group, terms).map_err(|error| CommitError::unavailable(error.to_string()))?;
         let types_max = self.options.types_max;
         let mut retries = Retries::new(self.options.patience);
         loop {

@@ -6,9 +6,10 @@ use mongodb::options::IndexOptions;
 use mongodb::{Database, IndexModel};
 use thiserror::Error as ThisError;
 
-use crate::fault::{Fault, is_duplicate, is_unauthorized};
+use crate::collections::events;
+use crate::fault::{Fault, is_duplicate, is_refused};
 use crate::head::Head;
-use crate::store::{Store, events};
+use crate::store::Store;
 
 /// The version of the collections that this program uses.
 const VERSION: i64 = 1;
@@ -25,8 +26,11 @@ pub(crate) enum SchemaError {
          least: `mongod --replSet rs0`, and then once `rs.initiate()` in mongosh"
     )]
     Standalone,
-    /// The user may not do it.
-    #[error("{0}. Give the user the role `readWrite` on the database `{1}`")]
+    /// The user does not get in, or may not do it.
+    #[error(
+        "{0}. The user needs the right password and the role `readWrite` on the database `{1}`. It is looked for in \
+         that database, unless the URL has `authSource=admin`"
+    )]
     NoRight(String, String),
     /// A later version of Argus has made the collections.
     #[error("the collections have version {0}, and this program knows version {VERSION}; use a newer one")]
@@ -50,7 +54,7 @@ pub(crate) fn prepare(store: &Store) -> Result<(), SchemaError> {
     let database = store.database()?;
     let state = store.wait(async move {
         match make(&database).await {
-            Err(error) if is_unauthorized(&error) => Ok(State::NoRight(error)),
+            Err(error) if is_refused(&error) => Ok(State::NoRight(error)),
             state => state,
         }
     })?;

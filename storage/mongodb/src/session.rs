@@ -11,6 +11,7 @@ use mongodb::error::Error;
 use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
 use mongodb::{ClientSession, Collection, Database};
 
+use crate::collections::writers;
 use crate::fault::Fault;
 use crate::store::Store;
 
@@ -21,7 +22,7 @@ pub(crate) const BEAT: Duration = Duration::from_secs(1);
 /// kept nobody waiting.
 const FORGOTTEN_AFTER_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
-/// The most parallel thing that a driver knows: one transaction at a time.
+/// A session has one transaction at a time.
 ///
 /// A process that is killed in the middle of a transaction leaves it open on the server, where it keeps all other
 /// writers waiting until it is too old, by default a minute. So each session is a document of the collection `writers`,
@@ -57,17 +58,17 @@ impl Session {
         Ok(Self { store: Arc::clone(store), session: Some(session), id, is_used, is_lost: false })
     }
 
-    /// Begins a transaction.
+    /// Begins a transaction. The commit waits for what `concern` says.
     ///
     /// # Errors
     ///
     /// A [`Fault`].
-    pub(crate) fn begin(&mut self) -> Result<(), Fault> {
+    pub(crate) fn begin(&mut self, concern: WriteConcern) -> Result<(), Fault> {
         let patience = self.store.patience();
         self.run(move |session| {
             Box::pin(async move {
                 let begun = session.start_transaction().read_concern(ReadConcern::snapshot());
-                begun.write_concern(durable()).max_commit_time(patience).await
+                begun.write_concern(concern).max_commit_time(patience).await
             })
         })
     }
@@ -104,7 +105,7 @@ impl Session {
         Err(fault)
     }
 
-    /// Commits the transaction. The majority of the servers has it in their journals then.
+    /// Commits the transaction.
     ///
     /// # Errors
     ///
@@ -165,16 +166,6 @@ pub(crate) fn kill(store: &Store, ids: Vec<Bson>) -> Result<(), Fault> {
         client.database("admin").run_command(doc! { "killSessions": sessions }).await?;
         writers.delete_many(doc! { "_id": { "$in": ids } }).await.map(drop)
     })
-}
-
-/// What a commit waits for.
-pub(crate) fn durable() -> WriteConcern {
-    WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build()
-}
-
-/// The collection with a document for each session.
-pub(crate) fn writers(database: &Database) -> Collection<Document> {
-    database.collection("writers")
 }
 
 /// Gives signs of life while the session is used, until it is dropped.

@@ -6,8 +6,9 @@ use mongodb::bson::{Document, doc};
 
 use crate::bounds::Bounds;
 use crate::candidates::Candidates;
+use crate::collections::events;
 use crate::row::StoredRow;
-use crate::store::{Store, events};
+use crate::store::Store;
 use crate::walk::{Types, Walk};
 
 /// Up to this many types are read by the index of types and times, and their events merged.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Bson, Document, doc};
 
+use crate::collections::writers;
 use crate::fault::Fault;
-use crate::session::{BEAT, kill, writers};
+use crate::pause::pause;
+use crate::session::{BEAT, kill};
 use crate::store::Store;
 
 /// The first pause before a try, and the longest one.
@@ -44,8 +45,8 @@ impl Standoff {
         Self { began: Instant::now(), pause: PAUSE, seen: None }
     }
 
-    /// Waits a moment after a conflict. If the conflicts have lasted for some seconds, ends the transactions of sessions
-    /// that gave no sign of life meanwhile, except `own`.
+    /// Waits a moment after a conflict. If the conflicts have lasted for some seconds, ends the transactions of
+    /// sessions that gave no sign of life meanwhile, except `own`.
     ///
     /// # Errors
     ///
@@ -54,7 +55,7 @@ impl Standoff {
         // Whoever waits for the same time as another one meets it again.
         let half = self.pause / 2;
         let nanos = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX).max(1);
-        thread::sleep(half + Duration::from_nanos(RandomState::new().build_hasher().finish() % nanos));
+        pause(half + Duration::from_nanos(RandomState::new().build_hasher().finish() % nanos));
         self.pause = (self.pause * 3 / 2).min(PAUSE_MAX);
         match &self.seen {
             None if self.began.elapsed() < TOLERANCE => {}

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, RawDocumentBuf};
@@ -14,8 +13,10 @@ use mongodb::{Client, Collection, Cursor, Database};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::address::Address;
+use crate::collections::events;
 use crate::fault::Fault;
 use crate::head::Head;
+use crate::pause::pause;
 
 /// The threads of a repository. They wait for sockets.
 const THREADS: usize = 2;
@@ -109,9 +110,7 @@ impl Store {
         match receiver.recv_timeout(patience) {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Fault::of(&error)),
-            Err(RecvTimeoutError::Timeout) => {
-                Err(Fault::Lost(format!("MongoDB has not answered within {patience:?}").into()))
-            }
+            Err(RecvTimeoutError::Timeout) => Err(Fault::silent(patience)),
             Err(RecvTimeoutError::Disconnected) => Err(Fault::Lost("the driver of MongoDB has panicked".into())),
         }
     }
@@ -178,7 +177,7 @@ impl Store {
                 self.newest.store(head.last_seq, Ordering::SeqCst);
                 return Ok(head);
             }
-            thread::sleep(LOOK_INTERVAL);
+            pause(LOOK_INTERVAL);
         }
     }
 
@@ -202,8 +201,8 @@ impl Find {
     /// The first events, until they have `bytes_max` bytes, and whether there may be more within the limit. The server
     /// holds no cursor afterwards.
     ///
-    /// The read is local to the primary. A snapshot's last number is known to the majority, so no primary lacks an event
-    /// up to there, and those after it are not asked for. A majority read could lack some after a failover.
+    /// The read is local to the primary. A snapshot's last number is known to the majority, so no primary lacks an
+    /// event up to there, and those after it are not asked for. A majority read could lack some after a failover.
     ///
     /// # Errors
     ///
@@ -231,11 +230,6 @@ impl Find {
         }
         Ok((found, false))
     }
-}
-
-/// The collection of events.
-pub(crate) fn events(database: &Database) -> Collection<RawDocumentBuf> {
-    database.collection("events")
 }
 
 impl Drop for Store {

@@ -14,9 +14,10 @@ use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::Error;
 
 use crate::bounds::{Bounds, sort};
+use crate::collections::events;
 use crate::fault::Fault;
 use crate::row::{StoredRow, seq};
-use crate::store::{Find, Store, events};
+use crate::store::{Find, Store};
 use crate::values::number;
 
 /// A page ends before it has many more bytes.

@@ -1,14 +1,13 @@
 //! A server for one test that speaks MongoDB's protocol.
 //!
-//! Without a `mongod`, it is `SecantusDB`: its engine is that of MongoDB, with transactions, unique indexes and sessions.
+//! Without a `mongod`, it is `SecantusDB`: its engine is that of MongoDB, with transactions, unique indexes and
+//! sessions.
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -17,7 +16,7 @@ use crate::error::{Absent, ServerError};
 use crate::port::{self, HOST};
 use crate::process::Processes;
 use crate::pypi;
-use crate::wire::{Document, command, is_true};
+use crate::wire::{Document, command};
 
 /// The environment variable with the path of a `secantusd-rs`, if it is not in `PATH`.
 pub const SECANTUSD_VARIABLE: &str = "ARGUS_SECANTUSD";
@@ -26,14 +25,11 @@ pub const SECANTUSD_VARIABLE: &str = "ARGUS_SECANTUSD";
 const MONGOD_READY: &str = "Waiting for connections";
 const SECANTUSD_READY: &str = "listening on";
 
+/// The text in the log of a `mongod` that accepts writes.
+const MONGOD_PRIMARY: &str = "Transition to primary complete";
+
 /// How often to choose another port, because another program has taken the one that was free.
 const STARTS_MAX: usize = 5;
-
-/// The longest time until a server is the primary of its replica set.
-const ELECTION_TIME: Duration = Duration::from_secs(60);
-
-/// The pause between two looks.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The name of the replica set of a `mongod`.
 const REPLICA_SET: &str = "rs0";
@@ -61,8 +57,8 @@ enum Program {
 }
 
 impl MongoServer {
-    /// Starts a server without databases: `mongod`, if it is in `PATH`; else `secantusd-rs` of [`SECANTUSD_VARIABLE`] or
-    /// of `PATH`; else that of `PyPI`. It takes about a second.
+    /// Starts a server without databases: `mongod`, if it is in `PATH`; else `secantusd-rs` of [`SECANTUSD_VARIABLE`]
+    /// or of `PATH`; else that of `PyPI`. It takes about a second.
     ///
     /// # Errors
     ///
@@ -175,15 +171,7 @@ impl MongoServer {
         let set = Document::default().text("_id", REPLICA_SET).array_of_one("members", member);
         // Refused after a restart, since there is a replica set.
         drop(command(self.address(), "admin", Document::default().document("replSetInitiate", set)));
-        let deadline = Instant::now() + ELECTION_TIME;
-        while !is_true(&command(self.address(), "admin", Document::default().number("hello", 1))?, "isWritablePrimary")
-        {
-            if Instant::now() > deadline {
-                return Err(ServerError::new(format!("mongod is no primary after {ELECTION_TIME:?}:\n{}", self.log())));
-            }
-            thread::sleep(LOOK_INTERVAL);
-        }
-        Ok(())
+        self.processes().as_ref().map_or(Ok(()), |processes| processes.wait_for(MONGOD_PRIMARY))
     }
 
     fn processes(&self) -> MutexGuard<'_, Option<Processes>> {

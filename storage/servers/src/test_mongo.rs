@@ -9,8 +9,8 @@ use crate::mongodb::MongoServer;
 use crate::shared::or_skip;
 use crate::wire::{Document, command};
 
-/// The environment variable with the URL of a MongoDB server that tests may use, such as `mongodb://127.0.0.1:27017`. It
-/// must be the primary of a replica set, and accept connections without a password.
+/// The environment variable with the URL of a MongoDB server that tests may use, such as `mongodb://127.0.0.1:27017`.
+/// It must be the primary of a replica set, and accept connections without a password.
 pub const MONGO_URL_VARIABLE: &str = "ARGUS_TEST_MONGODB";
 
 /// A server for tests. It may have any other contents, so each test takes a [`MongoDatabase`].

@@ -1,5 +1,6 @@
 //! An empty database of a real server for each test.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use argus_core::batch::Batch;
@@ -15,12 +16,18 @@ use mongodb::bson::{Document, doc};
 pub(crate) struct Database {
     // Dropped before the server is.
     database: MongoDatabase,
-    _server: TestMongo,
+    _server: Arc<TestMongo>,
 }
 
 /// Options for tests.
 pub(crate) fn options() -> MongoOptions {
-    MongoOptions { connections: 2, patience: Duration::from_secs(30), types_max: 12, retention: Retention::default() }
+    MongoOptions {
+        connections: 2,
+        patience: Duration::from_secs(30),
+        is_synchronous: true,
+        types_max: 12,
+        retention: Retention::default(),
+    }
 }
 
 /// A batch of events with these types, payloads and ids.
@@ -43,8 +50,12 @@ pub(crate) fn events(repository: &MongoRepository) -> Vec<StoredEvent> {
 impl Database {
     /// `None` if there is no server, which was said.
     pub(crate) fn new() -> Option<Self> {
-        let server = TestMongo::for_test()?;
-        Some(Self { database: server.database("repository"), _server: server })
+        TestMongo::for_test().map(|server| Self::of(&Arc::new(server)))
+    }
+
+    /// A database of this server.
+    pub(crate) fn of(server: &Arc<TestMongo>) -> Self {
+        Self { database: server.database("repository"), _server: Arc::clone(server) }
     }
 
     pub(crate) fn url(&self) -> String {

@@ -1,6 +1,7 @@
 //! Connections that break, servers that go away, and documents that somebody else has changed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -145,18 +146,21 @@ fn a_server_that_is_killed_under_load_stores_each_event_once() {
     let address: Address = server.url("argus").parse().unwrap();
     let mut repository = open(&address, Duration::from_secs(60));
     let (is_over, stored) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (progress, watched) = mpsc::channel();
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let (server, is_over) = (&server, &is_over);
+        scope.spawn(move || {
             for _ in 0..KILLS {
-                let before = stored.load(Ordering::SeqCst);
-                while stored.load(Ordering::SeqCst) < before + 20 {
-                    thread::yield_now();
-                }
+                // Ends early if the writer fails.
+                for () in watched.iter().take(20) {}
                 server.kill();
                 server.restart().unwrap();
+                for () in watched.try_iter() {}
             }
             is_over.store(true, Ordering::SeqCst);
         });
+        // Dropped also if this fails.
+        let progress = progress;
         while !is_over.load(Ordering::SeqCst) {
             let number = stored.load(Ordering::SeqCst);
             let (id, payload) = (format!("id-{number}"), number.to_string());
@@ -170,6 +174,8 @@ fn a_server_that_is_killed_under_load_stores_each_event_once() {
             };
             assert_eq!(receipts.first().map(|receipt| (receipt.first_seq, receipt.stored)), Some((2 * number + 1, 2)));
             stored.store(number + 1, Ordering::SeqCst);
+            // Nobody counts after the last kill.
+            let _ = progress.send(());
         }
     });
     let payloads: Vec<String> = events(&repository).into_iter().map(|event| event.payload).collect();

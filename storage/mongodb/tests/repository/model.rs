@@ -1,8 +1,11 @@
 //! The repository against the naive model: both give the same answers after any steps.
 
+use std::sync::Arc;
+
 use argus_core::query::Scan;
 use argus_core::repository::Repository as _;
 use argus_mongodb::MongoRepository;
+use argus_servers::TestMongo;
 use argus_testing::{Difference, Model, Pair, Random, Step, generate};
 
 use super::database::{Database, options};
@@ -12,7 +15,8 @@ fn reopen(repository: &mut MongoRepository) {
     *repository = MongoRepository::open(address, options()).unwrap();
 }
 
-/// Whether the answer to a question is asked for later, when events may have been erased. A snapshot does not keep them.
+/// Whether the answer to a question is asked for later, when events may have been erased. A snapshot does not keep
+/// them.
 fn outlives_erasures(step: &Step) -> bool {
     match step {
         Step::Keep => true,
@@ -44,8 +48,9 @@ fn run(seed: u64, database: &Database, is_wanted: fn(&Step) -> bool) -> Result<(
 
 #[test]
 fn answers_are_those_of_the_model() {
+    let Some(server) = TestMongo::for_test().map(Arc::new) else { return };
     for seed in 0..12 {
-        let Some(database) = Database::new() else { return };
+        let database = Database::of(&server);
         let is_wanted = |step: &Step| !matches!(step, Step::Erase { .. });
         assert_eq!(run(seed, &database, is_wanted), Ok(()), "seed {seed}");
     }
@@ -53,8 +58,9 @@ fn answers_are_those_of_the_model() {
 
 #[test]
 fn answers_are_those_of_the_model_while_events_are_erased() {
+    let Some(server) = TestMongo::for_test().map(Arc::new) else { return };
     for seed in 100..112 {
-        let Some(database) = Database::new() else { return };
+        let database = Database::of(&server);
         assert_eq!(run(seed, &database, |step| !outlives_erasures(step)), Ok(()), "seed {seed}");
     }
 }
