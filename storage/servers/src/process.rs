@@ -91,6 +91,15 @@ impl Processes {
         self.log.printed().text.clone()
     }
 
+    /// Waits until the server has printed a text since it was started.
+    pub(crate) fn wait_for(&self, text: &str) -> Result<(), ServerError> {
+        if self.log.wait(|printed| printed.has_ended || printed.text.contains(text)) {
+            return Ok(());
+        }
+        let said = self.log();
+        Err(ServerError::new(format!("a server has not printed {text:?} within {PATIENCE:?}, but:\n{said}")))
+    }
+
     /// Kills all processes at once, as a crash does, and waits until they are gone.
     pub(crate) fn kill(&mut self) {
         if self.has_ended {

@@ -148,7 +148,8 @@ impl Drop for Schema {
     }
 }
 
-fn or_skip<T>(server: Result<T, Absent>) -> Option<T> {
+/// The server; `None` if the test is to be skipped, which is said.
+pub(crate) fn or_skip<T>(server: Result<T, Absent>) -> Option<T> {
     match server {
         Ok(server) => Some(server),
         Err(Absent::NotInstalled(reason)) if env::var_os(REQUIRED_VARIABLE).is_none() => {

@@ -1,0 +1,181 @@
+//! Removes events that are too old or too many.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::task::Poll;
+
+use argus_core::event::Timestamp;
+use argus_core::query::Order;
+use argus_core::repository::{Expired, ExpiryCause, MaintenanceTask, ReadError};
+use mongodb::bson::{DateTime, Document, doc};
+
+use crate::bounds::sort;
+use crate::fault::Fault;
+use crate::head::Head;
+use crate::removal::{EVENTS, Removal, Removed};
+use crate::row::seq;
+use crate::session::Session;
+use crate::standoff::Standoff;
+use crate::store::{Find, Store};
+use crate::values::{join, split};
+
+/// Which events are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Events that are older are removed; `None` keeps them. In nanoseconds.
+    pub age: Option<i64>,
+    /// If the types, ids and payloads of all events have more bytes, those that were stored first are removed.
+    pub bytes: Option<u64>,
+}
+
+/// How often a step is tried while commits are in the way.
+const CONFLICTS_MAX: u32 = 100;
+
+/// Removes what has expired, in steps. Several processes may do so at once: an event is removed and counted once.
+#[derive(Debug)]
+pub(crate) struct Expiry {
+    store: Arc<Store>,
+    retention: Retention,
+    /// The wall clock when the task was made.
+    now: Timestamp,
+    session: Option<Session>,
+    standoff: Standoff,
+    conflicts: u32,
+    expired: Vec<Expired>,
+    outcome: Result<(), Fault>,
+}
+
+impl Expiry {
+    pub(crate) fn new(store: Arc<Store>, retention: Retention, now: Timestamp) -> Self {
+        Self {
+            store,
+            retention,
+            now,
+            session: None,
+            standoff: Standoff::new(),
+            conflicts: 0,
+            expired: Vec::new(),
+            outcome: Ok(()),
+        }
+    }
+
+    /// What was removed, and why the rest was not, if it was not.
+    pub(crate) fn finish(self) -> (Vec<Expired>, Result<(), Fault>) {
+        (self.expired, self.outcome)
+    }
+
+    /// One transaction. Returns whether nothing is left to remove.
+    fn remove(&mut self) -> Result<bool, Fault> {
+        if let Some(seqs) = self.too_old()? {
+            self.remove_events(&seqs, ExpiryCause::Age)?;
+            return Ok(seqs.len() < count(EVENTS) && self.retention.bytes.is_none());
+        }
+        let Some(seqs) = self.too_many()? else { return Ok(true) };
+        self.remove_events(&seqs, ExpiryCause::Size).map(|removed| removed == 0)
+    }
+
+    /// The events that are too old, the oldest first; `None` if there are none.
+    fn too_old(&self) -> Result<Option<Vec<u64>>, Fault> {
+        let Some(age) = self.retention.age else { return Ok(None) };
+        let database = self.store.database()?;
+        let hello = self.store.wait(async move { database.run_command(doc! { "hello": 1 }).await })?;
+        // Both clocks must say that they are old: a clock that has jumped must not remove anything.
+        let servers = hello.get_datetime("localTime").ok().and_then(|time: &DateTime| join(*time, 0));
+        let now = servers.map_or(self.now, |servers| self.now.min(servers));
+        let (cutoff, _) = split(Timestamp::from_nanos(now.as_nanos().saturating_sub(age)));
+        let seqs = self.find(doc! { "time": { "$lt": cutoff } }, Order::TimeAscending, EVENTS)?;
+        Ok((!seqs.is_empty()).then_some(seqs))
+    }
+
+    /// The events that were stored first, about as many as are too much; `None` if there are not too many.
+    fn too_many(&self) -> Result<Option<Vec<u64>>, Fault> {
+        let Some(max) = self.retention.bytes else { return Ok(None) };
+        let head = self.store.head()?;
+        let Some(surplus) = surplus(&head, max) else { return Ok(None) };
+        self.find(Document::new(), Order::Sequence, surplus).map(Some)
+    }
+
+    fn find(&self, filter: Document, order: Order, limit: u32) -> Result<Vec<u64>, Fault> {
+        let find = Find { filter, sort: sort(order), fields: doc! { "_id": 1 }, limit };
+        let (found, _) = self.store.find(find, usize::MAX)?;
+        let seqs = found.iter().map(|document| seq(document)).collect::<Result<_, ReadError>>();
+        seqs.map_err(|error| Fault::Failed(error.into()))
+    }
+
+    /// Removes events. Returns how many were still there.
+    fn remove_events(&mut self, seqs: &[u64], cause: ExpiryCause) -> Result<u64, Fault> {
+        let session = match &mut self.session {
+            Some(session) => session,
+            None => self.session.insert(Session::open(&self.store)?),
+        };
+        let mut removal = Removal::begin(session)?;
+        // Another process may have removed some meanwhile.
+        let is_enough = cause == ExpiryCause::Size
+            && self.retention.bytes.is_some_and(|max| surplus(removal.head(), max).is_none());
+        if is_enough {
+            removal.roll_back();
+            return Ok(0);
+        }
+        let written = removal.delete(seqs).and_then(|deleted| if deleted > 0 { removal.write(false) } else { Ok(()) });
+        if let Err(fault) = written {
+            removal.roll_back();
+            return Err(fault);
+        }
+        let removed = removal.commit()?;
+        self.expired.extend(expired(removed, cause));
+        Ok(removed.events)
+    }
+}
+
+/// How many events are too many, about; `None` if none.
+fn surplus(head: &Head, max: u64) -> Option<u32> {
+    let bytes = head.bytes.cast_unsigned();
+    let mean = (bytes / head.events.cast_unsigned().max(1)).max(1);
+    let surplus = bytes.checked_sub(max).filter(|surplus| *surplus > 0)?;
+    Some(u32::try_from(surplus / mean + 1).unwrap_or(EVENTS).min(EVENTS))
+}
+
+fn count(events: u32) -> usize {
+    usize::try_from(events).unwrap_or(usize::MAX)
+}
+
+fn expired(removed: Removed, cause: ExpiryCause) -> Option<Expired> {
+    let (first, last) = removed.span?;
+    Some(Expired { events: removed.events, first, last, cause })
+}
+
+impl MaintenanceTask for Expiry {
+    fn step(&mut self, _: u32) -> Poll<()> {
+        let fault = match self.remove() {
+            Ok(is_complete) => {
+                (self.standoff, self.conflicts) = (Standoff::new(), 0);
+                return if is_complete { Poll::Ready(()) } else { Poll::Pending };
+            }
+            Err(fault) => fault,
+        };
+        let own = self.session.as_ref().map(Session::id);
+        if matches!(fault, Fault::Conflict(_))
+            && self.conflicts < CONFLICTS_MAX
+            && self.standoff.wait(&self.store, own).is_ok()
+        {
+            self.conflicts += 1;
+            return Poll::Pending;
+        }
+        if fault.is_lost()
+            && let Some(session) = self.session.take()
+        {
+            session.kill();
+        }
+        self.outcome = Err(fault);
+        Poll::Ready(())
+    }
+
+    fn is_urgent(&self) -> bool {
+        false
+    }
+}
+
+/// The task, if it is one of this repository.
+pub(crate) fn of_task(task: Box<dyn MaintenanceTask>) -> Option<Box<Expiry>> {
+    (task as Box<dyn Any>).downcast().ok()
+}

@@ -1,0 +1,45 @@
+//! The repository of Argus Events in MongoDB: [`MongoRepository`].
+//!
+//! Several processes may share one database. A commit is one transaction, which changes the document `head` first. So
+//! sequence numbers have no gaps and follow the order of commits, and the events up to any number that a reader has
+//! seen are complete: that is a snapshot. Transactions need a replica set, of one server at least.
+//!
+//! Commits wait for the journals of the majority of the servers (`w: majority`, `j: true`).
+//!
+//! Payloads are stored as text, byte for byte.
+//!
+//! A commit whose outcome is unknown, because the connection broke, is repeated. The ids of its events tell whether it
+//! was successful: those of callers are unique, and those that Argus generates are known before the commit is sent.
+
+#![forbid(unsafe_code)]
+
+mod address;
+mod bounds;
+mod candidates;
+mod collections;
+mod commit;
+mod erase;
+mod expiry;
+mod fault;
+mod gaps;
+mod generated;
+mod head;
+mod pause;
+mod removal;
+mod repository;
+mod row;
+mod scan;
+mod schema;
+mod session;
+mod snapshot;
+mod source;
+mod standoff;
+mod store;
+mod types;
+mod values;
+mod walk;
+
+pub use address::{Address, AddressError};
+pub use expiry::Retention;
+pub use repository::{MongoOptions, MongoRepository, OpenError};
+pub use row::PAYLOAD_BYTES_MAX;

@@ -1,0 +1,172 @@
+//! Removes events, and keeps the head true.
+
+use std::collections::BTreeMap;
+
+use argus_core::event::Timestamp;
+use mongodb::bson::{Bson, DateTime, Document, RawDocument, doc};
+use mongodb::error::Error;
+use mongodb::{ClientSession, Database};
+
+use crate::collections::{durable, events};
+use crate::commit::stored_types;
+use crate::fault::Fault;
+use crate::head::Head;
+use crate::session::Session;
+use crate::values::{count_of, join, number};
+
+/// How many events one transaction removes at most. Commits wait for it.
+pub(crate) const EVENTS: u32 = 5_000;
+
+/// A transaction that removes events. Writers wait until it ends: MongoDB does not let a transaction change the head
+/// that began before others have changed it.
+#[derive(Debug)]
+pub(crate) struct Removal<'a> {
+    session: &'a mut Session,
+    head: Head,
+    removed: Removed,
+    /// How many of each type.
+    types: BTreeMap<String, i64>,
+}
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Removed {
+    /// How many events.
+    pub(crate) events: u64,
+    bytes: i64,
+    /// The times of the first and the last of them, in whole milliseconds.
+    pub(crate) span: Option<(Timestamp, Timestamp)>,
+}
+
+/// The removed events of one type.
+struct OfType {
+    name: String,
+    events: i64,
+    bytes: i64,
+    first: DateTime,
+    last: DateTime,
+}
+
+impl<'a> Removal<'a> {
+    /// Begins the transaction.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`].
+    pub(crate) fn begin(session: &'a mut Session) -> Result<Self, Fault> {
+        let database = session.database()?;
+        session.begin(durable())?;
+        let head = session.run(move |session| Box::pin(async move { Head::lock(&database, session).await }));
+        match head {
+            Ok(head) => Ok(Self { session, head, removed: Removed::default(), types: BTreeMap::new() }),
+            Err(fault) => {
+                session.roll_back();
+                Err(fault)
+            }
+        }
+    }
+
+    /// The head as of now.
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Removes events, if they are still there. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`]; the transaction is of no use any more.
+    pub(crate) fn delete(&mut self, seqs: &[u64]) -> Result<u64, Fault> {
+        let seqs: Vec<i64> = seqs.iter().map(|seq| number(*seq)).collect();
+        let filter = doc! { "_id": { "$in": seqs } };
+        let database = self.session.database()?;
+        let found = self.session.run(move |session| Box::pin(delete(database, session, filter)))?;
+        let before = self.removed.events;
+        for OfType { name, events, bytes, first, last } in found {
+            *self.types.entry(name).or_default() += events;
+            self.removed.events += events.cast_unsigned();
+            self.removed.bytes += bytes;
+            let span = join(first, 0).zip(join(last, 0));
+            let both = self.removed.span.into_iter().chain(span);
+            self.removed.span = both.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
+        }
+        Ok(self.removed.events - before)
+    }
+
+    /// Writes the head. Nothing is removed before it.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`]; the transaction is of no use any more.
+    pub(crate) fn write(&mut self, is_erasure: bool) -> Result<(), Fault> {
+        let (head, removed, database) = (self.head, self.removed, self.session.database()?);
+        let names: Vec<String> = self.types.keys().cloned().collect();
+        self.session.run(move |session| {
+            Box::pin(async move {
+                let left = stored_types(&database, session, &names).await?;
+                let head = Head {
+                    events: head.events - removed.events.cast_signed(),
+                    bytes: head.bytes - removed.bytes,
+                    event_types: head.event_types - count_of(names.len() - left.len()),
+                    erasures: head.erasures + i64::from(is_erasure),
+                    removals: head.removals + 1,
+                    ..head
+                };
+                head.write(&database, session).await
+            })
+        })
+    }
+
+    /// Ends the transaction.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`]. The events may be removed nevertheless.
+    pub(crate) fn commit(self) -> Result<Removed, Fault> {
+        self.session.commit()?;
+        Ok(self.removed)
+    }
+
+    /// Ends the transaction without effect.
+    pub(crate) fn roll_back(self) {
+        self.session.roll_back();
+    }
+}
+
+/// Deletes events. Returns what they were.
+async fn delete(database: Database, session: &mut ClientSession, filter: Document) -> Result<Vec<OfType>, Error> {
+    let events = events(&database);
+    let group = doc! { "$group": {
+        "_id": "$event_type",
+        "events": { "$sum": 1_i64 },
+        "bytes": { "$sum": "$bytes" },
+        "first": { "$min": "$time" },
+        "last": { "$max": "$time" },
+    } };
+    let pipeline = [doc! { "$match": filter.clone() }, group];
+    let mut cursor = events.aggregate(pipeline).session(&mut *session).await?;
+    let mut found = Vec::new();
+    while cursor.advance(session).await? {
+        let changed = "documents of the collection `events` lack fields: somebody else has changed them";
+        found.push(OfType::of(cursor.current()).ok_or_else(|| Error::custom(changed.to_owned()))?);
+    }
+    events.delete_many(filter).session(session).await?;
+    Ok(found)
+}
+
+impl OfType {
+    fn of(document: &RawDocument) -> Option<Self> {
+        let document = Document::try_from(document).ok()?;
+        let number = |name: &str| {
+            let number: &Bson = document.get(name)?;
+            number.as_i64().or_else(|| number.as_i32().map(i64::from))
+        };
+        Some(Self {
+            name: document.get_str("_id").ok()?.to_owned(),
+            events: number("events")?,
+            bytes: number("bytes")?,
+            first: *document.get_datetime("first").ok()?,
+            last: *document.get_datetime("last").ok()?,
+        })
+    }
+}

@@ -1,0 +1,308 @@
+//! The repository: the write side, and how it recovers.
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use argus_core::batch::Batch;
+use argus_core::cause::Cause;
+use argus_core::clock::Moment;
+use argus_core::event::Timestamp;
+use argus_core::query::Filter;
+use argus_core::repository::{
+    CommitError, Erased, Expired, Failure, Maintenance, MaintenanceTask, Reader, Receipt, Repository,
+};
+use thiserror::Error;
+
+use crate::address::Address;
+use crate::commit::{Commit, CommitTerms};
+use crate::erase::Erasure;
+use crate::expiry::{Expiry, Retention, of_task};
+use crate::fault::Fault;
+use crate::pause::pause;
+use crate::schema::{SchemaError, prepare};
+use crate::session::Session;
+use crate::snapshot::Snapshots;
+use crate::standoff::Standoff;
+use crate::store::Store;
+use crate::types::TypeCache;
+
+/// How often a commit is tried again over a new connection.
+const RECONNECTS_MAX: u32 = 3;
+
+/// The pause between two attempts to find out whether a commit was successful.
+const SETTLING_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often events that expire are looked for.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How a repository works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MongoOptions {
+    /// The most connections for reading. There are a few more for writing and for looking after the servers.
+    pub connections: usize,
+    /// The longest time to wait for an answer of the server, and for other writers.
+    pub patience: Duration,
+    /// Whether a commit returns only when it is durable. If not, the servers make it durable within
+    /// [`storage.journal.commitIntervalMs`](https://www.mongodb.com/docs/manual/core/journaling/).
+    pub is_synchronous: bool,
+    /// The limit on different event types.
+    pub types_max: usize,
+    /// Which events are kept.
+    pub retention: Retention,
+}
+
+/// Why a repository could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OpenError {
+    /// The server refuses, or its collections cannot be used.
+    #[error("{0}")]
+    Refused(Cause),
+    /// There are more event types than the limit allows.
+    #[error("there are {found} event types, more than the limit of {max}; raise it with --max-event-types")]
+    Types {
+        /// How many there are.
+        found: u64,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// Events in a MongoDB database, which other processes may share.
+///
+/// Nearly all of its calls wait for the server, so they are for threads that may block.
+#[derive(Debug)]
+pub struct MongoRepository {
+    store: Arc<Store>,
+    options: MongoOptions,
+    /// The session for writing.
+    session: Option<Session>,
+    types: TypeCache,
+    failure: Option<Failure>,
+    /// When events that expire were last looked for, as uptime; whether that is under way.
+    expiry: (Option<Duration>, bool),
+}
+
+impl MongoRepository {
+    /// Opens the repository, and makes its collections if there are none. If the server cannot be reached at present,
+    /// the repository is [unavailable](Repository::failure) until it can.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] for what waiting does not help against; nothing has changed.
+    pub fn open(address: Address, options: MongoOptions) -> Result<Self, OpenError> {
+        let store = Store::new(address, options.patience, options.connections, options.types_max);
+        let store = store.map_err(|error| OpenError::Refused(error.to_string().into()))?;
+        let (store, types, expiry) = (Arc::new(store), TypeCache::default(), (None, false));
+        let mut repository = Self { store, options, session: None, types, failure: None, expiry };
+        match repository.connect() {
+            Ok(()) => {}
+            Err(SchemaError::Fault(Fault::Lost(cause) | Fault::Unavailable(cause))) => {
+                repository.failure = Some(Failure::Unavailable(cause));
+            }
+            Err(error) => return Err(OpenError::Refused(cause(error))),
+        }
+        if repository.failure.is_none()
+            && let Ok(head) = repository.store.head()
+            && head.event_types.cast_unsigned() > options.types_max as u64
+        {
+            return Err(OpenError::Types { found: head.event_types.cast_unsigned(), max: options.types_max });
+        }
+        Ok(repository)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.store.address
+    }
+
+    /// Checks the collections, and opens a session for writing.
+    fn connect(&mut self) -> Result<(), SchemaError> {
+        prepare(&self.store)?;
+        self.session = Some(Session::open(&self.store)?);
+        Ok(())
+    }
+
+    /// One attempt to write something over the session for writing.
+    fn attempt<T>(&mut self, write: impl FnOnce(&mut Session, &mut TypeCache) -> Result<T, Fault>) -> Result<T, Fault> {
+        if let Some(lost) = self.session.take_if(|session| session.is_lost()) {
+            // What it has left open would keep everybody waiting.
+            lost.kill();
+        }
+        let session = match &mut self.session {
+            Some(session) => session,
+            None => self.session.insert(Session::open(&self.store)?),
+        };
+        write(session, &mut self.types)
+    }
+
+    /// Takes note of a fault that the next commit would meet, too.
+    fn fail(&mut self, fault: Fault, in_doubt: bool) -> CommitError {
+        match &fault {
+            Fault::Lost(cause) | Fault::Unavailable(cause) => self.failure = Some(Failure::Unavailable(cause.clone())),
+            Fault::Failed(cause) => self.failure = Some(Failure::Failed(cause.clone())),
+            Fault::Full(_) | Fault::Conflict(_) => {}
+        }
+        if in_doubt {
+            return CommitError::Unavailable { cause: fault.into_cause(), in_doubt };
+        }
+        fault.into_commit_error()
+    }
+}
+
+/// What comes after a failed attempt.
+struct Retries {
+    deadline: Instant,
+    standoff: Standoff,
+    reconnects: u32,
+}
+
+impl Retries {
+    fn new(patience: Duration) -> Self {
+        Self { deadline: Instant::now() + patience, standoff: Standoff::new(), reconnects: 0 }
+    }
+
+    /// Waits until another attempt makes sense.
+    ///
+    /// # Errors
+    ///
+    /// The fault, if none does.
+    fn wait(&mut self, fault: Fault, is_in_doubt: bool, repository: &MongoRepository) -> Result<(), Fault> {
+        if Instant::now() >= self.deadline {
+            return Err(fault);
+        }
+        match fault {
+            Fault::Conflict(_) => self.standoff.wait(&repository.store, repository.session.as_ref().map(Session::id)),
+            // The connection was idle, and the server may have closed it long ago.
+            Fault::Lost(_) if self.reconnects < RECONNECTS_MAX => {
+                self.reconnects += 1;
+                Ok(())
+            }
+            // Until the server answers again, nobody knows whether the events are stored.
+            Fault::Lost(_) | Fault::Unavailable(_) if is_in_doubt => {
+                pause(SETTLING_PAUSE);
+                Ok(())
+            }
+            fault @ (Fault::Lost(_) | Fault::Unavailable(_) | Fault::Full(_) | Fault::Failed(_)) => Err(fault),
+        }
+    }
+}
+
+impl Repository for MongoRepository {
+    fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
+        let keep_from = self.options.retention.age.map_or(i64::MIN, |age| now.as_nanos().saturating_sub(age));
+        let keep_from = Timestamp::from_nanos(keep_from);
+        let terms = CommitTerms { now, keep_from, is_synchronous: self.options.is_synchronous };
+        let mut commit = Commit::new(group, terms).map_err(|error| CommitError::unavailable(error.to_string()))?;
+        let types_max = self.options.types_max;
+        let mut retries = Retries::new(self.options.patience);
+        loop {
+            let fault = match self.attempt(|session, types| commit.attempt(session, types, types_max)) {
+                Ok(receipts) => return Ok(receipts),
+                Err(fault) => fault,
+            };
+            if let Err(fault) = retries.wait(fault, commit.is_in_doubt(), self) {
+                return Err(self.fail(fault, commit.is_in_doubt()));
+            }
+        }
+    }
+
+    fn erase(&mut self, _: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
+        let mut erasure = Erasure::new(&self.store, filter).map_err(|fault| self.fail(fault, false))?;
+        let mut retries = Retries::new(self.options.patience);
+        loop {
+            let fault = match self.attempt(|session, _| erasure.step(session)) {
+                Ok(Poll::Ready(erased)) => return Ok(Erased::Exactly(erased)),
+                Ok(Poll::Pending) => {
+                    retries = Retries::new(self.options.patience);
+                    continue;
+                }
+                Err(fault) => fault,
+            };
+            let given_up = if erasure.is_in_doubt() { Err(fault) } else { retries.wait(fault, false, self) };
+            if let Err(fault) = given_up {
+                return Err(self.fail(fault, erasure.has_begun()));
+            }
+        }
+    }
+
+    fn close(&mut self) -> Result<(), CommitError> {
+        // Nothing is open there, but nobody else needs to watch it.
+        if let Some(session) = self.session.take() {
+            session.kill();
+        }
+        Ok(())
+    }
+
+    fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
+        let Retention { age, bytes } = self.options.retention;
+        if age.is_some() || bytes.is_some() { Some(self) } else { None }
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    fn recover(&mut self) -> Result<(), CommitError> {
+        if self.failure.is_none() {
+            return Ok(());
+        }
+        let old = self.session.take();
+        match self.connect() {
+            Ok(()) => {
+                if let Some(old) = old {
+                    old.kill();
+                }
+                self.failure = None;
+                Ok(())
+            }
+            Err(error) => {
+                self.session = old;
+                match error {
+                    SchemaError::Fault(fault) => Err(fault.into_commit_error()),
+                    error @ (SchemaError::Standalone | SchemaError::NoRight(..) | SchemaError::Newer(_)) => {
+                        Err(CommitError::failed(cause(error)))
+                    }
+                }
+            }
+        }
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::Shared(Arc::new(Snapshots(Arc::clone(&self.store))))
+    }
+}
+
+impl Maintenance for MongoRepository {
+    fn next_task(&mut self, now: Moment) -> Option<Box<dyn MaintenanceTask>> {
+        let (last, is_under_way) = self.expiry;
+        let is_due = last.is_none_or(|last| now.uptime.saturating_sub(last) >= EXPIRY_INTERVAL);
+        if is_under_way || !is_due || self.failure.is_some() {
+            return None;
+        }
+        self.expiry = (Some(now.uptime), true);
+        Some(Box::new(Expiry::new(Arc::clone(&self.store), self.options.retention, now.wall)))
+    }
+
+    fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Vec<Expired>, CommitError> {
+        let Some(task) = of_task(task) else { return Err(CommitError::failed("a task of another repository")) };
+        self.expiry.1 = false;
+        let (expired, outcome) = task.finish();
+        match outcome {
+            // What was removed before is told, and the rest is due again.
+            Ok(()) => Ok(expired),
+            Err(_) if !expired.is_empty() => Ok(expired),
+            Err(fault) => Err(fault.into_commit_error()),
+        }
+    }
+}
+
+fn cause(error: SchemaError) -> Cause {
+    match error {
+        SchemaError::Fault(fault) => fault.into_cause(),
+        error @ (SchemaError::Standalone | SchemaError::NoRight(..) | SchemaError::Newer(_)) => {
+            error.to_string().into()
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Stored events as documents.
+
+use argus_core::batch::NewEvent;
+use argus_core::damage::{Affected, Damage};
+use argus_core::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
+use argus_core::query::Position;
+use argus_core::repository::ReadError;
+use mongodb::bson::error::Error;
+use mongodb::bson::{Document, RawDocument, RawDocumentBuf, cstr, doc};
+
+use crate::values::{count_of, join, number, split};
+
+/// The longest payload, in bytes. A document of MongoDB has 16 MiB at most, with the other fields.
+pub const PAYLOAD_BYTES_MAX: usize = 15 << 20;
+
+/// A stored event.
+#[derive(Debug)]
+pub(crate) struct StoredRow {
+    pub(crate) position: Position,
+    document: RawDocumentBuf,
+}
+
+/// The document of an event, and the bytes that the head counts for it.
+pub(crate) fn document(seq: u64, event: &NewEvent<'_>, id: &str, stored_at: Timestamp) -> (RawDocumentBuf, i64) {
+    let (time, nanos) = split(event.timestamp);
+    let (stored_at, stored_nanos) = split(stored_at);
+    let (event_type, payload) = (event.event_type.as_str(), event.payload.as_str());
+    let bytes = count_of(payload.len() + event_type.len() + id.len());
+    let mut document = RawDocumentBuf::new();
+    document.append(cstr!("_id"), number(seq));
+    document.append(cstr!("event_type"), event_type);
+    document.append(cstr!("time"), time);
+    document.append(cstr!("nanos"), nanos);
+    document.append(cstr!("id"), id);
+    document.append(cstr!("id_generated"), event.id.is_none());
+    document.append(cstr!("stored_at"), stored_at);
+    document.append(cstr!("stored_nanos"), stored_nanos);
+    document.append(cstr!("bytes"), bytes);
+    document.append(cstr!("payload"), payload);
+    (document, bytes)
+}
+
+/// The fields of which [`position`] makes a position.
+pub(crate) fn position_fields() -> Document {
+    doc! { "_id": 1, "time": 1, "nanos": 1 }
+}
+
+impl StoredRow {
+    /// The event in a document.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if its position is impossible.
+    pub(crate) fn of(document: RawDocumentBuf) -> Result<Self, ReadError> {
+        Ok(Self { position: position(&document)?, document })
+    }
+
+    /// Memory in bytes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.document.as_bytes().len() + size_of::<Self>()
+    }
+
+    /// The payload.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if it is no payload.
+    pub(crate) fn payload(&self) -> Result<Payload<'_>, ReadError> {
+        let text = self.text("payload")?;
+        Payload::parse(text).map_err(|error| self.damaged(format!("its payload is no compact JSON: {error}")))
+    }
+
+    /// The type.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if it is no text.
+    pub(crate) fn event_type(&self) -> Result<&str, ReadError> {
+        self.text("event_type")
+    }
+
+    /// The event.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if a field has an impossible value, since somebody else has written it.
+    pub(crate) fn event(&self) -> Result<Event<'_>, ReadError> {
+        let is_generated = self.document.get_bool("id_generated");
+        let is_generated = is_generated.map_err(|error| self.damaged(error.to_string()))?;
+        let id = self.text("id")?;
+        let id = if is_generated {
+            let parsed = Uuid::parse(id);
+            EventId::Generated(parsed.map_err(|error| self.damaged(format!("its generated id is {error}")))?)
+        } else {
+            EventId::Given(ClientId::parse(id).map_err(|error| self.damaged(error.to_string()))?)
+        };
+        Ok(Event {
+            id,
+            seq: self.position.seq,
+            event_type: EventType::parse(self.event_type()?).map_err(|error| self.damaged(error.to_string()))?,
+            timestamp: self.position.timestamp,
+            payload: self.payload()?,
+        })
+    }
+
+    fn text(&self, field: &str) -> Result<&str, ReadError> {
+        self.document.get_str(field).map_err(|error| self.damaged(error.to_string()))
+    }
+
+    fn damaged(&self, reason: String) -> ReadError {
+        damaged(self.position.seq, reason)
+    }
+}
+
+/// The sequence number of a document.
+///
+/// # Errors
+///
+/// [`ReadError`] if it is none.
+pub(crate) fn seq(document: &RawDocument) -> Result<u64, ReadError> {
+    let reason = "its _id is no sequence number";
+    let broken = || ReadError::Damaged(Damage::of("a document of the collection `events`", reason));
+    let seq = document.get_i64("_id").map_err(|_| broken())?;
+    u64::try_from(seq).map_err(|_| broken())
+}
+
+/// The position of a document that has [`position_fields`].
+///
+/// # Errors
+///
+/// [`ReadError`] if there is no such time.
+pub(crate) fn position(document: &RawDocument) -> Result<Position, ReadError> {
+    let seq = seq(document)?;
+    let broken = |error: Error| damaged(seq, error.to_string());
+    let time = document.get_datetime("time").map_err(broken)?;
+    let timestamp = join(time, document.get_i32("nanos").map_err(broken)?);
+    let timestamp = timestamp.ok_or_else(|| damaged(seq, "its time is out of range".to_owned()))?;
+    Ok(Position { timestamp, seq })
+}
+
+fn damaged(seq: u64, reason: String) -> ReadError {
+    let damage = Damage::of(format!("the document with _id {seq} of the collection `events`"), reason);
+    ReadError::Damaged(Damage { affected: Affected::between(seq, seq), ..damage })
+}

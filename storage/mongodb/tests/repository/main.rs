@@ -1,0 +1,10 @@
+//! The repository in a real database.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod database;
+mod expiry;
+mod faults;
+mod model;
+mod orphans;
+mod writers;
