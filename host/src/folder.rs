@@ -11,7 +11,7 @@ pub(crate) fn parse_folder(text: &str) -> Result<PathBuf, String> {
         Ok(Location::Memory) => {
             Err("a repository in memory belongs to its process; `./memory` is a folder of that name".to_owned())
         }
-        Ok(Location::Postgres(_)) => Err("expected a folder, and this is a database".to_owned()),
+        Ok(Location::Postgres(_) | Location::Mongodb(_)) => Err("expected a folder, and this is a database".to_owned()),
         Err(UnknownLocation::Kind(_) | UnknownLocation::NoFolder) => {
             Err("expected a folder: PATH or `disk:PATH`".to_owned())
         }

@@ -54,7 +54,7 @@ pub struct Settings {
     port: Option<u16>,
 
     /// Where to keep events: PATH or `disk:PATH` (a folder, created if it does not exist), a database that other
-    /// processes may share (`postgres://USER@HOST/DATABASE`, in programs built with it), or `memory` or `memory:`
+    /// processes may share (`postgres://USER@HOST/DATABASE`, `mongodb://HOST/DATABASE`, in programs built with it), or `memory` or `memory:`
     /// (until the process ends)
     #[arg(
         long,
@@ -355,6 +355,14 @@ impl Settings {
         }
         if let Err(message) = self.backend.check(&self.repository) {
             return Some(message);
+        }
+        if let Some(max) = BackendOptions::payload_bytes_max(&self.repository)
+            && self.max_payload_bytes > max
+        {
+            return Some(format!(
+                "{payload} must not be more than {}, the most that MongoDB can store",
+                format_size(max)
+            ));
         }
         if let Some(message) = self.shell.contradiction() {
             return Some(message);

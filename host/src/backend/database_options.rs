@@ -1,17 +1,17 @@
 //! Options of repositories in a database.
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "mongodb"))]
 use std::num::NonZeroUsize;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "mongodb"))]
 use std::time::Duration;
 
 use clap::Args;
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "mongodb"))]
 use crate::units::{parse_count, parse_duration};
 
 /// Options of repositories in a database.
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "mongodb"))]
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseOptions {
     /// Most connections to the database for reading; there is one more for writing. A read has one for the time of one
@@ -40,7 +40,7 @@ pub struct DatabaseOptions {
 }
 
 /// Options of repositories in a database, of which a program without any has none.
-#[cfg(not(feature = "postgres"))]
+#[cfg(not(any(feature = "postgres", feature = "mongodb")))]
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseOptions {}
 
@@ -50,9 +50,9 @@ const PAGE_BYTES: usize = 8 * 1024 * 1024;
 impl DatabaseOptions {
     /// The most memory that reading takes, in bytes.
     pub(super) fn memory(&self) -> usize {
-        #[cfg(feature = "postgres")]
+        #[cfg(any(feature = "postgres", feature = "mongodb"))]
         let connections = self.database_connections.get();
-        #[cfg(not(feature = "postgres"))]
+        #[cfg(not(any(feature = "postgres", feature = "mongodb")))]
         let connections = 0_usize;
         connections.saturating_mul(PAGE_BYTES)
     }

@@ -26,6 +26,8 @@ pub enum Location {
     Disk(PathBuf),
     /// `postgres://USER@HOST/DATABASE`: in a PostgreSQL database.
     Postgres(DatabaseUrl),
+    /// `mongodb://HOST/DATABASE` or `mongodb+srv://…`: in a MongoDB database.
+    Mongodb(DatabaseUrl),
 }
 
 /// The URL of a database. Only [`expose`](Self::expose) shows all of it, since it may have a password. So it is taken
@@ -39,7 +41,7 @@ pub enum UnknownLocation {
     /// It is a URL of no known kind of repository.
     #[error(
         "unknown kind of repository '{0}:'; expected `disk:PATH` or PATH (a folder), \
-         `postgres://USER@HOST/DATABASE`, or `memory:` (events are lost when the process ends)"
+         `postgres://USER@HOST/DATABASE`, `mongodb://HOST/DATABASE`, or `memory:` (events are lost when the process ends)"
     )]
     Kind(String),
     /// It has a colon, as a URL does, but may be meant as the name of a folder.
@@ -64,6 +66,7 @@ impl Location {
             Self::Memory => "memory",
             Self::Disk(_) => "disk",
             Self::Postgres(_) => "postgres",
+            Self::Mongodb(_) => "mongodb",
         }
     }
 }
@@ -104,7 +107,7 @@ impl fmt::Display for Location {
         match self {
             Self::Memory => f.write_str("memory:"),
             Self::Disk(path) => write!(f, "disk:{}", path.display()),
-            Self::Postgres(url) => url.fmt(f),
+            Self::Postgres(url) | Self::Mongodb(url) => url.fmt(f),
         }
     }
 }
@@ -121,6 +124,9 @@ impl FromStr for Location {
             Some(("disk", path)) => path,
             Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
                 return Ok(Self::Postgres(DatabaseUrl(text.into())));
+            }
+            Some(("mongodb" | "mongodb+srv", rest)) if rest.starts_with("//") => {
+                return Ok(Self::Mongodb(DatabaseUrl(text.into())));
             }
             Some((kind, rest)) if rest.starts_with("//") => return Err(UnknownLocation::Kind(kind.to_owned())),
             Some(_) => return Err(UnknownLocation::Colon(text.to_owned())),
@@ -173,26 +179,25 @@ mod tests {
     #[test]
     fn no_text_shows_the_password_of_a_database() {
         for (url, shown) in [
+            ("mongodb+srv://ann:secret@db/shop?tls=true", "mongodb+srv://ann@db/shop"),
+            ("mongodb://ann:secret@a:1,b:2", "mongodb://ann@a:1,b:2"),
             ("postgres://db", "postgres://db"),
             ("postgres://ann@db:5432/shop", "postgres://ann@db:5432/shop"),
             ("postgresql://ann:secret@a,b/shop?password=secret", "postgresql://ann@a,b/shop"),
             ("postgres://ann:sec@ret:/@db/shop", "postgres://ann@db/shop"),
         ] {
             let location: Location = url.parse().unwrap();
-            assert_eq!((location.kind(), location.to_string()), ("postgres", shown.to_owned()));
+            let kind = if url.starts_with("mongodb") { "mongodb" } else { "postgres" };
+            assert_eq!((location.kind(), location.to_string()), (kind, shown.to_owned()));
             assert!(!format!("{location:?}").contains("sec"), "{location:?}");
         }
     }
 
     #[test]
     fn urls_of_other_kinds_and_empty_texts_are_refused() {
-        for (text, kind) in [
-            ("mongodb://db", "mongodb"),
-            ("s3://bucket", "s3"),
-            ("file:///a", "file"),
-            ("git+ssh://a", "git+ssh"),
-            ("memory://", "memory"),
-        ] {
+        for (text, kind) in
+            [("s3://bucket", "s3"), ("file:///a", "file"), ("git+ssh://a", "git+ssh"), ("memory://", "memory")]
+        {
             let error = text.parse::<Location>().unwrap_err();
             assert_eq!(error, UnknownLocation::Kind(kind.to_owned()));
             let message = error.to_string();

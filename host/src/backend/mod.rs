@@ -8,6 +8,7 @@ mod engine_options;
 mod error;
 mod location;
 mod memory;
+mod mongodb;
 mod postgres;
 
 use std::fmt;
@@ -55,8 +56,10 @@ impl BackendOptions {
     pub(crate) fn check(&self, location: &Location) -> Result<(), String> {
         match location {
             Location::Memory | Location::Disk(_) => Ok(()),
-            Location::Postgres(url) => postgres::check(url).map_err(|reason| format!("--repository: {reason}")),
+            Location::Postgres(url) => postgres::check(url),
+            Location::Mongodb(url) => mongodb::check(url),
         }
+        .map_err(|reason| format!("--repository: {reason}"))
     }
 
     /// The most memory that a repository at a location needs, without the index of stored events: a name and a number
@@ -64,7 +67,17 @@ impl BackendOptions {
     pub(crate) fn memory(&self, location: &Location, group_bytes: usize) -> Vec<(&'static str, usize)> {
         match location {
             Location::Memory | Location::Disk(_) => self.engine.memory().into(),
-            Location::Postgres(_) => vec![("database", self.database.memory().saturating_add(group_bytes))],
+            Location::Postgres(_) | Location::Mongodb(_) => {
+                vec![("database", self.database.memory().saturating_add(group_bytes))]
+            }
+        }
+    }
+
+    /// The longest payload that a location can store, in bytes, if there is a limit.
+    pub(crate) fn payload_bytes_max(location: &Location) -> Option<usize> {
+        match location {
+            Location::Memory | Location::Disk(_) | Location::Postgres(_) => None,
+            Location::Mongodb(_) => Some(mongodb::PAYLOAD_BYTES_MAX),
         }
     }
 
@@ -84,6 +97,10 @@ impl BackendOptions {
                 let repository = postgres::open(url, &self.database, &self.engine, self.disk.durability)?;
                 Opened { repository, flush_every: None }
             }
+            Location::Mongodb(url) => {
+                let repository = mongodb::open(url, &self.database, &self.engine, self.disk.durability)?;
+                Opened { repository, flush_every: None }
+            }
             Location::Disk(path) => Opened {
                 repository: self.disk.open(path, program, seed, &self.engine)?,
                 flush_every: self.disk.durability.flush_every(),
@@ -93,7 +110,7 @@ impl BackendOptions {
 }
 
 /// The message of a program that was built without a kind of repository.
-#[cfg(not(feature = "postgres"))]
+#[cfg(not(all(feature = "postgres", feature = "mongodb")))]
 fn built_without(kind: &str, feature: &str) -> String {
     let path = std::env::current_exe().unwrap_or_default();
     let name = path.file_name().and_then(|name| name.to_str()).filter(|name| name.starts_with("argus-"));

@@ -1,0 +1,48 @@
+//! Opens a repository in MongoDB.
+
+use argus_core::repository::Repository;
+use argus_mongodb::{Address, AddressError, MongoOptions, MongoRepository, Retention};
+
+use super::super::Durability;
+use super::super::database_options::DatabaseOptions;
+use super::super::engine_options::EngineOptions;
+use super::super::error::OpenError;
+use super::super::location::DatabaseUrl;
+
+/// The longest payload that can be stored, in bytes.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = argus_mongodb::PAYLOAD_BYTES_MAX;
+
+/// Checks a URL, without connecting.
+///
+/// # Errors
+///
+/// What is wrong with it. The message quotes nothing of it.
+pub(crate) fn check(url: &DatabaseUrl) -> Result<(), String> {
+    url.expose().parse::<Address>().map(drop).map_err(|error| error.to_string())
+}
+
+/// Opens the repository. If the server cannot be reached at present, the repository is unavailable until it can.
+///
+/// # Errors
+///
+/// [`OpenError::Database`].
+pub(crate) fn open(
+    url: &DatabaseUrl,
+    database: &DatabaseOptions,
+    engine: &EngineOptions,
+    durability: Durability,
+) -> Result<Box<dyn Repository>, OpenError> {
+    let failed = |reason: String| OpenError::Database { url: url.clone(), reason };
+    let address: Address = url.expose().parse().map_err(|error: AddressError| failed(error.to_string()))?;
+    let retention = engine.retention();
+    let options = MongoOptions {
+        connections: database.database_connections.get(),
+        patience: database.database_timeout,
+        is_synchronous: durability == Durability::Sync,
+        types_max: engine.max_event_types.get(),
+        retention: Retention { age: retention.age, bytes: retention.bytes },
+    };
+    let repository = MongoRepository::open(address, options).map_err(|error| failed(error.to_string()))?;
+    tracing::info!(%url, "events are kept in MongoDB");
+    Ok(Box::new(repository))
+}
