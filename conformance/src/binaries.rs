@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use argus_servers::{Absent, PROGRAM_FEATURES, TestPostgres};
+use argus_servers::{Absent, PROGRAM_FEATURES, TestMongo, TestPostgres};
 
 use crate::failure::Failure;
 use crate::launcher::{BinaryLauncher, Repository};
@@ -111,6 +111,11 @@ fn repository(kind: RepositoryKind) -> Result<Repository, Failure> {
             Ok(database) => Ok(Repository::Schemas(Arc::new(database))),
             Err(Absent::NotInstalled(reason)) => Err(Failure::skipped(reason)),
             Err(Absent::Failed(error)) => Err(Failure::unmet(format!("a server of PostgreSQL: {error}"))),
+        },
+        RepositoryKind::Mongodb => match TestMongo::find() {
+            Ok(server) => Ok(Repository::Databases(Arc::new(server))),
+            Err(Absent::NotInstalled(reason)) => Err(Failure::skipped(reason)),
+            Err(Absent::Failed(error)) => Err(Failure::unmet(format!("a server of MongoDB: {error}"))),
         },
     }
 }

@@ -56,7 +56,7 @@ pub fn launchers(options: Options) -> Result<(Arc<Engine>, Launchers), String> {
             RepositoryKind::Memory => Repository::Same("memory:".to_owned()),
             RepositoryKind::Disk => Repository::Folders,
             // A container does not reach a server that listens on this machine's loopback address.
-            RepositoryKind::Postgres => return None,
+            RepositoryKind::Postgres | RepositoryKind::Mongodb => return None,
         };
         Some((subject, ContainerLauncher { engine: Arc::clone(&engine), image, repository, wrapper: Vec::new() }))
     };

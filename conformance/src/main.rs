@@ -21,8 +21,8 @@ Runs the cases of the wire contract against every runtime and repository.
 Usage: argus-conformance [OPTIONS]
 
       --runtime NAME      Only this runtime: tokio, smol or minimal
-      --repository NAME   Only this repository: memory, disk or postgres. The last is tested only if it is named: in
-                          the database of ARGUS_TEST_POSTGRES, or on a server that is started for it
+      --repository NAME   Only this repository: memory, disk, postgres (in the database of ARGUS_TEST_POSTGRES, or on a
+                          server that is started for it) or mongodb (likewise ARGUS_TEST_MONGODB; only if it is named)
       --url URL           A running server (http://HOST:PORT); no other is started
       --filter TEXT       Only cases whose group::name contains this; repeated: any of these
       --jobs COUNT        Cases that run at the same time [default: two per CPU]

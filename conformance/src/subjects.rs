@@ -25,10 +25,9 @@ pub enum RepositoryKind {
     Disk,
     /// A schema of a `PostgreSQL` database.
     Postgres,
+    /// A database of a MongoDB server.
+    Mongodb,
 }
-
-/// Whether subjects with a database are tested if nobody names their repository.
-const DATABASES_BY_DEFAULT: bool = true;
 
 /// All subjects. Most uses want only [`usual`].
 pub const SUBJECTS: &[Subject] = &[
@@ -54,6 +53,13 @@ pub const SUBJECTS: &[Subject] = &[
         repository: RepositoryKind::Postgres,
     },
     Subject {
+        runtime: "tokio",
+        binary: "argus-tokio",
+        package: "argus-tokio",
+        wire: "hyper",
+        repository: RepositoryKind::Mongodb,
+    },
+    Subject {
         runtime: "smol",
         binary: "argus-smol",
         package: "argus-smol",
@@ -75,6 +81,13 @@ pub const SUBJECTS: &[Subject] = &[
         repository: RepositoryKind::Postgres,
     },
     Subject {
+        runtime: "smol",
+        binary: "argus-smol",
+        package: "argus-smol",
+        wire: "hyper",
+        repository: RepositoryKind::Mongodb,
+    },
+    Subject {
         runtime: "minimal",
         binary: "argus-minimal",
         package: "argus-conformance",
@@ -85,7 +98,7 @@ pub const SUBJECTS: &[Subject] = &[
 
 /// The subjects that are tested if nobody names a repository.
 pub fn usual() -> impl Iterator<Item = &'static Subject> {
-    SUBJECTS.iter().filter(|subject| DATABASES_BY_DEFAULT || !subject.repository.is_database())
+    SUBJECTS.iter().filter(|subject| subject.repository.is_usual())
 }
 
 impl RepositoryKind {
@@ -96,6 +109,7 @@ impl RepositoryKind {
             Self::Memory => "memory",
             Self::Disk => "disk",
             Self::Postgres => "postgres",
+            Self::Mongodb => "mongodb",
         }
     }
 
@@ -104,7 +118,15 @@ impl RepositoryKind {
     pub const fn is_database(self) -> bool {
         match self {
             Self::Memory | Self::Disk => false,
-            Self::Postgres => true,
+            Self::Postgres | Self::Mongodb => true,
+        }
+    }
+
+    /// Whether it is tested if nobody names it. The server that stands in for MongoDB is slow.
+    const fn is_usual(self) -> bool {
+        match self {
+            Self::Memory | Self::Disk | Self::Postgres => true,
+            Self::Mongodb => false,
         }
     }
 }

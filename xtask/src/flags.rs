@@ -205,7 +205,7 @@ Builds the runtimes and the minimal test host, starts a fresh server for every c
 
 Options:
       --runtime <NAME>       Only this runtime: tokio, smol or minimal
-      --repository <NAME>    Only this repository: memory, disk or postgres. The last is tested only if it is named
+      --repository <NAME>    Only this repository: memory, disk, postgres or mongodb. The last is tested only if it is named
       --postgres <VERSION>   With --repository postgres: a server of this major version. 16, 17 and 18 are installed
                              from npm if they are missing [default: the database in ARGUS_TEST_POSTGRES if it is set,
                              else Debian's version]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use argus_servers::{Schema, TestPostgres};
+use argus_servers::{MongoDatabase, Schema, TestMongo, TestPostgres};
 use tempfile::TempDir;
 
 use super::folder;
@@ -17,6 +17,8 @@ pub enum Repository {
     Folders,
     /// An empty schema of this database for each.
     Schemas(Arc<TestPostgres>),
+    /// An empty database of this server for each.
+    Databases(Arc<TestMongo>),
 }
 
 /// The repository of one server. One that was made for it is removed when this value is dropped, which must be after
@@ -27,6 +29,7 @@ pub(super) enum Place {
     Given(String),
     Folder(TempDir),
     Schema(Schema),
+    Database(MongoDatabase),
 }
 
 impl Repository {
@@ -39,6 +42,7 @@ impl Repository {
                 Err(error) => Err(Failure::unmet(format!("a temporary folder for the server: {error}"))),
             },
             Self::Schemas(database) => Ok(Place::Schema(database.schema("case"))),
+            Self::Databases(server) => Ok(Place::Database(server.database("case"))),
         }
     }
 }
@@ -50,6 +54,7 @@ impl Place {
             Self::Given(url) => url.clone(),
             Self::Folder(folder) => format!("disk:{}", folder.path().display()),
             Self::Schema(schema) => schema.url(),
+            Self::Database(database) => database.url(),
         }
     }
 
@@ -57,14 +62,14 @@ impl Place {
     pub(super) fn kept_url(&self) -> Option<String> {
         match self {
             Self::Given(_) => None,
-            Self::Folder(_) | Self::Schema(_) => Some(self.url()),
+            Self::Folder(_) | Self::Schema(_) | Self::Database(_) => Some(self.url()),
         }
     }
 
     /// Its folder, if it was made for the server.
     pub(super) fn folder(&self) -> Option<&std::path::Path> {
         match self {
-            Self::Given(_) | Self::Schema(_) => None,
+            Self::Given(_) | Self::Schema(_) | Self::Database(_) => None,
             Self::Folder(folder) => Some(folder.path()),
         }
     }

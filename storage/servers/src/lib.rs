@@ -37,4 +37,5 @@ pub use version::PostgresVersion;
 
 /// The features of our programs that bring their repositories in databases, as cargo names them:
 /// `argus-tokio/postgres`. All tasks that build the programs for tests build them with these.
-pub const PROGRAM_FEATURES: &[&str] = &["argus-tokio/postgres", "argus-smol/postgres"];
+pub const PROGRAM_FEATURES: &[&str] =
+    &["argus-tokio/postgres", "argus-smol/postgres", "argus-tokio/mongodb", "argus-smol/mongodb"];
