@@ -58,8 +58,8 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let parts = Parts::of(text).ok_or_else(|| AddressError::Url("it begins with neither form".to_owned()))?;
         let parsed = ConnectionString::parse(text);
-        let mut options = parsed.map_err(|error| AddressError::Url(parts.without_secrets(&error.to_string())))?;
-        let database = options.default_database.take().unwrap_or_else(|| DATABASE.to_owned());
+        let options = parsed.map_err(|error| AddressError::Url(parts.without_secrets(&error.to_string())))?;
+        let database = options.default_database.clone().unwrap_or_else(|| DATABASE.to_owned());
         let is_forbidden = |byte: u8| b"/\\. \"$*<>:|?\0".contains(&byte);
         if !(1..=NAME_BYTES_MAX).contains(&database.len()) || database.bytes().any(is_forbidden) {
             return Err(AddressError::Database(database));

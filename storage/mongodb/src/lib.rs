@@ -31,6 +31,7 @@ mod row;
 mod scan;
 mod schema;
 mod session;
+mod size;
 mod snapshot;
 mod source;
 mod standoff;

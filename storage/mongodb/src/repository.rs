@@ -120,6 +120,8 @@ impl MongoRepository {
     /// Checks the collections, and opens a session for writing.
     fn connect(&mut self) -> Result<(), SchemaError> {
         prepare(&self.store)?;
+        // Somebody may have replaced the database meanwhile.
+        self.types = TypeCache::default();
         self.session = Some(Session::open(&self.store)?);
         Ok(())
     }

@@ -9,6 +9,7 @@ use thiserror::Error as ThisError;
 use crate::collections::events;
 use crate::fault::{Fault, is_duplicate, is_refused};
 use crate::head::Head;
+use crate::session::forget_old;
 use crate::store::Store;
 
 /// The version of the collections that this program uses.
@@ -76,17 +77,21 @@ async fn make(database: &Database) -> Result<State, Error> {
         return Ok(State::Standalone);
     }
     match Head::read_version(database).await? {
-        Some(VERSION) => return Ok(State::Ready),
+        Some(VERSION) => {}
         Some(version) => return Ok(State::Newer(version)),
-        None => {}
+        None => {
+            // Each does nothing if it is there. The head comes last: where it is, everything is.
+            events(database).create_indexes(indexes()).await?;
+            match Head::make(database, VERSION).await {
+                // Another process has made it at the same time.
+                Err(error) if is_duplicate(&error) => {}
+                made => made?,
+            }
+        }
     }
-    // Each does nothing if it is there. The head comes last: where it is, everything is.
-    events(database).create_indexes(indexes()).await?;
-    match Head::make(database, VERSION).await {
-        // Another process has made it at the same time.
-        Err(error) if is_duplicate(&error) => Ok(State::Ready),
-        made => made.map(|()| State::Ready),
-    }
+    // Also shows whether the user may write.
+    forget_old(database).await?;
+    Ok(State::Ready)
 }
 
 /// The indexes of the events beside that of `_id`, which is the sequence number.

@@ -48,8 +48,6 @@ impl Session {
         let writers = writers(&database);
         let session = store.wait(async move {
             let session = client.start_session().await?;
-            let old = DateTime::from_millis(DateTime::now().timestamp_millis() - FORGOTTEN_AFTER_MILLIS);
-            writers.delete_many(doc! { "seen": { "$lt": old } }).await?;
             beat(&writers, &id_of(&session)).await?;
             Ok(session)
         })?;
@@ -166,6 +164,16 @@ pub(crate) fn kill(store: &Store, ids: Vec<Bson>) -> Result<(), Fault> {
         client.database("admin").run_command(doc! { "killSessions": sessions }).await?;
         writers.delete_many(doc! { "_id": { "$in": ids } }).await.map(drop)
     })
+}
+
+/// Forgets sessions of long ago.
+///
+/// # Errors
+///
+/// The error of the server.
+pub(crate) async fn forget_old(database: &Database) -> Result<(), Error> {
+    let old = DateTime::from_millis(DateTime::now().timestamp_millis() - FORGOTTEN_AFTER_MILLIS);
+    writers(database).delete_many(doc! { "seen": { "$lt": old } }).await.map(drop)
 }
 
 /// Gives signs of life while the session is used, until it is dropped.

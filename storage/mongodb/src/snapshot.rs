@@ -5,9 +5,8 @@ use std::sync::Arc;
 use argus_core::event::Event;
 use argus_core::query::Scan;
 use argus_core::repository::{ErasureStats, GapRun, ReadError, ScanRun, Snapshot, Stats, TakeSnapshot};
-use mongodb::bson::{Bson, doc};
+use mongodb::bson::doc;
 
-use crate::fault::Fault;
 use crate::gaps::Search;
 use crate::head::Head;
 use crate::row::StoredRow;
@@ -36,35 +35,12 @@ impl TakeSnapshot for Snapshots {
     }
 }
 
-impl View {
-    /// The bytes of the collection with its indexes; those of the events where the user may not know that.
-    fn size(&self) -> Result<i64, Fault> {
-        let database = self.store.database()?;
-        let about = self.store.wait(async move { database.run_command(doc! { "collStats": "events" }).await });
-        let about = match about {
-            Ok(about) => about,
-            Err(Fault::Failed(_)) => return Ok(self.head.bytes),
-            Err(fault @ (Fault::Lost(_) | Fault::Unavailable(_) | Fault::Full(_) | Fault::Conflict(_))) => {
-                return Err(fault);
-            }
-        };
-        let number = |name: &str| match about.get(name) {
-            Some(Bson::Int32(number)) => Some(i64::from(*number)),
-            Some(Bson::Int64(number)) => Some(*number),
-            Some(Bson::Double(number)) => Some(*number as i64),
-            _ => None,
-        };
-        let parts = number("storageSize").zip(number("totalIndexSize"));
-        Ok(parts.map_or(self.head.bytes, |(events, indexes)| events.saturating_add(indexes)))
-    }
-}
-
 impl Snapshot for View {
     fn stats(&self) -> Result<Stats, ReadError> {
         let Head { last_seq, events, event_types, erasures, .. } = self.head;
         Ok(Stats {
             events: events.cast_unsigned(),
-            bytes: self.size()?.cast_unsigned(),
+            bytes: self.store.size()?.unwrap_or(self.head.bytes).cast_unsigned(),
             segments: 0,
             last_seq: last_seq.cast_unsigned(),
             event_types: event_types.cast_unsigned(),

@@ -17,6 +17,7 @@ use crate::collections::events;
 use crate::fault::Fault;
 use crate::head::Head;
 use crate::pause::pause;
+use crate::size::{Size, ask};
 
 /// The threads of a repository. They wait for sockets.
 const THREADS: usize = 2;
@@ -53,6 +54,7 @@ pub(crate) struct Store {
     client: Mutex<Option<Client>>,
     /// The last sequence number of the newest snapshot.
     newest: AtomicI64,
+    size: Size,
 }
 
 /// Which events to read.
@@ -88,6 +90,7 @@ impl Store {
             runtime: Some(runtime),
             client: Mutex::default(),
             newest: AtomicI64::new(0),
+            size: Size::default(),
         })
     }
 
@@ -179,6 +182,21 @@ impl Store {
             }
             pause(LOOK_INTERVAL);
         }
+    }
+
+    /// The bytes of the events with their indexes, about; `None` if the user may not know it.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`].
+    pub(crate) fn size(&self) -> Result<Option<i64>, Fault> {
+        if let Some(bytes) = self.size.known() {
+            return Ok(bytes);
+        }
+        let database = self.database()?;
+        let bytes = self.wait(async move { ask(&database).await })?;
+        self.size.note(bytes);
+        Ok(bytes)
     }
 
     /// Reads events until they have `bytes_max` bytes. Returns them, and whether there may be more within the limit.

@@ -4,7 +4,9 @@
 //! sessions.
 
 use std::env;
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -40,6 +42,8 @@ const REPLICA_SET: &str = "rs0";
 pub struct MongoServer {
     program: Program,
     port: u16,
+    /// Whether clients must give a password.
+    has_passwords: bool,
     // Ended before the folder is removed.
     processes: Mutex<Option<Processes>>,
     folder: TempDir,
@@ -66,7 +70,7 @@ impl MongoServer {
     pub fn start() -> Result<Self, Absent> {
         let program = Program::find()?;
         let folder = TempDir::with_prefix("argus-mongodb-").map_err(ServerError::of("a temporary folder"))?;
-        let mut server = Self { program, port: 0, processes: Mutex::new(None), folder };
+        let mut server = Self { program, port: 0, has_passwords: false, processes: Mutex::new(None), folder };
         for attempt in 1.. {
             server.port = port::free().ok_or_else(|| ServerError::new(format!("no port of {HOST} is free")))?;
             match server.run() {
@@ -76,6 +80,21 @@ impl MongoServer {
             }
         }
         Ok(server)
+    }
+
+    /// Makes a user of a database, and restarts the server so that all clients must give a password from then on. The
+    /// role is one of MongoDB, such as `readWrite`. May be called once.
+    ///
+    /// # Errors
+    ///
+    /// The server refuses, or does not start again.
+    pub fn require_password(&mut self, database: &str, user: (&str, &str), role: &str) -> Result<(), ServerError> {
+        let role = Document::default().text("role", role).text("db", database);
+        let (name, password) = user;
+        let user = Document::default().text("createUser", name).text("pwd", password).array_of_one("roles", role);
+        command(self.address(), database, user)?;
+        self.has_passwords = true;
+        self.restart()
     }
 
     /// Its port on 127.0.0.1, which stays the same.
@@ -155,6 +174,13 @@ impl MongoServer {
                 server.args(["--cache-size", "256M"]);
             }
         }
+        if self.has_passwords {
+            server.arg("--auth");
+            if let Program::Mongod(_) = &self.program {
+                // Members of a replica set show each other that they belong to it.
+                server.arg("--keyFile").arg(self.key_file()?);
+            }
+        }
         if let Program::SecantusdPy(folder) = &self.program {
             server.env("PYTHONPATH", folder);
         }
@@ -162,6 +188,15 @@ impl MongoServer {
         server.current_dir(self.folder.path());
         *self.processes() = Some(Processes::start(server, ready, self.folder.path())?);
         self.elect()
+    }
+
+    /// A file with a key, which nobody else may read.
+    fn key_file(&self) -> Result<PathBuf, ServerError> {
+        let path = self.folder.path().join("key");
+        let written = fs::write(&path, "argusargusargus");
+        let hidden = written.and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o600)));
+        hidden.map_err(ServerError::of(path.display()))?;
+        Ok(path)
     }
 
     /// Makes a replica set of one, if there is none, and waits until this is its primary.

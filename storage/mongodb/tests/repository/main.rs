@@ -7,4 +7,5 @@ mod expiry;
 mod faults;
 mod model;
 mod orphans;
+mod secured;
 mod writers;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use argus_core::batch::Handling;
-use argus_core::repository::{Duplicate, Repository as _, Surplus};
+use argus_core::query::Filter;
+use argus_core::repository::{Duplicate, Erased, Repository as _, Surplus};
 use argus_mongodb::MongoRepository;
 use argus_testing::NOW;
 
@@ -109,4 +110,40 @@ fn payloads_come_back_byte_for_byte() {
     repository.commit(NOW, &[batch(&events)]).unwrap();
     let stored: Vec<String> = payloads(&repository).into_iter().map(|(_, payload)| payload).collect();
     assert_eq!(stored, texts);
+}
+
+#[test]
+fn erasures_and_commits_of_several_processes_keep_the_head_true() {
+    const ROUNDS: usize = 30;
+    let Some(database) = Database::new() else { return };
+    let filter: Filter = serde_json::from_str(r#"{"types":[{"eq":"a"}]}"#).unwrap();
+    let erased: u64 = thread::scope(|scope| {
+        for writer in 0..2 {
+            let database = &database;
+            scope.spawn(move || {
+                let mut repository = database.open();
+                for round in 0..ROUNDS {
+                    let id = format!("{writer}-{round}");
+                    repository.commit(NOW, &[batch(&[("a", "1", None), ("b", "2", Some(&id))])]).unwrap();
+                }
+            });
+        }
+        let eraser = scope.spawn(|| {
+            let mut repository = database.open();
+            let erase = |_| match repository.erase(NOW, &filter).unwrap() {
+                Erased::Exactly(events) => events,
+                Erased::Among(_) => panic!("the number is known at once"),
+            };
+            (0..ROUNDS).map(erase).sum()
+        });
+        eraser.join().unwrap()
+    });
+    let mut repository = database.open();
+    let Erased::Exactly(rest) = repository.erase(NOW, &filter).unwrap() else { panic!("the number is known at once") };
+    assert_eq!(erased + rest, 2 * ROUNDS as u64);
+    let (found, stats) = (payloads(&repository), repository.reader().take().unwrap().stats().unwrap());
+    assert!(found.iter().all(|(_, payload)| payload == "2"));
+    let expected = (found.len() as u64, 4 * ROUNDS as u64, 1, ROUNDS as u64 + 1);
+    assert_eq!((stats.events, stats.last_seq, stats.event_types, stats.erasures.accepted), expected);
+    assert_eq!(stats.events, 2 * ROUNDS as u64);
 }
