@@ -10,6 +10,8 @@ use crate::database::cluster::Cluster;
 use crate::load::millis;
 use crate::wait::{until, wait};
 
+/// How many kinds of faults there are.
+pub(crate) const KINDS: u64 = 7;
 /// The most times that connections are cut in a round.
 const CUTS_MAX: u64 = 8;
 /// The most bytes after which connections are cut, as a power of two.
@@ -58,7 +60,7 @@ pub(crate) enum Whom {
 }
 
 impl Fault {
-    /// The fault of a round. Each kind comes once in as many rounds as there are kinds.
+    /// The next fault. Each kind comes once in as many numbers that follow each other as there are kinds.
     pub(crate) fn draw(random: &mut Random, number: u64, is_short: bool) -> Self {
         let absence = if random.percent(50) && !is_short {
             Absence::UntilKnown
@@ -67,7 +69,7 @@ impl Fault {
         };
         let times = random.from(1..=if is_short { 2 } else { CUTS_MAX });
         let whom = if random.percent(50) { Whom::One } else { Whom::All };
-        match number % 7 {
+        match number % KINDS {
             0 => Self::KillAll,
             1 => Self::KillServers(1),
             2 => Self::KillDatabase(absence),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use argus_conformance::random::Random;
 use argus_servers::PostgresVersion;
 use cluster::Cluster;
-use fault::Fault;
+use fault::{Fault, KINDS};
 
 use crate::audit;
 use crate::erasure::{Erasure, Selection};
@@ -91,7 +91,8 @@ impl Run {
     fn round(&mut self, number: u64) -> Result<String, String> {
         let Plan { rounds, smoke, seed, .. } = self.plan;
         let mut random = Random::new(seed, number);
-        let fault = Fault::draw(&mut random, number, smoke);
+        // The first kind depends on the seed, so that even short runs have all of them in time.
+        let fault = Fault::draw(&mut random, number + seed % KINDS, smoke);
         let shape = shape(&mut random, number, smoke);
         let (before, after) = (millis(&mut random, 50, 1000), millis(&mut random, 100, 600));
         let count = if random.percent(70) { 2 } else { 1 };
