@@ -93,13 +93,22 @@ pub fn build(folder: &Path) -> Result<(), String> {
 /// [`Failure::Unmet`] if the program does not exist, with the command that builds it, or if the database's server does
 /// not start. [`Failure::Skipped`] if that server is not installed.
 pub fn launcher(subject: &Subject, folder: &Path) -> Result<BinaryLauncher, Failure> {
-    let binary = folder.join(subject.binary);
-    if binary.is_file() {
-        let repository = repository(subject.repository)?;
-        return Ok(BinaryLauncher { binary, repository, wrapper: Vec::new() });
+    let binary = program(subject, folder)?;
+    Ok(BinaryLauncher { binary, repository: repository(subject.repository)?, wrapper: Vec::new() })
+}
+
+/// The path of a subject's program in `folder`.
+///
+/// # Errors
+///
+/// [`Failure::Unmet`] if it does not exist, with the command that builds it.
+pub fn program(subject: &Subject, folder: &Path) -> Result<PathBuf, Failure> {
+    let program = folder.join(subject.binary);
+    if program.is_file() {
+        return Ok(program);
     }
     let command = build_command(folder).join(" ");
-    Err(Failure::unmet(format!("the program {}; `{command}` builds it", binary.display())))
+    Err(Failure::unmet(format!("the program {}; `{command}` builds it", program.display())))
 }
 
 /// What a launcher gives its servers as a repository of this kind.

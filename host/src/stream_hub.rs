@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use argus_core::api::READ_BUDGET;
 use argus_core::repository::{ReadError, Reader};
-use argus_core::subscribe::{Begun, Feed, Hub, Live, Message, ReaderId, StreamLimits, Subscription};
+use argus_core::subscribe::{Begun, Feed, Hub, Live, Message, Polled, ReaderId, StreamLimits, Subscription};
 use event_listener::{Event, EventListener};
 
 use crate::clock::Clock;
@@ -149,7 +149,7 @@ impl StreamHub {
         let assignment = self.lock().hub.begin(&*snapshot);
         let Some(assignment) = assignment else { return Ok(Looked::UpToDate) };
         let passed = match feed.begin(assignment, &snapshot) {
-            Ok(Begun::Pass) => self.pass(feed),
+            Ok(Begun::Pass) => self.pass(feed, last_seq),
             Ok(Begun::Gap) => Ok(self.reset(last_seq)),
             Err(error) => Err(error),
         };
@@ -159,14 +159,19 @@ impl StreamHub {
         passed.map(Looked::Woke)
     }
 
-    /// Completes a pass. Returns how many readers were woken.
-    fn pass(&self, feed: &mut Feed) -> Result<usize, ReadError> {
+    /// Completes a pass over a snapshot with this last sequence number. Returns how many readers were woken.
+    fn pass(&self, feed: &mut Feed, last_seq: u64) -> Result<usize, ReadError> {
         let mut count = 0;
-        while let Some(piece) = feed.poll(READ_BUDGET)? {
-            let now = self.uptime();
-            count += self.wake(|hub, woken| hub.apply(piece, now, woken));
+        loop {
+            match feed.poll(READ_BUDGET)? {
+                Polled::Piece(piece) => {
+                    let now = self.uptime();
+                    count += self.wake(|hub, woken| hub.apply(piece, now, woken));
+                }
+                Polled::Gap => return Ok(count + self.reset(last_seq)),
+                Polled::End => return Ok(count),
+            }
         }
-        Ok(count)
     }
 
     /// Sends all live readers to history. Returns how many were woken.

@@ -4,21 +4,29 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use argus_servers::PostgresVersion;
 
 use crate::{
     conformance::BINARIES_VARIABLE,
+    databases,
     flags::CrashOptions,
     steps,
     workspace::{cargo, metadata, root, target_directory},
 };
 
-/// Rounds of the smoke test for each runtime.
-const SMOKE_ROUNDS: u64 = 3;
+/// Rounds of the smoke test for each runtime, and their repository.
+const SMOKES: [(u64, &str); 2] = [(3, "disk"), (3, POSTGRES)];
+
+/// The name of the repository whose database is killed, too.
+const POSTGRES: &str = "postgres";
 
 /// Builds what is needed and runs the rounds. Returns whether nothing was lost or stored twice.
 pub(crate) fn run(options: &CrashOptions) -> Result<bool> {
     let packages = ["-p", "argus-tokio", "-p", "argus-smol", "-p", "argus-conformance"];
-    steps::run(&mut cargo(["build", "--release", "--bins"].into_iter().chain(packages)))?;
+    steps::run(cargo(["build", "--release", "--bins"].into_iter().chain(packages)).args(databases::features()))?;
+    if options.repository.as_deref() == Some(POSTGRES) {
+        databases::install()?;
+    }
     let directory = target_directory(&metadata()?)?.join("release");
     let mut program = program(&directory);
     let numbers = [
@@ -27,6 +35,7 @@ pub(crate) fn run(options: &CrashOptions) -> Result<bool> {
         ("--seed", options.seed.map(|seed| seed.to_string())),
         ("--soak", options.soak.map(|minutes| minutes.to_string())),
         ("--runtime", options.runtime.clone()),
+        ("--repository", options.repository.clone()),
     ];
     for (flag, value) in numbers {
         if let Some(value) = value {
@@ -37,12 +46,21 @@ pub(crate) fn run(options: &CrashOptions) -> Result<bool> {
     Ok(status.success())
 }
 
-/// Some short rounds with existing binaries, from a seed that is printed.
+/// Some short rounds with existing binaries, from a seed that is printed. Those over a database are left out if its
+/// server is not installed.
 pub(crate) fn smoke(directory: &Path) -> Result<()> {
-    let mut program = program(directory);
-    let status = program.args(["--smoke", "--rounds", &SMOKE_ROUNDS.to_string()]).status();
-    let status = status.context("cannot start argus-crash")?;
-    ensure!(status.success(), "argus-crash: {status}");
+    for (rounds, repository) in SMOKES {
+        if repository == POSTGRES
+            && let Err(absent) = PostgresVersion::usual()
+        {
+            eprintln!("SKIPPED over a database: {absent}");
+            continue;
+        }
+        let mut program = program(directory);
+        program.args(["--smoke", "--rounds", &rounds.to_string(), "--repository", repository]);
+        let status = program.status().context("cannot start argus-crash")?;
+        ensure!(status.success(), "argus-crash over {repository}: {status}");
+    }
     Ok(())
 }
 

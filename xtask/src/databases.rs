@@ -12,11 +12,23 @@ use crate::{apt, flags::ConformanceOptions};
 ///
 /// It is missing and cannot be installed, or does not start.
 pub(crate) fn start() -> Result<TestPostgres> {
-    if std::env::var_os(URL_VARIABLE).is_none() && PostgresVersion::usual().is_err() {
-        eprintln!("PostgreSQL is missing: installing Debian's postgresql, once.");
-        apt::install_postgres().context("cannot install it; by hand (Debian): `apt-get install postgresql`")?;
+    if std::env::var_os(URL_VARIABLE).is_none() {
+        install()?;
     }
     Ok(TestPostgres::find()?)
+}
+
+/// Installs Debian's server if there is none.
+///
+/// # Errors
+///
+/// It cannot be installed.
+pub(crate) fn install() -> Result<()> {
+    if PostgresVersion::usual().is_ok() {
+        return Ok(());
+    }
+    eprintln!("PostgreSQL is missing: installing Debian's postgresql, once.");
+    apt::install_postgres().context("cannot install it; by hand (Debian): `apt-get install postgresql`")
 }
 
 /// The server that a run of the conformance suite needs, if it needs one.

@@ -75,6 +75,8 @@ pub(crate) struct CrashOptions {
     pub(crate) rounds: Option<u64>,
     /// Only this runtime.
     pub(crate) runtime: Option<String>,
+    /// Where events are; on disk if `None`.
+    pub(crate) repository: Option<String>,
     /// Clients that submit at once.
     pub(crate) connections: Option<u64>,
     /// The seed of the random numbers.
@@ -168,7 +170,7 @@ Runs these steps in this order, and continues after a failure:
  10. conformance in containers, a part: some twenty cases. As root on Debian, podman, debootstrap and what they need are
      installed by `apt-get` if they are missing. Skipped, with the reason, where containers cannot run
  11. simulation, from a fresh seed: 10,000 runs of the engine on a medium with faults
- 12. crash, as a smoke test: some rounds of servers that are killed under load
+ 12. crash, as a smoke test: some rounds of servers that are killed under load, on disk and over PostgreSQL
  13. bench, as a smoke test: its answers are checked, its figures mean nothing
  14. rustfmt, 15. clippy, 16. rustdoc, 17. tidy: as `cargo xtask check` runs them
 
@@ -234,6 +236,7 @@ Usage: cargo xtask crash [OPTIONS]
 Options:
       --rounds <N>         Rounds for each runtime, all on one folder [default: 20]
       --runtime <NAME>     Only this runtime: tokio or smol; or all [default: all]
+      --repository <NAME>  Where events are: disk or postgres [default: disk]
       --connections <N>    Clients that submit at once [default: 16]
       --seed <S>           Seed of the random numbers [default: a random one, which is printed]
       --soak <MINUTES>     Instead of rounds: writers, fast and slow readers, idle and half-open connections, a disk
@@ -244,6 +247,10 @@ Each round submits events, kills the server (by SIGKILL, under load or while it 
 it again, and compares what is stored with what the clients were told. After the rounds come faults: system calls
 that fail or end the process (by strace), and a full disk (by a small tmpfs). A fault that the machine does not permit
 is skipped, and reported. The first violation is reported with seed, round and folder, which is kept.
+
+With --repository postgres, one or two servers share a database of a server of PostgreSQL, which is installed by
+`apt-get` if it is missing. Each round kills servers, kills or stops the database, or cuts or stalls the connections
+between them. All must become ready again by themselves. No other faults follow.
 ";
 
 const AUTOBAHN_HELP: &str = "\
@@ -402,6 +409,7 @@ fn crash(parser: &mut Parser) -> Result<Command, lexopt::Error> {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help(CRASH_HELP)),
             Arg::Long("rounds") => options.rounds = Some(parser.value()?.parse()?),
             Arg::Long("runtime") => options.runtime = Some(text(parser.value()?)?),
+            Arg::Long("repository") => options.repository = Some(text(parser.value()?)?),
             Arg::Long("connections") => options.connections = Some(parser.value()?.parse()?),
             Arg::Long("seed") => options.seed = Some(parser.value()?.parse()?),
             Arg::Long("soak") => options.soak = Some(parser.value()?.parse()?),

@@ -17,14 +17,18 @@ use crate::wait::wait;
 
 /// The most acknowledged events that a client remembers, to send them again.
 const REMEMBERED: usize = 256;
+/// The pause of a client that was refused, in place of that of the load. The server asks for a longer one.
+const PAUSE_AFTER_REFUSAL: Duration = Duration::from_millis(10);
+/// The name of the host in requests, which the servers do not look at.
+const HOST: &str = "argus";
 /// The most acknowledged events that a batch repeats.
 const REPEATED_MAX: u64 = 5;
 
-/// The load of a round, shared by its clients.
+/// The work of a round, shared by its clients.
 #[derive(Debug)]
-pub(crate) struct Load<'a> {
-    /// The server's address.
-    pub(crate) address: SocketAddr,
+pub(crate) struct Work<'a> {
+    /// The servers.
+    pub(crate) addresses: &'a [SocketAddr],
     /// Assigns tokens, and knows what earlier rounds stored.
     pub(crate) ledger: &'a Ledger,
     /// The number of events that may still be sent in batches.
@@ -50,7 +54,7 @@ pub(crate) struct Load<'a> {
 /// One of the clients.
 #[derive(Debug)]
 pub(crate) struct Client<'a> {
-    load: &'a Load<'a>,
+    work: &'a Work<'a>,
     random: Random,
     connection: Option<Connection>,
     acknowledged: Vec<(Token, u64)>,
@@ -59,41 +63,52 @@ pub(crate) struct Client<'a> {
 
 impl<'a> Client<'a> {
     /// A client with its own random numbers.
-    pub(crate) fn new(load: &'a Load<'a>, random: Random) -> Self {
-        Self { load, random, connection: None, acknowledged: Vec::new(), attempts: Vec::new() }
+    pub(crate) fn new(work: &'a Work<'a>, random: Random) -> Self {
+        Self { work, random, connection: None, acknowledged: Vec::new(), attempts: Vec::new() }
     }
 
-    /// Submits until `stop` is set or the server is gone.
+    /// Submits until `stop` is set or all servers are gone.
     ///
     /// # Errors
     ///
     /// An answer that breaks a promise.
     pub(crate) fn run(mut self) -> Result<Vec<Attempt>, String> {
-        while !self.load.stop.load(Ordering::Relaxed) {
+        while !self.work.stop.load(Ordering::Relaxed) {
             if !self.is_connected() {
                 break;
             }
+            let earlier = self.attempts.len();
             self.submit()?;
-            wait(self.load.pause);
+            let is_refused = |attempt: &Attempt| matches!(attempt.outcome, Outcome::Refused(_));
+            let refused = self.attempts.iter().skip(earlier).any(is_refused);
+            wait(if refused { PAUSE_AFTER_REFUSAL } else { self.work.pause });
         }
         Ok(self.attempts)
     }
 
     fn is_connected(&mut self) -> bool {
         if self.connection.is_none() {
-            self.connection = Connection::open(self.load.address, Transcript::default()).ok();
+            self.connection = self.connect();
         }
         self.connection.is_some()
+    }
+
+    /// A connection to a random server. `None` if all are gone.
+    fn connect(&mut self) -> Option<Connection> {
+        let addresses = self.work.addresses;
+        let first = self.random.below(addresses.len());
+        let turns = addresses.iter().cycle().skip(first).take(addresses.len());
+        turns.copied().find_map(|address| Connection::open(address, Transcript::default()).ok())
     }
 
     fn submit(&mut self) -> Result<(), String> {
         if self.random.percent(5) && self.repeat_unanswered()? {
             return Ok(());
         }
-        if self.random.percent(self.load.batches) {
-            let size = self.random.from(self.load.batch.0..=self.load.batch.1);
+        if self.random.percent(self.work.batches) {
+            let size = self.random.from(self.work.batch.0..=self.work.batch.1);
             let signed = i64::try_from(size).unwrap_or(i64::MAX);
-            if self.load.budget.fetch_sub(signed, Ordering::Relaxed) >= signed {
+            if self.work.budget.fetch_sub(signed, Ordering::Relaxed) >= signed {
                 return self.batch(size);
             }
         }
@@ -104,15 +119,15 @@ impl<'a> Client<'a> {
                 None => Ok(()),
             },
             10..=13 => self.send_twice_at_once(),
-            _ => self.single(vec![self.load.ledger.token(named, self.load.long)], Vec::new()),
+            _ => self.single(vec![self.work.ledger.token(named, self.work.long)], Vec::new()),
         }
     }
 
     /// An acknowledged event with an id from the client. Not one that may be erased before it is sent again.
     fn known(&mut self) -> Option<(Token, u64)> {
         let drawn = if self.random.percent(50) {
-            let drawn = self.random.from(1..=self.load.ledger.len().max(1));
-            let earlier = self.load.ledger.at(drawn).map(|(token, _)| (token, drawn));
+            let drawn = self.random.from(1..=self.work.ledger.len().max(1));
+            let earlier = self.work.ledger.at(drawn).map(|(token, _)| (token, drawn));
             earlier.filter(|(token, _)| token.is_named())
         } else {
             self.random.pick(&self.acknowledged).copied()
@@ -121,17 +136,17 @@ impl<'a> Client<'a> {
     }
 
     fn may_be_erased(&self, token: Token) -> bool {
-        self.load.erasures.iter().any(|selection| selection.has(token))
+        self.work.erasures.iter().any(|selection| selection.has(token))
     }
 
     /// Repeats an unanswered request of an earlier round, with the same ids. Events that the restart showed to be
     /// stored must be duplicates.
     fn repeat_unanswered(&mut self) -> Result<bool, String> {
-        let unanswered = self.load.unanswered.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let unanswered = self.work.unanswered.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let Some(tokens) = unanswered else { return Ok(false) };
         let (mut fresh, mut repeats) = (Vec::new(), Vec::new());
         for &token in &tokens {
-            match self.load.ledger.seq(token) {
+            match self.work.ledger.seq(token) {
                 Some(seq) => repeats.push((token, seq)),
                 None => fresh.push(token),
             }
@@ -148,7 +163,7 @@ impl<'a> Client<'a> {
 
     fn batch(&mut self, size: u64) -> Result<(), String> {
         let named = self.random.percent(50);
-        let fresh: Vec<Token> = (0..size).map(|_| self.load.ledger.token(named, self.load.long)).collect();
+        let fresh: Vec<Token> = (0..size).map(|_| self.work.ledger.token(named, self.work.long)).collect();
         let mut tokens = fresh.clone();
         let mut repeats: Vec<(Token, u64)> = Vec::new();
         if self.random.percent(20) {
@@ -182,19 +197,22 @@ impl<'a> Client<'a> {
     /// Sends the same new event over two connections at once: it must be stored once, and both answers must have the
     /// same sequence number.
     fn send_twice_at_once(&mut self) -> Result<(), String> {
-        let token = self.load.ledger.token(true, self.load.long);
+        let token = self.work.ledger.token(true, self.work.long);
         if self.may_be_erased(token) {
             // Erased in between, it would be stored twice.
             return self.single(vec![token], Vec::new());
         }
         let request = one(&[token]);
         let Some(mut first) = self.connection.take() else { return Ok(()) };
-        let Ok(mut second) = Connection::open(self.load.address, Transcript::default()) else { return Ok(()) };
-        let answered = self.load.answered.load(Ordering::Acquire);
-        let bytes = request.to_bytes(&self.load.address.to_string());
+        let Some(mut second) = self.connect() else { return Ok(()) };
+        let answered = self.work.answered.load(Ordering::Acquire);
+        let bytes = request.to_bytes(HOST);
         // The answers show whether the bytes arrived.
         let _ = (first.write(&bytes), second.write(&bytes));
-        let answers = [outcome(first.response_to("POST"))?, outcome(second.response_to("POST"))?];
+        let responses = [first.response_to("POST"), second.response_to("POST")];
+        self.connection = responses.first().is_some_and(stays_open).then_some(first);
+        let [one, other] = responses.map(outcome);
+        let answers = [one?, other?];
         let acknowledged: Vec<_> = answers
             .iter()
             .filter_map(|answer| match answer {
@@ -221,18 +239,15 @@ impl<'a> Client<'a> {
         if let Outcome::One { duplicate, .. } = &mut outcome {
             *duplicate = false;
         }
-        if matches!(outcome, Outcome::One { .. }) {
-            self.connection = Some(first);
-        }
         self.note(Attempt { fresh: vec![token], repeats: Vec::new(), answered, outcome });
         Ok(())
     }
 
     fn attempt(&mut self, request: &Request, fresh: Vec<Token>, repeats: Vec<(Token, u64)>) -> Result<(), String> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
-        let answered = self.load.answered.load(Ordering::Acquire);
+        let answered = self.work.answered.load(Ordering::Acquire);
         let response = connection.request(request);
-        if !response.as_ref().is_ok_and(|response| response.header("connection") != Some("close")) {
+        if !stays_open(&response) {
             self.connection = None;
         }
         let outcome = outcome(response)?;
@@ -241,7 +256,7 @@ impl<'a> Client<'a> {
     }
 
     fn note(&mut self, attempt: Attempt) {
-        self.load.ledger.acknowledge(&attempt.outcome);
+        self.work.ledger.acknowledge(&attempt.outcome);
         let first = match &attempt.outcome {
             Outcome::One { seq, .. } => Some(*seq),
             Outcome::Many { first_seq, .. } => *first_seq,
@@ -254,6 +269,11 @@ impl<'a> Client<'a> {
         }
         self.attempts.push(attempt);
     }
+}
+
+/// Whether the server takes another request over the connection of this answer.
+fn stays_open(response: &Result<Response, Failure>) -> bool {
+    response.as_ref().is_ok_and(|response| response.header("connection") != Some("close"))
 }
 
 /// The request for one event.
@@ -290,15 +310,19 @@ pub(crate) fn outcome(response: Result<Response, Failure>) -> Result<Outcome, St
     }
     let what = format!("{} {}", text("type"), text("detail"));
     match (response.status(), text("type").as_str()) {
-        (
-            503,
-            "/problems/overloaded" | "/problems/draining" | "/problems/storage-full" | "/problems/storage-unavailable",
-        )
+        (503, "/problems/storage-unavailable") if response.header("retry-after").is_none() => {
+            Err(format!("an answer without Retry-After: {what}"))
+        }
+        (503, "/problems/overloaded" | "/problems/draining" | "/problems/storage-full")
         | (422, "/problems/invalid-events") => Ok(Outcome::Refused(what)),
-        (503, "/problems/storage-failed") if text("detail").contains("nothing was stored") => {
+        (503, "/problems/storage-failed" | "/problems/storage-unavailable")
+            if text("detail").starts_with("nothing was stored") =>
+        {
             Ok(Outcome::Refused(what))
         }
-        (503, "/problems/storage-failed" | "/problems/timeout") => Ok(Outcome::Unknown(what)),
+        (503, "/problems/storage-failed" | "/problems/storage-unavailable" | "/problems/timeout") => {
+            Ok(Outcome::Unknown(what))
+        }
         (status, _) => Err(format!("an unexpected answer: {status} {body}")),
     }
 }

@@ -8,9 +8,10 @@ use argus_conformance::random::Random;
 
 use crate::audit;
 use crate::client;
-use crate::ledger::{Attempt, Outcome};
+use crate::ledger::{Attempt, Ledger, Outcome};
+use crate::load::{BROAD, LIGHT, MIXED};
 use crate::server::{get, kill, open, with_log};
-use crate::site::{BROAD, LIGHT, MIXED, Site};
+use crate::site::Site;
 use crate::tracer::{Tracer, traced};
 use crate::wait::{STEP, until, wait};
 
@@ -264,16 +265,21 @@ pub(crate) fn is_full(attempt: &Attempt) -> bool {
 
 /// Checks that a new event is stored, at once or as soon as there is room.
 pub(crate) fn stores(site: &mut Site, address: SocketAddr, random: &mut Random) -> Result<(), String> {
+    let attempts = until_stored(&site.ledger, address, 0)?;
+    audit::tail(address, &mut site.ledger, (&attempts, &[]), random).map(drop)
+}
+
+/// Submits new events until one is stored. So many erasures of the round have been answered.
+pub(crate) fn until_stored(ledger: &Ledger, address: SocketAddr, answered: usize) -> Result<Vec<Attempt>, String> {
     let mut attempts = Vec::new();
-    let mut connection = open(address)?;
     until("a server that stores events again", || {
-        let token = site.ledger.token(true, false);
-        let outcome = client::outcome(connection.request(&client::one(&[token])))?;
+        let token = ledger.token(true, false);
+        let outcome = client::outcome(open(address)?.request(&client::one(&[token])))?;
         let stored = matches!(outcome, Outcome::One { .. });
-        attempts.push(Attempt { fresh: vec![token], repeats: Vec::new(), answered: 0, outcome });
+        attempts.push(Attempt { fresh: vec![token], repeats: Vec::new(), answered, outcome });
         Ok(stored)
     })?;
-    audit::tail(address, &mut site.ledger, (&attempts, &[]), random).map(drop)
+    Ok(attempts)
 }
 
 /// The first file of the log. It exists after the first event.

@@ -34,8 +34,8 @@ pub(crate) struct Followers {
 /// What the followers share.
 #[derive(Debug, Default)]
 struct Shared {
-    /// How many servers there were, and the one to follow; `None` while there is none.
-    server: Mutex<(u64, Option<SocketAddr>)>,
+    /// How often there were new servers, and those to follow: each stream is of a random one.
+    servers: Mutex<(u64, Vec<SocketAddr>)>,
     stop: AtomicBool,
     cuts: AtomicU64,
 }
@@ -87,10 +87,10 @@ impl Followers {
         Self { followers: followers.collect(), shared, audited: 0 }
     }
 
-    /// Has them follow this server, or none. Streams that are open go on.
-    pub(crate) fn follow(&self, address: Option<SocketAddr>) {
-        let mut server = self.shared.server.lock().unwrap_or_else(PoisonError::into_inner);
-        *server = (server.0 + u64::from(address.is_some()), address);
+    /// Has them follow these servers, which share a repository, or none. Streams that are open go on.
+    pub(crate) fn follow(&self, addresses: &[SocketAddr]) {
+        let mut servers = self.shared.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        *servers = (servers.0 + u64::from(!addresses.is_empty()), addresses.to_vec());
     }
 
     /// Waits until each has seen all that is stored, and compares. Nothing may be stored meanwhile.
@@ -104,7 +104,7 @@ impl Followers {
             Some((token.event().event_type, Found { seq, token, id }))
         });
         let stored: Vec<_> = stored.collect();
-        let current = self.shared.server.lock().unwrap_or_else(PoisonError::into_inner).0;
+        let current = self.shared.servers.lock().unwrap_or_else(PoisonError::into_inner).0;
         for Running { only, shown, .. } in &self.followers {
             for (_, found) in stored.iter().filter(|(event_type, _)| only.is_none_or(|only| only == *event_type)) {
                 loop {
@@ -163,7 +163,8 @@ impl Drop for Followers {
 impl Follower {
     fn run(mut self) {
         while !self.shared.stop.load(Ordering::Relaxed) {
-            let (server, address) = *self.shared.server.lock().unwrap_or_else(PoisonError::into_inner);
+            let (server, addresses) = self.shared.servers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let address = self.random.pick(&addresses).copied();
             match address.map_or(Ok(false), |address| self.read(server, address)) {
                 Ok(true) => drop(self.shared.cuts.fetch_add(1, Ordering::Relaxed)),
                 Ok(false) => wait(STEP),

@@ -10,8 +10,9 @@ use std::time::Duration;
 use argus_conformance::random::Random;
 
 use crate::faults::{is_full, stores};
+use crate::load::BROAD;
 use crate::server::{get, kill, with_log};
-use crate::site::{BROAD, Site};
+use crate::site::Site;
 use crate::wait::wait;
 
 /// The size of the file system, in bytes.

@@ -379,7 +379,7 @@ fn slot(entries: &mut [Option<Entry>], seq: u64) -> Option<&mut Option<Entry>> {
 
 impl Attempt {
     /// The attempt for a report, with the first few of its events.
-    fn excerpt(&self) -> String {
+    pub(crate) fn excerpt(&self) -> String {
         let first: Vec<_> = self.fresh.iter().take(3).collect();
         let known: Vec<_> = self.repeats.iter().take(3).collect();
         let (new, repeats) = (self.fresh.len(), self.repeats.len());

@@ -7,12 +7,15 @@
 //!
 //! Meanwhile some events are erased. What an acknowledged erasure selects must be gone, and nothing else; an erasure
 //! without an answer must hold for everything that it selects, or for nothing.
+//!
+//! Events are on disk, or in a database of PostgreSQL, which is killed, too, as are the connections to it.
 
 mod audit;
 mod client;
 mod copy;
 mod crowd;
 mod damage;
+mod database;
 mod erasure;
 mod event;
 mod faults;
@@ -20,6 +23,7 @@ mod follower;
 mod full;
 mod gone;
 mod ledger;
+mod load;
 mod pause;
 mod round;
 mod server;
@@ -36,6 +40,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use argus_conformance::binaries;
 use argus_conformance::random::Random;
 use argus_conformance::subjects::{RepositoryKind, SUBJECTS};
+use argus_servers::PostgresVersion;
 use full::SmallDisk;
 use lexopt::{Arg, ValueExt};
 use round::Plan;
@@ -49,6 +54,8 @@ Usage: argus-crash [OPTIONS]
 
       --rounds N         Rounds of load, kill, restart and audit for each runtime [default: 20]
       --runtime NAME     Only this runtime: tokio or smol; or all [default: all]
+      --repository NAME  Where events are: disk, or postgres, with one or two servers before a database. There, rounds
+                         also kill and stop the database, and cut and stall its connections [default: disk]
       --connections N    Clients that submit at once [default: 16]
       --followers N      Clients that follow the live stream through all rounds [default: 8]
       --seed S           Seed of the random numbers [default: the time]
@@ -65,6 +72,7 @@ program or a disk that is not there.
 struct Options {
     rounds: u64,
     runtime: String,
+    repository: RepositoryKind,
     connections: u64,
     followers: u64,
     seed: u64,
@@ -95,21 +103,18 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let chosen = |runtime: &str| options.runtime == "all" || options.runtime == runtime;
-    let subjects: Vec<_> = SUBJECTS
-        .iter()
-        .filter(|subject| subject.repository == RepositoryKind::Disk && chosen(subject.runtime))
-        .collect();
+    let subjects: Vec<_> =
+        SUBJECTS.iter().filter(|subject| subject.repository == options.repository && chosen(subject.runtime)).collect();
     if subjects.is_empty() {
-        eprintln!("argus-crash: no runtime with this name stores events on disk; there are tokio and smol");
+        eprintln!("argus-crash: no runtime with this name stores events there; there are tokio and smol");
         return ExitCode::from(2);
     }
     full::take_own_mounts();
     println!("argus-crash: seed {}", options.seed);
     for subject in subjects {
         let outcome = binaries::folder().map_err(Failed::Error).and_then(|folder| {
-            let launcher =
-                binaries::launcher(subject, &folder).map_err(|failure| Failed::Error(failure.to_string()))?;
-            test_runtime(subject.runtime, &launcher.binary, &options)
+            let program = binaries::program(subject, &folder).map_err(|failure| Failed::Error(failure.to_string()))?;
+            test_runtime(subject.runtime, &program, &options)
         });
         match outcome {
             Ok(()) => {}
@@ -137,6 +142,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
     let mut options = Options {
         rounds: 20,
         runtime: "all".to_owned(),
+        repository: RepositoryKind::Disk,
         connections: 16,
         followers: 8,
         seed,
@@ -148,6 +154,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
         match argument {
             Arg::Long("rounds") => options.rounds = parser.value()?.parse()?,
             Arg::Long("runtime") => options.runtime = parser.value()?.string()?,
+            Arg::Long("repository") => options.repository = repository(&parser.value()?.string()?)?,
             Arg::Long("connections") => options.connections = parser.value()?.parse()?,
             Arg::Long("followers") => options.followers = parser.value()?.parse()?,
             Arg::Long("seed") => options.seed = parser.value()?.parse()?,
@@ -157,7 +164,16 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
             Arg::Long(_) | Arg::Short(_) | Arg::Value(_) => return Err(argument.unexpected()),
         }
     }
+    if options.soak.is_some() && options.repository.is_database() {
+        return Err("a soak is for events on disk: leave --repository or --soak out".into());
+    }
     Ok(options)
+}
+
+fn repository(name: &str) -> Result<RepositoryKind, String> {
+    let kinds = [RepositoryKind::Disk, RepositoryKind::Postgres];
+    let chosen = kinds.into_iter().find(|kind| kind.name() == name);
+    chosen.ok_or_else(|| format!("no repository '{name}' outlasts its server; there are disk and postgres"))
 }
 
 /// Runs all tests of one runtime.
@@ -165,6 +181,10 @@ fn test_runtime(runtime: &str, binary: &Path, options: &Options) -> Result<(), F
     let folder = TempDir::with_prefix(format!("argus-crash-{runtime}-"))
         .map_err(|error| Failed::Error(format!("cannot create a temporary folder: {error}")))?;
     let outcome = match options.soak {
+        None if options.repository.is_database() => {
+            let version = PostgresVersion::usual().map_err(|absent| Failed::Error(absent.to_string()))?;
+            over_database(runtime, binary, (&version, folder.path()), options)
+        }
         Some(minutes) => {
             let disk = SmallDisk::mount(folder.path().join("disk"), soak::DISK_BYTES).map_err(|reason| {
                 Failed::Error(format!("a soak needs a small file system, but cannot mount one: {reason}"))
@@ -211,6 +231,33 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
         sums.erased,
         site.ledger.visible(),
         tally.slowest_start.as_millis(),
+        options.followers,
+        tally.cuts,
+    );
+    Ok(())
+}
+
+/// Rounds over a database.
+fn over_database(
+    runtime: &str,
+    binary: &Path,
+    (version, folder): (&PostgresVersion, &Path),
+    options: &Options,
+) -> Result<(), String> {
+    let begun = Instant::now();
+    let plan = Plan { rounds: options.rounds, smoke: options.smoke, seed: options.seed, followers: options.followers };
+    println!("{runtime}: PostgreSQL {}", version.major());
+    let report = |line: &str| println!("{runtime} {line}");
+    let outcome = database::run((binary, version, folder), plan, options.connections, report);
+    let tally = outcome.map_err(|(round, error)| format!("round {round}: {error}"))?;
+    println!(
+        "{runtime}: {} rounds in {:.1} s: {}; {} events are left, slowest recovery {} ms; {} followers of the live \
+         stream were cut {} times, and missed nothing",
+        options.rounds,
+        begun.elapsed().as_secs_f64(),
+        round::outcomes(tally.sums),
+        tally.events,
+        tally.slowest_recovery.as_millis(),
         options.followers,
         tally.cuts,
     );

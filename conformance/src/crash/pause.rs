@@ -8,8 +8,9 @@ use argus_conformance::random::Random;
 
 use crate::faults::stores;
 use crate::ledger::{Outcome, all_answered};
+use crate::load::MIXED;
 use crate::server::{signal, terminate, with_log};
-use crate::site::{MIXED, Site};
+use crate::site::Site;
 use crate::wait::wait;
 
 /// How long it is stopped: longer than a client waits for an answer, and then for one over another connection.

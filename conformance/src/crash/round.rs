@@ -11,8 +11,9 @@ use crate::copy;
 use crate::erasure::{Erased, Erasure, Selection};
 use crate::follower::Followers;
 use crate::ledger::{Sums, all_answered};
+use crate::load::{BROAD, HEAVY, LIGHT, MIXED, Shape, millis};
 use crate::server::{signal, terminate, with_log};
-use crate::site::{BROAD, HEAVY, LIGHT, MIXED, Shape, Site, millis};
+use crate::site::Site;
 use crate::wait::{until, wait};
 use crate::watch::metric;
 
@@ -79,7 +80,7 @@ pub(crate) fn run(site: &mut Site, plan: Plan, report: impl Fn(&str)) -> Result<
     let mut tally = Tally::default();
     let mut server = site.start().map_err(|error| (0, error))?;
     let mut followers = Followers::start(plan.followers, plan.seed);
-    followers.follow(Some(server.address()));
+    followers.follow(&[server.address()]);
     for number in 1..=plan.rounds {
         let mut random = Random::new(plan.seed, number);
         let begun = (server, &mut followers);
@@ -87,7 +88,7 @@ pub(crate) fn run(site: &mut Site, plan: Plan, report: impl Fn(&str)) -> Result<
     }
     // After the last round the server is stopped properly.
     let mut finish = |mut server: Box<dyn Running>, mut followers: Followers| -> Result<u64, String> {
-        followers.follow(None);
+        followers.follow(&[]);
         terminate(server.as_mut())?;
         check(site, End::Terminate)?;
         site.settings = ERASING_AT_ONCE;
@@ -98,9 +99,9 @@ pub(crate) fn run(site: &mut Site, plan: Plan, report: impl Fn(&str)) -> Result<
         // the latter would stay.
         until("no unfinished segment", || Ok(site.drafts()?.is_empty()))?;
         crate::audit::everything(server.address(), &site.ledger)?;
-        followers.follow(Some(server.address()));
+        followers.follow(&[server.address()]);
         followers.audit(&site.ledger)?;
-        followers.follow(None);
+        followers.follow(&[]);
         drop(server);
         followers.stop()
     };
@@ -143,7 +144,7 @@ fn round(
         let is_in_doubt = erasures.iter().any(|erasure| matches!(erasure.outcome, Erased::Unknown(_)));
         copied = planned.take().filter(|_| !is_in_doubt).map(|plan| plan.run(ledger)).transpose()?;
         // They stay with this server until it ends.
-        followers.follow(None);
+        followers.follow(&[]);
         thread::scope(|scope| {
             let last =
                 in_the_end.map(|selection| scope.spawn(|| selection.erase(address, ledger.acknowledged(), answered)));
@@ -185,7 +186,7 @@ fn round(
     let all = number.is_multiple_of(ROUNDS_TO_A_FULL_AUDIT);
     let sums = site.audit_erased(server.address(), (&attempts, &erasures), random, all);
     let sums = sums.map_err(|error| with_log(&error, server.as_ref()))?;
-    followers.follow(Some(server.address()));
+    followers.follow(&[server.address()]);
     followers.audit(&site.ledger).map_err(|error| with_log(&error, server.as_ref()))?;
     tally.copies += u64::from(copied.is_some());
     let copied = copied.map(|copy| copy.audit(&site.ledger)).transpose()?;
@@ -211,7 +212,8 @@ fn end_by(server: &mut dyn Running, end: End) -> Result<(), String> {
     Ok(())
 }
 
-fn shape(random: &mut Random, number: u64, smoke: bool) -> Shape {
+/// The shape of the load of a round.
+pub(crate) fn shape(random: &mut Random, number: u64, smoke: bool) -> Shape {
     let drawn = random.from(0..=9);
     match drawn {
         _ if number <= GENTLE_ROUNDS && !smoke => LIGHT,
@@ -292,17 +294,24 @@ fn refuse_second(site: &Site, server: &dyn Running) -> Result<(), String> {
 }
 
 fn line(number: u64, rounds: u64, load: &str, sums: Sums, events: u64, started: Duration, audited: Duration) -> String {
+    format!(
+        "{number:>3}/{rounds} {load}: {}, {events} events, start {} ms, audit {} ms",
+        outcomes(sums),
+        started.as_millis(),
+        audited.as_millis()
+    )
+}
+
+/// What became of the requests of a round.
+pub(crate) fn outcomes(sums: Sums) -> String {
     let Sums { acknowledged, acknowledged_events, duplicates, unknown, unknown_stored, refused, .. } = sums;
     let erased = match sums.erasures + sums.erasures_in_doubt {
         0 => String::new(),
-        _ => format!(" {} erasures and {} in doubt erased {},", sums.erasures, sums.erasures_in_doubt, sums.erased),
+        _ => format!("; {} erasures and {} in doubt erased {}", sums.erasures, sums.erasures_in_doubt, sums.erased),
     };
     format!(
-        "{number:>3}/{rounds} {load}: {acknowledged} requests acknowledged with {acknowledged_events} events \
-         and {duplicates} duplicates, {unknown_stored} of {unknown} unanswered were stored, {refused} refused;{erased} \
-         {events} events, start {} ms, audit {} ms",
-        started.as_millis(),
-        audited.as_millis()
+        "{acknowledged} requests acknowledged with {acknowledged_events} events and {duplicates} duplicates, \
+         {unknown_stored} of {unknown} unanswered were stored, {refused} refused{erased}"
     )
 }
 

@@ -5,18 +5,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::sync::atomic::AtomicUsize;
 
 use argus_conformance::launcher::{BinaryLauncher, Demand, Repository, Running};
 use argus_conformance::random::Random;
 
 use crate::audit;
-use crate::client::{Client, Load};
 use crate::erasure::{Erasure, Selection};
 use crate::ledger::{Attempt, Ledger, Sums};
+use crate::load::{Load, Shape};
 
 /// A folder under test.
 #[derive(Debug)]
@@ -30,45 +27,6 @@ pub(crate) struct Site {
     /// Settings of the servers that are started.
     pub(crate) settings: &'static [(&'static str, &'static str)],
     connections: u64,
-}
-
-/// The shape of a load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
-    /// Its name in reports.
-    pub(crate) name: &'static str,
-    /// The most events in batches.
-    budget: i64,
-    /// The least and the most events in one batch.
-    batch: (u64, u64),
-    /// The percentage of requests that are batches, until the budget is used up.
-    batches: u64,
-    /// Whether events have long payloads.
-    long: bool,
-    /// The pause of a client between two requests.
-    pause: Duration,
-}
-
-/// Mostly single events.
-pub(crate) const LIGHT: Shape =
-    Shape { name: "light", budget: 1000, batch: (1, 10), batches: 5, long: false, pause: Duration::ZERO };
-/// Single events and small batches.
-pub(crate) const MIXED: Shape =
-    Shape { name: "mixed", budget: 8000, batch: (1, 200), batches: 30, long: true, pause: Duration::ZERO };
-/// Batches that soon fill a segment.
-pub(crate) const HEAVY: Shape =
-    Shape { name: "heavy", budget: 35_000, batch: (1000, 5000), batches: 50, long: false, pause: Duration::ZERO };
-/// The same with enough bytes for several log files.
-pub(crate) const BROAD: Shape =
-    Shape { name: "broad", budget: 15_000, batch: (1000, 3000), batches: 50, long: true, pause: Duration::ZERO };
-
-/// Single events and batches at a rate that can be sustained: everything must be remembered and audited.
-pub(crate) const PACED: Shape =
-    Shape { name: "paced", budget: 60_000, batch: (1, 2000), batches: 5, long: true, pause: Duration::from_millis(3) };
-
-/// A random time within these milliseconds.
-pub(crate) fn millis(random: &mut Random, from: u64, to: u64) -> Duration {
-    Duration::from_millis(random.from(from..=to))
 }
 
 impl Site {
@@ -132,41 +90,8 @@ impl Site {
         random: &mut Random,
         meanwhile: impl FnOnce(&Ledger, &AtomicUsize) -> Result<(), String>,
     ) -> Result<Vec<Attempt>, String> {
-        let unanswered = self.ledger.take_unanswered(erasures);
-        let load = Load {
-            address,
-            ledger: &self.ledger,
-            budget: AtomicI64::new(shape.budget),
-            batch: shape.batch,
-            batches: shape.batches,
-            long: shape.long,
-            pause: shape.pause,
-            unanswered: Mutex::new(unanswered),
-            erasures,
-            answered: AtomicUsize::new(0),
-            stop: AtomicBool::new(false),
-        };
-        let mut attempts = Vec::new();
-        let mut done = Ok(());
-        let seed = random.any();
-        thread::scope(|scope| {
-            let load = &load;
-            let clients: Vec<_> = (0..self.connections)
-                .map(|number| scope.spawn(move || Client::new(load, Random::new(seed, number)).run()))
-                .collect();
-            done = meanwhile(load.ledger, &load.answered);
-            load.stop.store(true, Ordering::Relaxed);
-            for client in clients {
-                match client.join() {
-                    Ok(Ok(list)) => attempts.extend(list),
-                    Ok(Err(error)) => done = Err(error),
-                    Err(_) => done = Err("a client panicked".to_owned()),
-                }
-            }
-        });
-        let unanswered = load.unanswered.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.ledger.return_unanswered(unanswered);
-        done.map(|()| attempts)
+        let load = Load { addresses: &[address], connections: self.connections, shape, erasures };
+        load.run(&mut self.ledger, random, meanwhile)
     }
 
     /// Compares what is stored with what was acknowledged and what was stored before.

@@ -19,9 +19,10 @@ use crate::crowd::{BURDENS, CONNECTIONS_MAX};
 use crate::faults::is_full;
 use crate::full::SmallDisk;
 use crate::ledger::{Attempt, Ledger};
+use crate::load::{PACED, millis};
 use crate::round::{End, check};
 use crate::server::{signal, with_log};
-use crate::site::{PACED, Site, millis};
+use crate::site::Site;
 use crate::wait::wait;
 use crate::watch::{self, Seen};
 

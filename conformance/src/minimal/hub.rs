@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use argus_core::api::Transport;
-use argus_core::subscribe::{Begun, Feed, Hub, StreamLimits};
+use argus_core::subscribe::{Begun, Feed, Hub, Polled, StreamLimits};
 
 use crate::clock::moment;
 use crate::commit::Committer;
@@ -73,11 +73,14 @@ impl Streams {
             if begun == Begun::Gap {
                 return Ok(false);
             }
-            while let Some(piece) = feed.poll(BUDGET)? {
-                self.lock().hub.apply(piece, moment().uptime, &mut woken);
+            loop {
+                match feed.poll(BUDGET)? {
+                    Polled::Piece(piece) => self.lock().hub.apply(piece, moment().uptime, &mut woken),
+                    Polled::Gap => return Ok(false),
+                    Polled::End => return Ok(true),
+                }
                 self.fed.notify_all();
             }
-            Ok(true)
         });
         // The readers find out by themselves what is wrong.
         if !matches!(complete, Ok(true)) {

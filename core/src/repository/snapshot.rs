@@ -51,6 +51,21 @@ pub trait Snapshot: Send + Sync {
         0
     }
 
+    /// Whether it keeps events that are removed later. If not, live streams ask
+    /// [`has_lost_events`](Self::has_lost_events) after they have read.
+    fn keeps_events(&self) -> bool {
+        true
+    }
+
+    /// Whether events were removed since it was taken, so that they may be missing from what was read of it. May wait.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the repository cannot be reached.
+    fn has_lost_events(&self) -> Result<bool, ReadError> {
+        Ok(false)
+    }
+
     /// Starts a search for gaps among the sequence numbers after `after` and up to `up_to`, which is not above
     /// [`last_seq`](Self::last_seq). It may be dropped at any time. Does not wait.
     fn gaps(self: Arc<Self>, after: u64, up_to: u64) -> Box<dyn GapRun>;

@@ -29,6 +29,7 @@ pub struct Feed {
 }
 
 struct Pass {
+    snapshot: Arc<dyn Snapshot>,
     run: Box<dyn ScanRun>,
     /// All events up to here were examined.
     position: u64,
@@ -67,6 +68,18 @@ pub enum Begun {
     Gap,
 }
 
+/// The result of [`Feed::poll`].
+#[derive(Debug)]
+pub enum Polled {
+    /// Give it to [`Hub::apply`](super::Hub::apply).
+    Piece(Piece),
+    /// Events were removed while they were read, and the pass is over. Call [`Hub::reset`](super::Hub::reset), as after
+    /// [`Begun::Gap`].
+    Gap,
+    /// The pass is complete.
+    End,
+}
+
 impl Feed {
     /// Begins a pass over a snapshot: the one whose last sequence number [`Hub::begin`](super::Hub::begin) was given,
     /// or a newer one. May wait for the storage.
@@ -89,18 +102,18 @@ impl Feed {
         let filter = Filter { types: self.matcher.types(), after_seq: Some(after), ..Filter::default() };
         let scan = Scan { filter, order: Order::Sequence, up_to_seq: Some(target), ..Scan::default() };
         let run = Arc::clone(snapshot).scan(&scan)?;
-        self.pass = Some(Pass { run, position: after, target });
+        self.pass = Some(Pass { snapshot: Arc::clone(snapshot), run, position: after, target });
         Ok(Begun::Pass)
     }
 
-    /// Reads on: examines about `budget` events at most. `None` once the pass is complete. May wait for the storage.
+    /// Reads on: examines about `budget` events at most. May wait for the storage.
     ///
     /// # Errors
     ///
     /// [`ReadError`]: the pass is over. Call [`Hub::reset`](super::Hub::reset).
-    pub fn poll(&mut self, budget: u32) -> Result<Option<Piece>, ReadError> {
+    pub fn poll(&mut self, budget: u32) -> Result<Polled, ReadError> {
         let Self { matcher, pass, json, wanted } = self;
-        let Some(Pass { mut run, position, target }) = pass.take() else { return Ok(None) };
+        let Some(Pass { snapshot, mut run, position, target }) = pass.take() else { return Ok(Polled::End) };
         let (mut found, mut bytes, mut left) = (Vec::new(), 0_usize, budget);
         let mut last = position;
         let step = run.poll_events(budget, &mut |event| {
@@ -116,6 +129,9 @@ impl Feed {
             }
             if bytes < PIECE_BYTES && left > 0 { Flow::More } else { Flow::Stop }
         })?;
+        if snapshot.has_lost_events()? {
+            return Ok(Polled::Gap);
+        }
         let reached = match (step.is_ready(), run.reached()) {
             (true, _) => target,
             (false, Some(reached)) => reached.seq.max(last),
@@ -124,9 +140,9 @@ impl Feed {
         // The pass is over at its target, even if the run does not know yet that there is nothing more: from now on the
         // hub may rest and go back, and another piece would move it forward.
         if reached < target {
-            *pass = Some(Pass { run, position: reached, target });
+            *pass = Some(Pass { snapshot, run, position: reached, target });
         }
-        Ok(Some(Piece { found, reached }))
+        Ok(Polled::Piece(Piece { found, reached }))
     }
 }
 

@@ -14,9 +14,11 @@ use crate::event::Timestamp;
 use crate::query::{Filter, Order, Position, Scan};
 use crate::repository::{Flow, Gap, GapRun, ReadError, Reader, ScanRun, Snapshot};
 
-/// A scan of a snapshot by sequence number, and the gaps in it. It does not keep the snapshot: the scan and the search
-/// for gaps hold what they need of it.
+/// A scan of a snapshot by sequence number, and the gaps in it. It does not keep the snapshot if that keeps events: the
+/// scan and the search for gaps hold what they need of it.
 pub(super) struct History {
+    /// The snapshot, if events that are removed are missing from it.
+    losing: Option<Arc<dyn Snapshot>>,
     /// `None` once it is complete.
     scan: Option<Box<dyn ScanRun>>,
     search: Box<dyn GapRun>,
@@ -87,6 +89,7 @@ impl History {
             ..Scan::default()
         };
         Ok(Start::Scan(Self {
+            losing: (!snapshot.keeps_events()).then(|| Arc::clone(snapshot)),
             scan: Some(Arc::clone(snapshot).scan(&scan)?),
             search: Arc::clone(snapshot).gaps(position, end),
             gaps: VecDeque::new(),
@@ -106,6 +109,12 @@ impl History {
     /// Whether events may have been erased since its snapshot.
     pub(super) fn is_outdated(&self, reader: &Reader) -> bool {
         reader.erasures().is_some_and(|erasures| erasures > self.erasures)
+    }
+
+    /// Whether events were removed since its snapshot was taken, and are missing from it: gaps that are told, and what
+    /// is read, may belong to different times. May wait.
+    pub(super) fn has_lost_events(&self) -> Result<bool, ReadError> {
+        self.losing.as_ref().map_or(Ok(false), |snapshot| snapshot.has_lost_events())
     }
 
     /// Whether it has got nowhere yet.

@@ -25,7 +25,7 @@
 //! 4. After commits, on a thread that may block: read [`Hub::position`], then take a snapshot. If its last sequence
 //!    number is lower, the repository was replaced: [`Hub::reset`]. Otherwise [`Hub::begin`], and if there is something
 //!    to do, [`Feed::begin`], then [`Feed::poll`] and [`Hub::apply`] until the pass is complete. After an error, and
-//!    after [`Begun::Gap`], [`Hub::reset`].
+//!    after [`Begun::Gap`] or [`Polled::Gap`], [`Hub::reset`].
 //! 5. After [`Hub::close`], [`Subscription::poll_live`] and [`Hub::reset`]: drop the result of
 //!    [`Hub::take_discarded`] without the lock, because there may be many messages.
 
@@ -37,7 +37,7 @@ mod matcher;
 mod ring;
 mod subscription;
 
-pub use feed::{Assignment, Begun, Feed, Piece};
+pub use feed::{Assignment, Begun, Feed, Piece, Polled};
 pub use history::Found;
 pub use hub::{Discarded, Hub};
 pub use subscription::{Live, Subscription};

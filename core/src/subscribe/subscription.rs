@@ -116,7 +116,14 @@ impl Subscription {
                 }
             },
         };
+        let (position, messages) = (self.position, batch.len());
         let found = history.poll(budget, bytes_max, &mut self.position, &mut self.json, batch)?;
+        if history.has_lost_events()? {
+            // A new snapshot shows where they were.
+            batch.truncate(messages);
+            self.go_back(position, up_to);
+            return Ok(Poll::Pending);
+        }
         if self.position >= history.end() {
             self.end_history(up_to);
         } else {
@@ -128,8 +135,12 @@ impl Subscription {
     /// Goes back to this sequence number, in history. For a host that has not handed out what
     /// [`poll_history`](Self::poll_history) returned, because events were erased meanwhile.
     pub fn rewind(&mut self, position: u64) {
+        self.go_back(position, None);
+    }
+
+    fn go_back(&mut self, position: u64, up_to: Option<u64>) {
         self.position = position;
-        self.phase = Phase::History { scan: None, up_to: None };
+        self.phase = Phase::History { scan: None, up_to };
     }
 
     /// Takes messages from the hub, about `bytes_max` bytes, and adds them to `batch`. Cheap. `now` is the uptime.

@@ -18,6 +18,7 @@ use crate::query::{Filter, TypeTest};
 use crate::repository::Repository as _;
 use crate::storage::MemoryStorage;
 
+mod removed;
 mod slowness;
 
 const LIMITS: StreamLimits = StreamLimits { queue_events: 10, queue_bytes: 1 << 20, buffer_bytes: 1 << 20 };
@@ -76,7 +77,7 @@ impl World {
     /// Takes one piece of the pass, of one event or less; returns the readers that it wakes, or `None` at the end.
     fn piece(&mut self) -> Option<Vec<ReaderId>> {
         let mut woken = Vec::new();
-        let piece = self.feed.poll(1).unwrap()?;
+        let Polled::Piece(piece) = self.feed.poll(1).unwrap() else { return None };
         self.hub.apply(piece, self.now, &mut woken);
         Some(woken)
     }
@@ -360,7 +361,7 @@ fn a_reader_that_has_left_is_not_woken_and_its_filter_is_forgotten() {
     world.hub.close(stays.reader());
     world.commit(&["a"]);
     assert!(world.begin_pass());
-    let piece = world.feed.poll(100).unwrap().unwrap();
+    let Polled::Piece(piece) = world.feed.poll(100).unwrap() else { panic!("a pass") };
     assert_eq!(piece.found.iter().map(|(_, groups)| groups.len()).collect::<Vec<_>>(), [1]);
 }
 

@@ -13,7 +13,7 @@ use argus_core::engine::{Engine, Retention, Seed};
 use argus_core::event::EventId;
 use argus_core::query::{Filter, Order, Scan};
 use argus_core::repository::{MaintenanceQueue, Repository as _};
-use argus_core::subscribe::{Begun, Feed, Found, Hub, Live, Message, ReaderId, StreamLimits, Subscription};
+use argus_core::subscribe::{Begun, Feed, Found, Hub, Live, Message, Polled, ReaderId, StreamLimits, Subscription};
 use argus_testing::{
     Draft, Ending, FaultClass, Faults, InjectedFault, Model, NOW, Pace, Phase, Random, SMALL, SimStorage, all_events,
     collect, generate, steady,
@@ -212,15 +212,15 @@ impl World {
         let mut woken = Vec::new();
         let failed = if self.in_pass {
             match self.feed.poll(1 + self.random.below(6) as u32) {
-                Ok(Some(piece)) => {
+                Ok(Polled::Piece(piece)) => {
                     self.hub.apply(piece, self.now, &mut woken);
                     false
                 }
-                Ok(None) => {
+                Ok(Polled::End) => {
                     self.in_pass = false;
                     false
                 }
-                Err(_) => true,
+                Ok(Polled::Gap) | Err(_) => true,
             }
         } else {
             match self.hub.begin(&*snapshot).map(|assignment| self.feed.begin(assignment, &snapshot)) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use argus_core::batch::{Batch, Handling};
-use argus_core::query::Scan;
+use argus_core::query::{Filter, Scan};
 use argus_core::repository::{Duplicate, Repository as _, Surplus};
 use argus_postgres::PostgresRepository;
 use argus_testing::{Draft, NOW, Pace, collect, generate};
@@ -77,6 +77,19 @@ fn what_one_process_stores_another_sees_at_once() {
     let receipt = receipts.first().unwrap();
     assert_eq!(*receipt.duplicates, [Duplicate { index: 0, seq: 11 }, Duplicate { index: 1, seq: 11 }]);
     assert_eq!(receipt.stored, 0);
+}
+
+#[test]
+fn a_snapshot_knows_that_events_were_removed_since() {
+    let Some(database) = Database::new() else { return };
+    let (mut one, mut other) = (database.open(), database.open());
+    one.commit(NOW, &[batch(&[("a", "1", None), ("b", "2", None)])]).unwrap();
+    let snapshot = one.reader().take().unwrap();
+    one.commit(NOW, &[batch(&[("a", "3", None)])]).unwrap();
+    assert!(!snapshot.keeps_events() && !snapshot.has_lost_events().unwrap());
+    other.erase(NOW, &Filter::default()).unwrap();
+    assert!(snapshot.has_lost_events().unwrap());
+    assert!(!one.reader().take().unwrap().has_lost_events().unwrap());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use argus_core::engine::{Engine, Seed};
 use argus_core::query::{Filter, Order, Scan};
 use argus_core::repository::{MaintenanceQueue, Repository as _, Snapshot};
 use argus_core::storage::MemoryStorage;
-use argus_core::subscribe::{Begun, Feed, Found, Hub, Live, Message, ReaderId, StreamLimits, Subscription};
+use argus_core::subscribe::{Begun, Feed, Found, Hub, Live, Message, Polled, ReaderId, StreamLimits, Subscription};
 
 use super::super::super::{Model, NOW, Pace, Random, SMALL, StoredId, all_events, collect, generate, steady};
 use super::super::Target;
@@ -217,8 +217,9 @@ impl World {
         }
         let mut woken = Vec::new();
         match self.feed.poll(budget).expect(NEVER_FAILS) {
-            Some(piece) => self.hub.apply(piece, self.now, &mut woken),
-            None => self.in_pass = false,
+            Polled::Piece(piece) => self.hub.apply(piece, self.now, &mut woken),
+            Polled::Gap => panic!("a snapshot of the engine keeps its events"),
+            Polled::End => self.in_pass = false,
         }
         self.wake(&woken);
     }
