@@ -12,9 +12,9 @@ ARG BASE_IMAGE=docker.io/library/debian:bookworm-slim
 # and an empty folder `data`.
 FROM ${BUILD_IMAGE} AS program
 ARG RUNTIME=tokio
-# Features of the program besides the default ones: `postgres` for events in PostgreSQL, `export` for exports in Parquet
-# and Arrow. Several are separated by commas.
-ARG FEATURES=postgres
+# Features of the program besides the default ones: `postgres` and `mongodb` for events in these databases, `export` for
+# exports in Parquet and Arrow.
+ARG FEATURES=postgres,mongodb
 WORKDIR /source
 COPY . .
 # The caches are not part of any image. A second build compiles only what has changed.

@@ -54,8 +54,8 @@ pub struct Settings {
     port: Option<u16>,
 
     /// Where to keep events: PATH or `disk:PATH` (a folder, created if it does not exist), a database that other
-    /// processes may share (`postgres://USER@HOST/DATABASE`, `mongodb://HOST/DATABASE`, in programs built with it), or `memory` or `memory:`
-    /// (until the process ends)
+    /// processes may share (`postgres://USER@HOST/DATABASE` or `mongodb://HOST/DATABASE`, in programs built with it),
+    /// or `memory` or `memory:` (until the process ends)
     #[arg(
         long,
         env = "ARGUS_REPOSITORY",

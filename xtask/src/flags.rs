@@ -207,7 +207,8 @@ Builds the runtimes and the minimal test host, starts a fresh server for every c
 
 Options:
       --runtime <NAME>       Only this runtime: tokio, smol or minimal
-      --repository <NAME>    Only this repository: memory, disk, postgres or mongodb. The last is tested only if it is named
+      --repository <NAME>    Only this repository: memory, disk, postgres or mongodb. The last is tested only if it
+                             is named
       --postgres <VERSION>   With --repository postgres: a server of this major version. 16, 17 and 18 are installed
                              from npm if they are missing [default: the database in ARGUS_TEST_POSTGRES if it is set,
                              else Debian's version]
@@ -285,6 +286,8 @@ Parts:
   streams  a thousand live streams with few filters, and how late they are; POST of NDJSON beside a thousand that
            select nothing, and beside a thousand that select a part; one stream of all events over SSE and over
            WebSocket; and the first event of a reader that comes back
+  database  events in PostgreSQL, if it is installed: POST of single events beside pgbench, POST of batches by one
+           process and by two, beside COPY, and pages of one type, one user and one country
 
 Options:
       --runtime <NAME>   Only this runtime: tokio or smol [default: all]

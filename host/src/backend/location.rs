@@ -41,7 +41,8 @@ pub enum UnknownLocation {
     /// It is a URL of no known kind of repository.
     #[error(
         "unknown kind of repository '{0}:'; expected `disk:PATH` or PATH (a folder), \
-         `postgres://USER@HOST/DATABASE`, `mongodb://HOST/DATABASE`, or `memory:` (events are lost when the process ends)"
+         `postgres://USER@HOST/DATABASE`, `mongodb://HOST/DATABASE`, or `memory:` (events are lost when the process \
+         ends)"
     )]
     Kind(String),
     /// It has a colon, as a URL does, but may be meant as the name of a folder.

@@ -127,22 +127,25 @@ impl<'a> Commit<'a> {
         let now = split(self.terms.now);
         // What an earlier attempt has stored is no duplicate.
         let is_own = |held: &Held| self.is_in_doubt && held.stored_at == now;
-        let of_generated = generated.iter().filter_map(|id| stored.get(id));
-        let of_given = lookups.ids().filter_map(|id| stored.get(id)).filter(|held| is_own(held));
-        let first_own = of_generated.chain(of_given).map(|held| held.seq).min();
+        let of_generated = generated.iter().filter_map(|id| Some((&**id, stored.get(id)?.seq)));
+        let of_given = lookups.ids().filter_map(|id| Some((id, stored.get(id).filter(|held| is_own(held))?.seq)));
+        let own: HashMap<&str, i64> = of_generated.chain(of_given).collect();
         let seqs: Vec<Option<u64>> = lookups
             .ids()
             .map(|id| stored.get(id).filter(|held| !is_own(held)).map(|held| held.seq.cast_unsigned()))
             .collect();
         lookups.set_stored(seqs);
         // If an earlier attempt was successful, all types that it could add are there.
-        let count = if first_own.is_some() { types_max } else { count(head.event_types) };
+        let count = if own.is_empty() { count(head.event_types) } else { types_max };
         let known = TypesAt { cache: types, count, limit: types_max };
-        let next_seq = first_own.unwrap_or(head.last_seq + 1);
-        let CommitTerms { keep_from, is_synchronous, .. } = self.terms;
-        let terms = Terms { next_seq: next_seq.cast_unsigned(), keep_from, durable: is_synchronous };
-        let proposal = Proposal::of(self.group, &lookups, &known, &terms, |batch, index, _| self.id(batch, index));
-        if first_own.is_some() || proposal.stored() == 0 {
+        let proposal_from = |next_seq: i64| {
+            let CommitTerms { keep_from, is_synchronous, .. } = self.terms;
+            let terms = Terms { next_seq: next_seq.cast_unsigned(), keep_from, durable: is_synchronous };
+            Proposal::of(self.group, &lookups, &known, &terms, |batch, index, _| self.id(batch, index))
+        };
+        let earlier_first = if own.is_empty() { None } else { self.first_seq(&proposal_from(1), &own) };
+        let proposal = proposal_from(earlier_first.unwrap_or(head.last_seq + 1));
+        if earlier_first.is_some() || proposal.stored() == 0 {
             // The commit of the head makes durable what this transaction has seen: the events of an earlier attempt,
             // and those that make others duplicates. The majority of the servers may not have them yet.
             session.commit()?;
@@ -152,6 +155,17 @@ impl<'a> Commit<'a> {
         }
         self.is_in_doubt = false;
         Ok(proposal.into_receipts())
+    }
+
+    /// The sequence number from which an earlier attempt has numbered the events, from those of its events that are
+    /// stored: some may have been erased since. `proposal` numbers them from 1.
+    fn first_seq(&self, proposal: &Proposal<'_>, own: &HashMap<&str, i64>) -> Option<i64> {
+        proposal.batches().iter().enumerate().find_map(|(batch, proposed)| {
+            proposed.events().find_map(|(index, place, event)| {
+                let id = event.id.map_or_else(|| self.id(batch, index).to_string(), |id| id.as_str().to_owned());
+                own.get(&*id).map(|seq| seq + 1 - place.cast_signed())
+            })
+        })
     }
 
     /// Stores the events, and commits the transaction.

@@ -57,6 +57,14 @@ impl Snapshot for View {
         self.head.erasures.cast_unsigned()
     }
 
+    fn keeps_events(&self) -> bool {
+        false
+    }
+
+    fn has_lost_events(&self) -> Result<bool, ReadError> {
+        Ok(self.store.head()?.removals != self.head.removals)
+    }
+
     fn gaps(self: Arc<Self>, after: u64, up_to: u64) -> Box<dyn GapRun> {
         Box::new(Search::new(Arc::clone(&self.store), after, up_to, self.head.removals > 0))
     }

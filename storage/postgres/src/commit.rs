@@ -1,7 +1,7 @@
 //! Commits a group of batches in one transaction.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use argus_core::batch::{Batch, NewEvent};
 use argus_core::event::{Timestamp, Uuid};
@@ -149,30 +149,44 @@ impl<'a> Commit<'a> {
         let (now, _) = split(self.terms.now);
         // What an earlier attempt has stored is no duplicate.
         let is_own = |held: &Held| self.is_in_doubt && (held.at >= given || held.stored_at == now);
-        let first_own = stored.iter().filter(|held| is_own(held)).map(|held| held.seq).min();
+        let own: HashMap<&str, i64> = stored
+            .iter()
+            .filter(|held| is_own(held))
+            .filter_map(|held| Some((&**ids.get(held.at)?, held.seq)))
+            .collect();
         let mut seqs = vec![None; given];
         for held in stored.iter().filter(|held| !is_own(held)) {
             *seqs.get_mut(held.at).expect("only ids of callers are not its own") = Some(held.seq.cast_unsigned());
         }
         lookups.set_stored(seqs);
         // If an earlier attempt was successful, all types that it could add are there.
-        let count = if first_own.is_some() { types_max } else { count(head.event_types) };
+        let count = if own.is_empty() { count(head.event_types) } else { types_max };
         let known = TypesAt { cache: types, count, limit: types_max };
-        let next_seq = first_own.unwrap_or(head.last_seq + 1);
-        let terms = Terms {
-            next_seq: next_seq.cast_unsigned(),
-            keep_from: self.terms.keep_from,
-            durable: self.terms.is_durable,
+        let proposal_from = |next_seq: i64| {
+            let CommitTerms { keep_from, is_durable, .. } = self.terms;
+            let terms = Terms { next_seq: next_seq.cast_unsigned(), keep_from, durable: is_durable };
+            Proposal::of(self.group, &lookups, &known, &terms, |batch, index, _| self.id(batch, index))
         };
-        let generate = |batch, index, _| self.id(batch, index);
-        let proposal = Proposal::of(self.group, &lookups, &known, &terms, generate);
+        let earlier_first = if own.is_empty() { None } else { self.first_seq(&proposal_from(1), &own) };
+        let proposal = proposal_from(earlier_first.unwrap_or(head.last_seq + 1));
         self.is_in_doubt = false;
-        if first_own.is_some() || proposal.stored() == 0 {
+        if earlier_first.is_some() || proposal.stored() == 0 {
             session.run(async |client| client.batch_execute("ROLLBACK").await)?;
         } else {
             self.store(writer, types, head, &proposal)?;
         }
         Ok(proposal.into_receipts())
+    }
+
+    /// The sequence number from which an earlier attempt has numbered the events, from those of its events that are
+    /// stored: some may have been erased since. `proposal` numbers them from 1.
+    fn first_seq(&self, proposal: &Proposal<'_>, own: &HashMap<&str, i64>) -> Option<i64> {
+        proposal.batches().iter().enumerate().find_map(|(batch, proposed)| {
+            proposed.events().find_map(|(index, place, event)| {
+                let id = event.id.map_or_else(|| self.id(batch, index).to_string(), |id| id.as_str().to_owned());
+                own.get(&*id).map(|seq| seq + 1 - place.cast_signed())
+            })
+        })
     }
 
     /// Begins the transaction: locks the head, and looks up ids and types. When the head is locked, no other commit is

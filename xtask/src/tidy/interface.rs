@@ -36,6 +36,13 @@ const FOREIGN_FLAGS: &[&str] = &[
     "--storage-driver",
     "--ulimit",
     "--user",
+    // mongod and mongosh
+    "--bind_ip",
+    "--dbpath",
+    "--eval",
+    "--fork",
+    "--logpath",
+    "--replSet",
     // systemctl
     "--kill-whom",
     "--now",
