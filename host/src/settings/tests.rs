@@ -78,7 +78,7 @@ fn wrong_values_name_the_setting_and_what_was_expected() {
         (["--endpoint", "3000"], "expected host:port"),
         (["--endpoint", "::1:3000"], "[::1]:3000"),
         (["--endpoint", "localhost:http"], "'http' is not a port"),
-        (["--repository", "postgres://x"], "memory:"),
+        (["--repository", "s3://x"], "memory:"),
         (["--repository", "disk:"], "disk:PATH"),
         (["--repository", ""], "--repository"),
         (["--durability", "interval:0"], "interval:MS"),
@@ -105,6 +105,16 @@ fn wrong_values_name_the_setting_and_what_was_expected() {
     ] {
         let message = read(&arguments).unwrap_err();
         assert!(message.contains(expected) && message.contains(arguments[0]), "{message}");
+    }
+}
+
+#[test]
+fn the_url_of_a_database_is_not_quoted_if_it_is_wrong() {
+    // Also in programs that are built without these databases, which say so.
+    for url in ["postgres://:secret@db/shop", "postgres://ann:secret@db/shop?no=secret", "mongodb://ann:secret@db:port"]
+    {
+        let message = read(&["--repository", url]).unwrap_err();
+        assert!(message.contains("--repository") && !message.contains("secret"), "{message}");
     }
 }
 

@@ -34,7 +34,11 @@ impl Database {
     }
 
     pub(crate) fn open(&self) -> PostgresRepository {
-        PostgresRepository::open(self.address(), options()).unwrap()
+        self.open_with(options())
+    }
+
+    pub(crate) fn open_with(&self, options: PostgresOptions) -> PostgresRepository {
+        PostgresRepository::open(self.address(), options).unwrap()
     }
 
     /// Executes a statement, in which `argus.` stands for the schema.
