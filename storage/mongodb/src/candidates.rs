@@ -2,9 +2,10 @@
 
 use argus_core::query::{Filter, Order, Position};
 use argus_core::repository::ReadError;
+use argus_database::{Bounds, Page};
 use mongodb::bson::{RawDocumentBuf, doc};
 
-use crate::bounds::{Bounds, sort};
+use crate::pieces::sort;
 use crate::row::{StoredRow, position, position_fields};
 use crate::store::{Find, Store};
 use crate::values::number;
@@ -78,7 +79,7 @@ impl Candidates {
     /// # Errors
     ///
     /// [`ReadError`]; they can be read again.
-    pub(crate) fn page(&mut self, store: &Store, rows: u32) -> Result<(Vec<StoredRow>, Option<Position>), ReadError> {
+    pub(crate) fn page(&mut self, store: &Store, rows: u32) -> Result<Page<StoredRow>, ReadError> {
         let first = self.positions.len().saturating_sub(usize::try_from(rows).unwrap_or(usize::MAX));
         let next = self.positions.get(first..).unwrap_or_default();
         let seqs: Vec<i64> = next.iter().map(|position| number(position.seq)).collect();

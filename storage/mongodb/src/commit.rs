@@ -6,17 +6,16 @@ use argus_core::batch::Batch;
 use argus_core::event::{Timestamp, Uuid};
 use argus_core::proposal::{IdLookups, Proposal, Terms};
 use argus_core::repository::Receipt;
+use argus_database::{GeneratedIds, TypeCache, TypesAt};
 use mongodb::bson::{DateTime, RawDocument, RawDocumentBuf, doc};
 use mongodb::error::Error;
 use mongodb::{ClientSession, Database};
 
 use crate::collections::{durable, events, replicated};
 use crate::fault::Fault;
-use crate::generated::GeneratedIds;
 use crate::head::Head;
 use crate::row::document;
 use crate::session::Session;
-use crate::types::{TypeCache, TypesAt};
 use crate::values::{count, count_of, split};
 
 /// The most ids that one command looks up.

@@ -5,14 +5,15 @@ use std::task::Poll;
 
 use argus_core::query::{Filter, Order, Scan};
 use argus_core::repository::{Flow, ReadError, ScanRun as _};
+use argus_database::Run;
 use mongodb::bson::doc;
 
-use crate::bounds::sort;
 use crate::fault::Fault;
+use crate::pieces::sort;
 use crate::removal::{EVENTS, Removal};
 use crate::row::seq;
-use crate::scan::Run;
 use crate::session::Session;
+use crate::source::Source;
 use crate::store::{Find, Store};
 use crate::values::number;
 
@@ -38,7 +39,7 @@ enum Finder {
     /// All up to this number.
     All { up_to: u64 },
     /// Those that the core selects.
-    Some(Box<Run>),
+    Some(Box<Run<Source>>),
 }
 
 impl Erasure {
@@ -53,7 +54,7 @@ impl Erasure {
             Finder::All { up_to: last_seq }
         } else {
             let scan = Scan::from(filter.clone());
-            Finder::Some(Box::new(Run::new(Arc::clone(store), &scan, last_seq).map_err(unreadable)?))
+            Finder::Some(Box::new(Run::<Source>::new(Arc::clone(store), &scan, last_seq).map_err(unreadable)?))
         };
         Ok(Self {
             store: Arc::clone(store),

@@ -9,9 +9,9 @@ use argus_core::query::Order;
 use argus_core::repository::{Expired, ExpiryCause, MaintenanceTask, ReadError};
 use mongodb::bson::{DateTime, Document, doc};
 
-use crate::bounds::sort;
 use crate::fault::Fault;
 use crate::head::Head;
+use crate::pieces::sort;
 use crate::removal::{EVENTS, Removal, Removed};
 use crate::row::seq;
 use crate::session::Session;

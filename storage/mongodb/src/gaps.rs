@@ -7,7 +7,7 @@ use argus_core::query::Order;
 use argus_core::repository::{Gap, GapRun, ReadError};
 use mongodb::bson::doc;
 
-use crate::bounds::sort;
+use crate::pieces::sort;
 use crate::row::seq;
 use crate::store::{Find, Store};
 use crate::values::number;

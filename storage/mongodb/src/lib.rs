@@ -14,7 +14,6 @@
 #![forbid(unsafe_code)]
 
 mod address;
-mod bounds;
 mod candidates;
 mod collections;
 mod commit;
@@ -22,13 +21,12 @@ mod erase;
 mod expiry;
 mod fault;
 mod gaps;
-mod generated;
 mod head;
 mod pause;
+mod pieces;
 mod removal;
 mod repository;
 mod row;
-mod scan;
 mod schema;
 mod session;
 mod size;
@@ -36,7 +34,6 @@ mod snapshot;
 mod source;
 mod standoff;
 mod store;
-mod types;
 mod values;
 mod walk;
 

@@ -12,6 +12,7 @@ use argus_core::query::Filter;
 use argus_core::repository::{
     CommitError, Erased, Expired, Failure, Maintenance, MaintenanceTask, Reader, Receipt, Repository,
 };
+use argus_database::TypeCache;
 use thiserror::Error;
 
 use crate::address::Address;
@@ -25,7 +26,6 @@ use crate::session::Session;
 use crate::snapshot::Snapshots;
 use crate::standoff::Standoff;
 use crate::store::Store;
-use crate::types::TypeCache;
 
 /// How often a commit is tried again over a new connection.
 const RECONNECTS_MAX: u32 = 3;

@@ -5,6 +5,7 @@ use argus_core::damage::{Affected, Damage};
 use argus_core::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
 use argus_core::query::Position;
 use argus_core::repository::ReadError;
+use argus_database::Row;
 use mongodb::bson::error::Error;
 use mongodb::bson::{Document, RawDocument, RawDocumentBuf, cstr, doc};
 
@@ -55,21 +56,6 @@ impl StoredRow {
         Ok(Self { position: position(&document)?, document })
     }
 
-    /// Memory in bytes, about.
-    pub(crate) fn bytes(&self) -> usize {
-        self.document.as_bytes().len() + size_of::<Self>()
-    }
-
-    /// The payload.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`] if it is no payload.
-    pub(crate) fn payload(&self) -> Result<Payload<'_>, ReadError> {
-        let text = self.text("payload")?;
-        Payload::parse(text).map_err(|error| self.damaged(format!("its payload is no compact JSON: {error}")))
-    }
-
     /// The type.
     ///
     /// # Errors
@@ -79,12 +65,30 @@ impl StoredRow {
         self.text("event_type")
     }
 
-    /// The event.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`] if a field has an impossible value, since somebody else has written it.
-    pub(crate) fn event(&self) -> Result<Event<'_>, ReadError> {
+    fn text(&self, field: &str) -> Result<&str, ReadError> {
+        self.document.get_str(field).map_err(|error| self.damaged(error.to_string()))
+    }
+
+    fn damaged(&self, reason: String) -> ReadError {
+        damaged(self.position.seq, reason)
+    }
+}
+
+impl Row for StoredRow {
+    fn position(&self) -> Position {
+        self.position
+    }
+
+    fn bytes(&self) -> usize {
+        self.document.as_bytes().len() + size_of::<Self>()
+    }
+
+    fn payload(&self) -> Result<Payload<'_>, ReadError> {
+        let text = self.text("payload")?;
+        Payload::parse(text).map_err(|error| self.damaged(format!("its payload is no compact JSON: {error}")))
+    }
+
+    fn event(&self) -> Result<Event<'_>, ReadError> {
         let is_generated = self.document.get_bool("id_generated");
         let is_generated = is_generated.map_err(|error| self.damaged(error.to_string()))?;
         let id = self.text("id")?;
@@ -101,14 +105,6 @@ impl StoredRow {
             timestamp: self.position.timestamp,
             payload: self.payload()?,
         })
-    }
-
-    fn text(&self, field: &str) -> Result<&str, ReadError> {
-        self.document.get_str(field).map_err(|error| self.damaged(error.to_string()))
-    }
-
-    fn damaged(&self, reason: String) -> ReadError {
-        damaged(self.position.seq, reason)
     }
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use argus_core::event::Event;
 use argus_core::query::Scan;
 use argus_core::repository::{ErasureStats, GapRun, ReadError, ScanRun, Snapshot, Stats, TakeSnapshot};
+use argus_database::{Row as _, Run};
 use mongodb::bson::doc;
 
 use crate::gaps::Search;
 use crate::head::Head;
 use crate::row::StoredRow;
-use crate::scan::Run;
+use crate::source::Source;
 use crate::store::{Find, Store};
 use crate::values::number;
 use crate::walk::PAGE_BYTES_MAX;
@@ -78,6 +79,6 @@ impl Snapshot for View {
     }
 
     fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError> {
-        Ok(Box::new(Run::new(Arc::clone(&self.store), scan, self.last_seq())?))
+        Ok(Box::new(Run::<Source>::new(Arc::clone(&self.store), scan, self.last_seq())?))
     }
 }

@@ -1,10 +1,10 @@
 //! Chooses how the events of a scan are found.
 
-use argus_core::query::{Order, Position, Scan, TypeTest};
+use argus_core::query::{Order, Scan, TypeTest};
 use argus_core::repository::ReadError;
+use argus_database::{Bounds, Page};
 use mongodb::bson::{Document, doc};
 
-use crate::bounds::Bounds;
 use crate::candidates::Candidates;
 use crate::collections::events;
 use crate::row::StoredRow;
@@ -23,13 +23,16 @@ pub(crate) enum Source {
     Candidates(Candidates),
 }
 
-impl Source {
+impl argus_database::Source for Source {
+    type Store = Store;
+    type Row = StoredRow;
+
     /// The source for a scan within these bounds.
     ///
     /// # Errors
     ///
     /// [`ReadError`].
-    pub(crate) fn of(store: &Store, scan: &Scan, bounds: Bounds) -> Result<Self, ReadError> {
+    fn of(store: &Store, scan: &Scan, bounds: Bounds) -> Result<Self, ReadError> {
         let (filter, order) = (&scan.filter, scan.order);
         if bounds.is_empty() {
             return Ok(Self::Candidates(Candidates::none()));
@@ -43,7 +46,7 @@ impl Source {
     }
 
     /// Whether there are no more events.
-    pub(crate) fn is_complete(&self) -> bool {
+    fn is_complete(&self) -> bool {
         match self {
             Self::Walk(walk) => walk.is_complete(),
             Self::Candidates(candidates) => candidates.is_complete(),
@@ -51,7 +54,7 @@ impl Source {
     }
 
     /// Memory in bytes.
-    pub(crate) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         match self {
             Self::Walk(_) => 0,
             Self::Candidates(candidates) => candidates.bytes(),
@@ -64,7 +67,7 @@ impl Source {
     /// # Errors
     ///
     /// [`ReadError`]; they can be read again.
-    pub(crate) fn page(&mut self, store: &Store, rows: u32) -> Result<(Vec<StoredRow>, Option<Position>), ReadError> {
+    fn page(&mut self, store: &Store, rows: u32) -> Result<Page<StoredRow>, ReadError> {
         match self {
             Self::Walk(walk) => walk.page(store, rows),
             Self::Candidates(candidates) => candidates.page(store, rows),

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use argus_core::query::{Order, Position, TypeTest};
 use argus_core::repository::ReadError;
+use argus_database::{Bounds, Page};
 use futures_util::future::try_join_all;
 use mongodb::Collection;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::Error;
 
-use crate::bounds::{Bounds, sort};
 use crate::collections::events;
 use crate::fault::Fault;
+use crate::pieces::{pieces, sort};
 use crate::row::{StoredRow, seq};
 use crate::store::{Find, Store};
 use crate::values::number;
@@ -67,7 +68,7 @@ impl Walk {
     /// # Errors
     ///
     /// [`ReadError`]; the walk is as before.
-    pub(crate) fn page(&mut self, store: &Store, rows: u32) -> Result<(Vec<StoredRow>, Option<Position>), ReadError> {
+    pub(crate) fn page(&mut self, store: &Store, rows: u32) -> Result<Page<StoredRow>, ReadError> {
         let lists = match (&self.types, self.order) {
             (_, Order::Sequence) => vec![self.by_seq(store, rows)?],
             (Types::Few(names), Order::TimeAscending | Order::TimeDescending) => {
@@ -151,7 +152,7 @@ impl Walk {
 
     /// What to look for, piece by piece in this order.
     fn finds(&self, of: &Document, rows: u32) -> Vec<Find> {
-        let mut pieces = self.bounds.pieces();
+        let mut pieces = pieces(&self.bounds);
         if self.order == Order::TimeDescending {
             pieces.reverse();
         }

@@ -2,12 +2,13 @@
 
 use argus_core::query::{Filter, Order, Position, TypeTest};
 use argus_core::repository::ReadError;
+use argus_database::{Bounds, Page};
 use futures_util::try_join;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::row::{COLUMNS, StoredRow, position};
-use crate::select::{Bounds, Select, number};
+use crate::select::{Select, number};
 use crate::store::Store;
 use crate::values::is_text;
 use crate::walk::{PAGE_BYTES_MAX, push_types};
@@ -117,7 +118,7 @@ impl Candidates {
     /// # Errors
     ///
     /// [`ReadError`]; they can be read again.
-    pub(crate) fn page(&mut self, store: &Store, rows: u32) -> Result<(Vec<StoredRow>, Option<Position>), ReadError> {
+    pub(crate) fn page(&mut self, store: &Store, rows: u32) -> Result<Page<StoredRow>, ReadError> {
         let first = self.positions.len().saturating_sub(usize::try_from(rows).unwrap_or(usize::MAX));
         let next = self.positions.get(first..).unwrap_or_default();
         let seqs: Vec<i64> = next.iter().map(|position| number(position.seq)).collect();

@@ -7,6 +7,7 @@ use argus_core::batch::{Batch, NewEvent};
 use argus_core::event::{Timestamp, Uuid};
 use argus_core::proposal::{IdLookups, Proposal, Terms};
 use argus_core::repository::Receipt;
+use argus_database::{GeneratedIds, TypeCache, TypesAt};
 use futures_util::future::{FutureExt as _, OptionFuture, try_join_all};
 use futures_util::try_join;
 use tokio_postgres::types::{ToSql, Type};
@@ -14,10 +15,8 @@ use tokio_postgres::{Client, Error, Row, Statement};
 
 use crate::document::document;
 use crate::fault::Fault;
-use crate::generated::GeneratedIds;
 use crate::head::Head;
 use crate::schema::SchemaName;
-use crate::types::{TypeCache, TypesAt};
 use crate::values::{Micros, split};
 use crate::writer::Writer;
 

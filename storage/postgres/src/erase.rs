@@ -5,14 +5,15 @@ use std::task::Poll;
 
 use argus_core::query::{Filter, Scan};
 use argus_core::repository::{Flow, ReadError, ScanRun as _};
+use argus_database::Run;
 use tokio_postgres::types::Type;
 
 use crate::fault::Fault;
 use crate::head::Head;
 use crate::removal::Removal;
-use crate::scan::Run;
 use crate::select::number;
 use crate::session::Session;
+use crate::source::Source;
 use crate::store::Store;
 
 /// How many events one statement removes at most.
@@ -58,7 +59,7 @@ fn remove(store: &Arc<Store>, removal: &mut Removal<'_>, filter: &Filter, last_s
     }
     // The core decides which events the filter selects.
     let scan = Scan::from(filter.clone());
-    let mut run = Run::new(Arc::clone(store), &scan, last_seq).map_err(unreadable)?;
+    let mut run = Run::<Source>::new(Arc::clone(store), &scan, last_seq).map_err(unreadable)?;
     loop {
         let mut seqs = Vec::new();
         let polled = run.poll_events(BUDGET, &mut |event| {

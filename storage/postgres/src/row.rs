@@ -4,7 +4,8 @@ use argus_core::damage::{Affected, Damage};
 use argus_core::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
 use argus_core::query::Position;
 use argus_core::repository::ReadError;
-use tokio_postgres::{Error, Row};
+use argus_database::Row;
+use tokio_postgres::Error;
 
 use crate::fault::Fault;
 use crate::values::{Micros, join};
@@ -16,7 +17,7 @@ pub(crate) const COLUMNS: &str = "seq, time, nanos, id_generated, id, event_type
 #[derive(Debug)]
 pub(crate) struct StoredRow {
     pub(crate) position: Position,
-    row: Row,
+    row: tokio_postgres::Row,
 }
 
 impl StoredRow {
@@ -25,31 +26,36 @@ impl StoredRow {
     /// # Errors
     ///
     /// [`ReadError`] if the columns have other types, or impossible values.
-    pub(crate) fn of(row: Row) -> Result<Self, ReadError> {
+    pub(crate) fn of(row: tokio_postgres::Row) -> Result<Self, ReadError> {
         Ok(Self { position: position(&row)?, row })
     }
 
-    /// Memory in bytes, about.
-    pub(crate) fn bytes(&self) -> usize {
+    fn text(&self, column: usize) -> Result<&str, ReadError> {
+        self.row.try_get(column).map_err(broken)
+    }
+
+    fn damaged(&self, reason: String) -> ReadError {
+        let seq = self.position.seq;
+        let damage = Damage::of(format!("the row with seq {seq} of the table `events`"), reason);
+        ReadError::Damaged(Damage { affected: Affected::between(seq, seq), ..damage })
+    }
+}
+
+impl Row for StoredRow {
+    fn position(&self) -> Position {
+        self.position
+    }
+
+    fn bytes(&self) -> usize {
         self.row.raw_size_bytes() + size_of::<Self>() + 16 * size_of::<usize>()
     }
 
-    /// The payload.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`] if it is no payload.
-    pub(crate) fn payload(&self) -> Result<Payload<'_>, ReadError> {
+    fn payload(&self) -> Result<Payload<'_>, ReadError> {
         let text = self.text(6)?;
         Payload::parse(text).map_err(|error| self.damaged(format!("its payload is no compact JSON: {error}")))
     }
 
-    /// The event.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`] if a column has an impossible value, since somebody else has written it.
-    pub(crate) fn event(&self) -> Result<Event<'_>, ReadError> {
+    fn event(&self) -> Result<Event<'_>, ReadError> {
         let (is_generated, id) = (self.row.try_get::<_, bool>(3).map_err(broken)?, self.text(4)?);
         let id = if is_generated {
             let parsed = Uuid::parse(id);
@@ -65,16 +71,6 @@ impl StoredRow {
             payload: self.payload()?,
         })
     }
-
-    fn text(&self, column: usize) -> Result<&str, ReadError> {
-        self.row.try_get(column).map_err(broken)
-    }
-
-    fn damaged(&self, reason: String) -> ReadError {
-        let seq = self.position.seq;
-        let damage = Damage::of(format!("the row with seq {seq} of the table `events`"), reason);
-        ReadError::Damaged(Damage { affected: Affected::between(seq, seq), ..damage })
-    }
 }
 
 /// The position of a row that begins with the columns `seq, time, nanos`.
@@ -82,7 +78,7 @@ impl StoredRow {
 /// # Errors
 ///
 /// [`ReadError`] if there is no such time.
-pub(crate) fn position(row: &Row) -> Result<Position, ReadError> {
+pub(crate) fn position(row: &tokio_postgres::Row) -> Result<Position, ReadError> {
     let (seq, micros, nanos) = (row.try_get::<_, i64>(0), row.try_get::<_, Micros>(1), row.try_get::<_, i16>(2));
     let (seq, micros, nanos) = (seq.map_err(broken)?, micros.map_err(broken)?, nanos.map_err(broken)?);
     let timestamp: Option<Timestamp> = join(micros, nanos);

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use argus_core::event::Event;
 use argus_core::query::Scan;
 use argus_core::repository::{ErasureStats, GapRun, ReadError, ScanRun, Snapshot, Stats, TakeSnapshot};
+use argus_database::{Row as _, Run};
 use tokio_postgres::types::Type;
 
 use crate::gaps::Search;
 use crate::head::Head;
 use crate::row::{COLUMNS, StoredRow, broken};
-use crate::scan::Run;
 use crate::select::{Select, number};
+use crate::source::Source;
 use crate::store::Store;
 use crate::values::is_text;
 
@@ -86,6 +87,6 @@ impl Snapshot for View {
     }
 
     fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError> {
-        Ok(Box::new(Run::new(Arc::clone(&self.store), scan, self.last_seq())?))
+        Ok(Box::new(Run::<Source>::new(Arc::clone(&self.store), scan, self.last_seq())?))
     }
 }

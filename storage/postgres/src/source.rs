@@ -1,13 +1,14 @@
 //! Chooses how the rows of a scan are found.
 
-use argus_core::query::{Order, Position, Scan, TypeTest};
+use argus_core::query::{Order, Scan, TypeTest};
 use argus_core::repository::ReadError;
+use argus_database::{Bounds, Page};
 use tokio_postgres::types::Type;
 
 use crate::candidates::Candidates;
 use crate::narrowing::narrowing;
 use crate::row::{StoredRow, broken};
-use crate::select::{Bounds, Select};
+use crate::select::Select;
 use crate::store::Store;
 use crate::values::is_text;
 use crate::walk::{Types, Walk};
@@ -19,25 +20,25 @@ const FEW_TYPES: usize = 16;
 const SAMPLE: u32 = 256;
 const FREQUENT: usize = 16;
 
-/// Rows that may match, and the position up to which all were examined; `None` if there was none.
-pub(crate) type Page = (Vec<StoredRow>, Option<Position>);
-
 /// Where the rows of a scan come from, in its order.
 #[derive(Debug)]
 pub(crate) enum Source {
     /// All events within bounds. The first page may have been read already.
-    Walk(Walk, Option<Page>),
+    Walk(Walk, Option<Page<StoredRow>>),
     /// Few events whose positions are known.
     Candidates(Candidates),
 }
 
-impl Source {
+impl argus_database::Source for Source {
+    type Store = Store;
+    type Row = StoredRow;
+
     /// The source for a scan within these bounds.
     ///
     /// # Errors
     ///
     /// [`ReadError`].
-    pub(crate) fn of(store: &Store, scan: &Scan, bounds: Bounds) -> Result<Self, ReadError> {
+    fn of(store: &Store, scan: &Scan, bounds: Bounds) -> Result<Self, ReadError> {
         let (filter, order) = (&scan.filter, scan.order);
         if bounds.is_empty() {
             return Ok(Self::Candidates(Candidates::none()));
@@ -62,7 +63,7 @@ impl Source {
     }
 
     /// Whether there are no more rows.
-    pub(crate) fn is_complete(&self) -> bool {
+    fn is_complete(&self) -> bool {
         match self {
             Self::Walk(walk, first) => first.is_none() && walk.is_complete(),
             Self::Candidates(candidates) => candidates.is_complete(),
@@ -70,9 +71,9 @@ impl Source {
     }
 
     /// Memory in bytes.
-    pub(crate) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         match self {
-            Self::Walk(_, first) => first.iter().flat_map(|(rows, _)| rows).map(StoredRow::bytes).sum(),
+            Self::Walk(_, first) => first.iter().flat_map(|(rows, _)| rows).map(argus_database::Row::bytes).sum(),
             Self::Candidates(candidates) => candidates.bytes(),
         }
     }
@@ -82,7 +83,7 @@ impl Source {
     /// # Errors
     ///
     /// [`ReadError`]; they can be read again.
-    pub(crate) fn page(&mut self, store: &Store, rows: u32) -> Result<Page, ReadError> {
+    fn page(&mut self, store: &Store, rows: u32) -> Result<Page<StoredRow>, ReadError> {
         match self {
             Self::Walk(walk, first) => first.take().map_or_else(|| walk.page(store, rows), Ok),
             Self::Candidates(candidates) => candidates.page(store, rows),

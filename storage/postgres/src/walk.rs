@@ -3,13 +3,14 @@
 //! Each page is a statement of its own that examines a bounded number of rows, which an index finds in order. Between
 //! pages the server holds nothing for the reader.
 
-use argus_core::query::{Order, Position, TypeTest};
+use argus_core::query::{Order, TypeTest};
 use argus_core::repository::ReadError;
+use argus_database::{Bounds, Page};
 use tokio_postgres::types::Type;
 
 use crate::row::{COLUMNS, StoredRow, broken, position};
 use crate::schema::SchemaName;
-use crate::select::{Bounds, Select, keys};
+use crate::select::{Select, keys};
 use crate::store::Store;
 
 /// A page ends before it has many more bytes.
@@ -55,7 +56,7 @@ impl Walk {
     /// # Errors
     ///
     /// [`ReadError`]; the walk is as before.
-    pub(crate) fn page(&mut self, store: &Store, rows: u32) -> Result<(Vec<StoredRow>, Option<Position>), ReadError> {
+    pub(crate) fn page(&mut self, store: &Store, rows: u32) -> Result<Page<StoredRow>, ReadError> {
         let select = self.select(store.address.schema(), rows);
         let (found, is_cut) = store.pool.first_rows(&select, PAGE_BYTES_MAX)?;
         let reached = found.last().map(position).transpose()?;

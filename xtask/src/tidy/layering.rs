@@ -210,7 +210,8 @@ fn below(folder: &str) -> Option<&'static [&'static str]> {
         "runtime-tokio" | "runtime-smol" => Some(&["host", "export", "storage", "core"]),
         // The core is only for its minimal host, see `MINIMAL_HOST`.
         "conformance" => Some(&["core", "storage/servers"]),
-        storage if storage.starts_with("storage/") => Some(&["core", "storage/servers"]),
+        "storage/database" => Some(&["core"]),
+        storage if storage.starts_with("storage/") => Some(&["core", "storage/database", "storage/servers"]),
         _ => None,
     }
 }
@@ -304,7 +305,12 @@ mod tests {
                 ("argus-testing", "core/testing", &[("argus-core", None)]),
                 ("argus-disk", "storage/disk", &[("argus-core", None), ("argus-testing", Some("dev"))]),
                 ("argus-servers", "storage/servers", &[]),
-                ("argus-new", "storage/new", &[("argus-core", None), ("argus-servers", Some("dev"))]),
+                ("argus-database", "storage/database", &[("argus-core", None)]),
+                (
+                    "argus-new",
+                    "storage/new",
+                    &[("argus-core", None), ("argus-database", None), ("argus-servers", Some("dev"))],
+                ),
                 ("argus-export", "export", &[("argus-core", None), ("argus-disk", None)]),
                 ("argus-host", "host", &[("argus-core", None), ("argus-export", None), ("argus-testing", Some("dev"))]),
                 ("argus-tokio", "runtime-tokio", &[("argus-host", None), ("argus-core", None)]),

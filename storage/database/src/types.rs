@@ -7,7 +7,7 @@ use argus_core::proposal::KnownTypes;
 
 /// Types of which stored events are known to exist.
 #[derive(Debug, Default)]
-pub(crate) struct TypeCache {
+pub struct TypeCache {
     names: HashSet<Box<str>>,
     /// The number of removals at which this was true.
     removals: i64,
@@ -15,17 +15,19 @@ pub(crate) struct TypeCache {
 
 /// The types as the head of a transaction has them.
 #[derive(Debug)]
-pub(crate) struct TypesAt<'a> {
-    pub(crate) cache: &'a TypeCache,
+pub struct TypesAt<'a> {
+    /// Those that are known.
+    pub cache: &'a TypeCache,
     /// How many types there are.
-    pub(crate) count: usize,
-    pub(crate) limit: usize,
+    pub count: usize,
+    /// The most that there may be.
+    pub limit: usize,
 }
 
 impl TypeCache {
     /// Whether it is true for the head with this number of removals. If not, it forgets everything: the last event of a
     /// type may be among those that were removed, by this process or another one.
-    pub(crate) fn is_true_at(&mut self, removals: i64) -> bool {
+    pub fn is_true_at(&mut self, removals: i64) -> bool {
         let is_true = self.removals == removals;
         if !is_true {
             self.names.clear();
@@ -35,18 +37,20 @@ impl TypeCache {
     }
 
     /// The types of a group that are not known, each once.
-    pub(crate) fn unknown<'b>(&self, group: &'b [Batch]) -> Vec<&'b str> {
+    #[must_use]
+    pub fn unknown<'b>(&self, group: &'b [Batch]) -> Vec<&'b str> {
         let names = group.iter().flat_map(Batch::type_names).filter(|name| !self.names.contains(*name));
         names.collect::<HashSet<_>>().into_iter().collect()
     }
 
     /// Whether there are events of this type.
-    pub(crate) fn contains(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
         self.names.contains(name)
     }
 
     /// Notes that there are events of these types.
-    pub(crate) fn add<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
+    pub fn add<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
         self.names.extend(names.into_iter().map(Box::from));
     }
 }

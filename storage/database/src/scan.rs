@@ -1,6 +1,7 @@
 //! A running scan.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -8,10 +9,8 @@ use argus_core::event::Event;
 use argus_core::query::{Conditions, Evaluation, Position, Scan};
 use argus_core::repository::{Flow, ReadError, ScanHead, ScanRun};
 
-use crate::row::StoredRow;
-use crate::select::Bounds;
-use crate::source::Source;
-use crate::store::Store;
+use crate::bounds::Bounds;
+use crate::source::{Row, Source};
 
 /// The most rows that one statement examines.
 const ROWS_MAX: usize = 4_096;
@@ -28,16 +27,19 @@ const PAGE_BYTES: usize = 1024 * 1024;
 /// The most bytes of chosen events that are kept until they are sent. Those beyond are read twice.
 const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// A row and whether it matches; `None` if there are no more rows.
+type Examined<R> = Poll<Option<(R, bool)>>;
+
 /// A scan over a snapshot. Each poll asks the server at most once, for a page of rows.
-pub(crate) struct Run {
-    store: Arc<Store>,
+pub struct Run<S: Source> {
+    store: Arc<S::Store>,
     scan: Scan,
     /// The last sequence number of the snapshot.
     last_seq: u64,
-    source: Source,
+    source: S,
     conditions: Conditions,
     /// Rows that were read and not examined yet.
-    rows: VecDeque<StoredRow>,
+    rows: VecDeque<S::Row>,
     /// The memory of these and of those that are kept, in bytes.
     row_bytes: usize,
     /// How many rows the next page has.
@@ -47,14 +49,13 @@ pub(crate) struct Run {
     /// All events up to here were examined.
     examined_to: Option<Position>,
     /// The events to send, if their number is limited.
-    chosen: Option<Chosen>,
+    chosen: Option<Chosen<S>>,
     scanned_bytes: u64,
 }
 
 /// The events of a limited scan. They are chosen before the first one is sent, since the head of the answer tells where
 /// the next page begins.
-#[derive(Default)]
-struct Chosen {
+struct Chosen<S: Source> {
     limit: u32,
     count: u32,
     /// The position of the last one.
@@ -63,25 +64,25 @@ struct Chosen {
     /// The next page begins after this position.
     next: Option<Position>,
     /// The first of them, until they are sent.
-    kept: VecDeque<StoredRow>,
+    kept: VecDeque<S::Row>,
     kept_bytes: usize,
     /// The last one that was kept, if there was no memory for all.
     kept_to: Option<Position>,
     /// Reads those that were not kept.
-    rest: Option<Box<Run>>,
+    rest: Option<Box<Run<S>>>,
     /// All up to here were sent.
     sent_to: Option<Position>,
 }
 
-impl Run {
+impl<S: Source> Run<S> {
     /// Starts a scan in a snapshot with this last sequence number.
     ///
     /// # Errors
     ///
     /// [`ReadError`].
-    pub(crate) fn new(store: Arc<Store>, scan: &Scan, last_seq: u64) -> Result<Self, ReadError> {
-        let source = Source::of(&store, scan, Bounds::of(scan, last_seq))?;
-        let chosen = scan.limit.map(|limit| Chosen { limit: limit.get(), ..Chosen::default() });
+    pub fn new(store: Arc<S::Store>, scan: &Scan, last_seq: u64) -> Result<Self, ReadError> {
+        let source = S::of(&store, scan, Bounds::of(scan, last_seq))?;
+        let chosen = scan.limit.map(|limit| Chosen::new(limit.get()));
         // One more row than the limit shows whether there is another page.
         let wanted = match &chosen {
             Some(chosen) if scan.filter.payload.is_empty() => chosen.limit as usize + 1,
@@ -106,7 +107,7 @@ impl Run {
     /// Reads the next page of rows.
     fn read(&mut self) -> Result<(), ReadError> {
         let (rows, read_to) = self.source.page(&self.store, u32::try_from(self.page_rows).unwrap_or(u32::MAX))?;
-        let bytes: usize = rows.iter().map(StoredRow::bytes).sum();
+        let bytes: usize = rows.iter().map(Row::bytes).sum();
         self.scanned_bytes += bytes as u64;
         self.row_bytes += bytes;
         // As many as have the bytes of a page, if they are like these, but not many more than before.
@@ -122,7 +123,7 @@ impl Run {
 
     /// The next row, and whether it matches. Reads a page if there is no row and `may_read` is set, and then clears it.
     /// `Pending` if it may not read; `None` if there are no more rows.
-    fn examine(&mut self, may_read: &mut bool, left: &mut u32) -> Result<Poll<Option<(StoredRow, bool)>>, ReadError> {
+    fn examine(&mut self, may_read: &mut bool, left: &mut u32) -> Result<Examined<S::Row>, ReadError> {
         while self.rows.is_empty() {
             if self.source.is_complete() {
                 return Ok(Poll::Ready(None));
@@ -134,7 +135,7 @@ impl Run {
         }
         let Some(row) = self.rows.pop_front() else { return Ok(Poll::Pending) };
         self.row_bytes -= row.bytes();
-        self.examined_to = if self.rows.is_empty() { self.read_to } else { Some(row.position) };
+        self.examined_to = if self.rows.is_empty() { self.read_to } else { Some(row.position()) };
         let Evaluation { matches, cost } = match self.conditions.is_empty() {
             true => Evaluation { matches: true, cost: 0 },
             false => self.conditions.evaluate(row.payload()?),
@@ -144,7 +145,7 @@ impl Run {
     }
 
     /// Reads the chosen events that were not kept.
-    fn rest(&self, chosen: &Chosen) -> Result<Option<Box<Self>>, ReadError> {
+    fn rest(&self, chosen: &Chosen<S>) -> Result<Option<Box<Self>>, ReadError> {
         if chosen.kept_to.is_none() {
             return Ok(None);
         }
@@ -155,14 +156,14 @@ impl Run {
     /// Sends chosen events.
     fn send(
         &mut self,
-        chosen: &mut Chosen,
+        chosen: &mut Chosen<S>,
         budget: u32,
         sink: &mut dyn FnMut(Event<'_>) -> Flow,
     ) -> Result<Poll<()>, ReadError> {
         for _ in 0..budget.max(1) {
             let Some(row) = chosen.kept.pop_front() else { break };
             self.row_bytes -= row.bytes();
-            chosen.sent_to = Some(row.position);
+            chosen.sent_to = Some(row.position());
             if sink(row.event()?) == Flow::Stop {
                 return Ok(Poll::Pending);
             }
@@ -182,7 +183,7 @@ impl Run {
     }
 }
 
-impl ScanRun for Run {
+impl<S: Source> ScanRun for Run<S> {
     fn poll_head(&mut self, budget: u32) -> Result<Poll<ScanHead>, ReadError> {
         let Some(mut chosen) = self.chosen.take() else { return Ok(Poll::Ready(ScanHead { next: None })) };
         let (mut left, mut may_read) = (budget.max(1), true);
@@ -255,11 +256,32 @@ impl ScanRun for Run {
     }
 }
 
-impl Chosen {
+impl<S: Source> fmt::Debug for Run<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("scan", &self.scan).finish_non_exhaustive()
+    }
+}
+
+impl<S: Source> Chosen<S> {
+    fn new(limit: u32) -> Self {
+        Self {
+            limit,
+            count: 0,
+            last: None,
+            is_complete: false,
+            next: None,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            kept_to: None,
+            rest: None,
+            sent_to: None,
+        }
+    }
+
     /// Chooses another event, and keeps it if there is memory for it. Returns the memory that it takes.
-    fn take(&mut self, row: StoredRow) -> usize {
+    fn take(&mut self, row: S::Row) -> usize {
         self.count += 1;
-        self.last = Some(row.position);
+        self.last = Some(row.position());
         let bytes = row.bytes();
         let has_room = self.kept.is_empty() || self.kept_bytes + bytes <= KEPT_BYTES_MAX;
         match self.kept_to {
@@ -268,7 +290,7 @@ impl Chosen {
                 self.kept_bytes += bytes;
                 return bytes;
             }
-            None => self.kept_to = self.kept.back().map(|row| row.position),
+            None => self.kept_to = self.kept.back().map(Row::position),
             Some(_) => {}
         }
         0

@@ -6,7 +6,7 @@ use argus_core::event::{Timestamp, Uuid};
 ///
 /// They are known before the commit is sent. So if its outcome is unknown, its events are found by their ids.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct GeneratedIds {
+pub struct GeneratedIds {
     /// 48 bits of milliseconds, the version, 12 random bits.
     high: u64,
     /// 62 random bits.
@@ -21,7 +21,7 @@ impl GeneratedIds {
     /// # Errors
     ///
     /// The system has no random numbers.
-    pub(crate) fn new(now: Timestamp) -> Result<Self, getrandom::Error> {
+    pub fn new(now: Timestamp) -> Result<Self, getrandom::Error> {
         let millis = u64::try_from(now.as_nanos() / 1_000_000).unwrap_or(0) & 0xffff_ffff_ffff;
         let (high, low) = (getrandom::u32()? & 0xfff, getrandom::u64()?);
         Ok(Self { high: millis << 16 | 0x7000 | u64::from(high), low })
@@ -29,7 +29,8 @@ impl GeneratedIds {
 
     /// The id of the event with this number within the commit. Numbers that follow each other have ids that do, which
     /// the index of ids takes fastest.
-    pub(crate) fn id(&self, number: u64) -> Uuid {
+    #[must_use]
+    pub fn id(&self, number: u64) -> Uuid {
         let low = self.low.wrapping_add(number) & ((1 << LOW_BITS) - 1);
         Uuid((u128::from(self.high) << 64 | 0b10 << LOW_BITS | u128::from(low)).to_be_bytes())
     }
