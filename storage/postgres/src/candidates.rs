@@ -17,8 +17,8 @@ use crate::walk::{PAGE_BYTES_MAX, push_types};
 /// going through the events in order.
 const MAX: usize = 4_096;
 
-/// The order of the planner's choices: without these settings, it guesses that one row in a hundred has any value, and
-/// would rather go through all events than use the index of documents.
+/// Leaves the planner only the indexes that can find documents. It has no statistics of the values in them, so it may
+/// go through all events instead.
 const BY_INDEX: &str = "BEGIN READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; \
                         SET LOCAL enable_indexonlyscan = off";
 

@@ -340,7 +340,7 @@ fn text_bytes(event: &NewEvent<'_>, id: &str) -> i64 {
 
 /// A number of PostgreSQL as a number of things in memory.
 fn count(number: i64) -> usize {
-    usize::try_from(number).unwrap_or(0)
+    usize::try_from(number).expect("the table checks that it is not negative, and places begin at 1")
 }
 
 /// A number of things in memory as a number of PostgreSQL.

@@ -88,7 +88,7 @@ impl<'a> Removal<'a> {
         lock.push("SELECT pg_try_advisory_xact_lock(").bind(number, Type::INT8).push(" # hashtext(");
         lock.bind(schema, Type::TEXT).push(")::bigint)");
         let rows = self.session.run(async |client| lock.rows(client).await)?;
-        rows.first().map_or(Ok(false), |row| row.try_get(0)).map_err(|error| Fault::of(&error))
+        only(&rows).try_get(0).map_err(|error| Fault::of(&error))
     }
 
     /// The head as of now.
@@ -128,7 +128,7 @@ impl<'a> Removal<'a> {
         let head = session.run(async |client| Head::lock(client, &*Head::lock_statement(schema)).await)?;
         // Now that no commit can add events, types without events are known.
         let gone = session.run(async |client| names.rows(client).await)?;
-        let gone: i64 = gone.first().map_or(Ok(0), |row| row.try_get(0)).map_err(|error| Fault::of(&error))?;
+        let gone: i64 = only(&gone).try_get(0).map_err(|error| Fault::of(&error))?;
         let head = Head {
             events: head.events - removed.events.cast_signed(),
             bytes: head.bytes - removed.bytes,
@@ -152,4 +152,9 @@ impl<'a> Removal<'a> {
     pub(crate) fn roll_back(self) -> Result<(), Fault> {
         self.session.run(async |client| client.batch_execute("ROLLBACK").await)
     }
+}
+
+/// The row of a statement that has one.
+fn only(rows: &[Row]) -> &Row {
+    rows.first().expect("a statement without FROM, and a count, have one row")
 }

@@ -27,8 +27,7 @@ pub(crate) struct Writer {
     pub(crate) statements: Statements,
 }
 
-/// Statements that the server has parsed and planned. One transaction of a few events takes about as long as to plan
-/// them.
+/// Statements that the server has parsed, since every commit needs them.
 #[derive(Clone, Debug)]
 pub(crate) struct Statements {
     /// Reads the head and locks it.

@@ -16,7 +16,8 @@ CREATE TABLE argus.head (
     event_types bigint NOT NULL,
     -- How often events were erased, and how often events were removed for whatever reason.
     erasures bigint NOT NULL,
-    removals bigint NOT NULL
+    removals bigint NOT NULL,
+    CHECK (LEAST(last_seq, events, bytes, event_types, erasures, removals) >= 0)
 );
 
 INSERT INTO argus.head VALUES (true, 1, 0, 0, 0, 0, 0, 0);
