@@ -44,8 +44,9 @@ impl Candidates {
         let (mut found, _) = store.find(find, usize::MAX)?;
         if let Some(tests) = &filter.types {
             found.retain(|document| {
-                let name = document.get_str("event_type").unwrap_or_default();
-                tests.iter().any(|test| test.matches(name.as_bytes()))
+                // One without a type is damaged, which is reported when it is read.
+                let name = document.get_str("event_type").ok();
+                name.is_none_or(|name| tests.iter().any(|test| test.matches(name.as_bytes())))
             });
         }
         Self::of(&found, bounds, order)
@@ -88,8 +89,16 @@ impl Candidates {
         let (found, is_cut) = store.find(find, PAGE_BYTES_MAX)?;
         let page = found.into_iter().map(StoredRow::of).collect::<Result<Vec<_>, _>>()?;
         let reached = if is_cut { page.last().map(|row| row.position) } else { next.first().copied() };
-        let left = reached.and_then(|reached| next.iter().position(|next| *next == reached)).unwrap_or(0);
+        let left = match reached {
+            Some(reached) => next.iter().position(|next| *next == reached).ok_or_else(unexpected)?,
+            None => 0,
+        };
         self.positions.truncate(first + left);
         Ok((page, reached))
     }
+}
+
+/// The error for an event that has another time than before, which only a change by hand can cause.
+fn unexpected() -> ReadError {
+    ReadError::Failed("the database has returned an event that was not asked for".into())
 }

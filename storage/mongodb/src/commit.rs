@@ -1,5 +1,6 @@
 //! Commits a group of batches in one transaction.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use argus_core::batch::Batch;
@@ -178,12 +179,13 @@ impl<'a> Commit<'a> {
         let (mut new_types, mut documents, mut bytes) = (HashSet::new(), Vec::new(), 0);
         for (batch, proposed) in proposal.batches().iter().enumerate() {
             for (index, seq, event) in proposed.events() {
-                let generated = event.id.is_none().then(|| self.id(batch, index).to_string());
-                let id = event.id.map_or_else(|| generated.as_deref().unwrap_or_default(), |id| id.as_str());
+                let id = event
+                    .id
+                    .map_or_else(|| Cow::Owned(self.id(batch, index).to_string()), |id| Cow::Borrowed(id.as_str()));
                 if !types.contains(event.event_type.as_str()) {
                     new_types.insert(event.event_type.as_str());
                 }
-                let (document, counted) = document(seq, &event, id, self.terms.now);
+                let (document, counted) = document(seq, &event, &id, self.terms.now);
                 documents.push(document);
                 bytes += counted;
             }

@@ -128,7 +128,10 @@ impl Candidates {
         let (found, is_cut) = store.pool.first_rows(&select, PAGE_BYTES_MAX)?;
         let page = found.into_iter().map(StoredRow::of).collect::<Result<Vec<_>, _>>()?;
         let reached = if is_cut { page.last().map(|row| row.position) } else { next.first().copied() };
-        let left = reached.and_then(|reached| next.iter().position(|next| *next == reached)).unwrap_or(0);
+        let left = match reached {
+            Some(reached) => next.iter().position(|next| *next == reached).ok_or_else(unexpected)?,
+            None => 0,
+        };
         self.positions.truncate(first + left);
         Ok((page, reached))
     }
@@ -138,4 +141,9 @@ fn push_type_tests(select: &mut Select, tests: Option<&[TypeTest]>) {
     if let Some(tests) = tests {
         push_types(select, tests.iter().filter(|test| is_text(test.text())));
     }
+}
+
+/// The error for an event that has another time than before, which only a change by hand can cause.
+fn unexpected() -> ReadError {
+    ReadError::Failed("the database has returned an event that was not asked for".into())
 }
