@@ -1,6 +1,7 @@
 //! Runs a task step by step, with times and a summary that a CI can read.
 
 use std::{
+    collections::BTreeSet,
     io::{self, BufRead, BufReader, IsTerminal, Read, Write},
     process::{Command, Stdio},
     thread,
@@ -45,10 +46,18 @@ pub(crate) enum Outcome {
 
 /// The number of tests, as test runners report it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+struct Tally {
     run: u64,
     passed: u64,
     skipped: u64,
+}
+
+/// What a test runner reported.
+#[derive(Debug, Default)]
+pub(crate) struct TestReport {
+    tally: Tally,
+    /// The names of the tests that failed, each once.
+    failed: BTreeSet<String>,
 }
 
 impl Steps {
@@ -59,20 +68,17 @@ impl Steps {
 
     /// Runs a step; returns whether it succeeded. A failure is printed and recorded, and the task continues.
     pub(crate) fn run(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> bool {
-        self.run_tests(name, || step().map(|()| Tally::default()))
+        self.run_tests(name, || step().map(|()| TestReport::default()))
     }
 
-    /// As [`run`](Self::run) for a step that runs tests. Their numbers go into the summary even if some failed.
-    pub(crate) fn run_tests(&mut self, name: &'static str, step: impl FnOnce() -> Result<Tally>) -> bool {
+    /// As [`run`](Self::run) for a step that runs tests. Their numbers go into the summary even if some failed, and so
+    /// do the names of those: the end of a long output may be all that is kept of it.
+    pub(crate) fn run_tests(&mut self, name: &'static str, step: impl FnOnce() -> Result<TestReport>) -> bool {
         let mut tally = Tally::default();
         let ok = self.run_as(name, || match step() {
-            Ok(counted) if counted.passed == counted.run => {
-                tally = counted;
-                StepOutcome::Passed
-            }
-            Ok(counted) => {
-                tally = counted;
-                StepOutcome::Failed(format!("{} of {} tests", counted.run - counted.passed, counted.run))
+            Ok(report) => {
+                tally = report.tally;
+                report.outcome()
             }
             Err(error) => StepOutcome::Failed(format!("{error:#}")),
         });
@@ -150,7 +156,6 @@ impl Tally {
 
     /// Parses a summary line of nextest or libtest; `None` for any other line.
     fn parse(line: &str) -> Option<Self> {
-        let line = without_colours(line);
         // nextest indents the output of failed tests, which may have such a line as well.
         if let Some(counts) = line.strip_prefix("test result: ") {
             let (passed, failed) = (count(counts, "passed")?, count(counts, "failed")?);
@@ -162,6 +167,47 @@ impl Tally {
         let run = run.split('/').next()?.trim().parse().ok()?;
         Some(Self { run, passed: count(counts, "passed").unwrap_or(0), skipped: count(counts, "skipped").unwrap_or(0) })
     }
+}
+
+impl TestReport {
+    fn add(&mut self, other: Self) {
+        self.tally.add(other.tally);
+        self.failed.extend(other.failed);
+    }
+
+    /// Takes in a line of a runner's output.
+    fn read(&mut self, line: &str) {
+        let line = without_colours(line);
+        if let Some(tally) = Tally::parse(&line) {
+            self.tally.add(tally);
+        } else if let Some(name) = failed_test(&line) {
+            self.failed.insert(name.to_owned());
+        }
+    }
+
+    fn outcome(&self) -> StepOutcome {
+        let Tally { run, passed, .. } = self.tally;
+        if passed == run {
+            return StepOutcome::Passed;
+        }
+        let names: String = self.failed.iter().map(|name| format!("\n             {name}")).collect();
+        StepOutcome::Failed(format!("{} of {run} tests{names}", run - passed))
+    }
+}
+
+/// The name of the test that failed according to a line of nextest or libtest; `None` for any other line.
+fn failed_test(line: &str) -> Option<&str> {
+    let line = line.trim_end();
+    // libtest does not indent the names of its tests.
+    if let Some(name) = line.strip_prefix("test ") {
+        return name.strip_suffix(" ... FAILED");
+    }
+    let (status, rest) = line.trim_start().split_once(" [")?;
+    if !(["FAIL", "TIMEOUT", "ABORT", "LEAK-FAIL"].contains(&status) || status.starts_with("SIG")) {
+        return None;
+    }
+    let (_, counted) = rest.split_once("] ")?;
+    counted.strip_prefix('(')?.split_once(") ").map(|(_, name)| name)
 }
 
 impl std::fmt::Display for Tally {
@@ -190,7 +236,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// # Errors
 ///
 /// The runner could not start, or failed without reporting a failed test: it did not build, or found no test.
-pub(crate) fn run_tests(command: &mut Command) -> Result<Tally> {
+pub(crate) fn run_tests(command: &mut Command) -> Result<TestReport> {
     let name = display(command);
     eprintln!("$ {name}");
     if io::stderr().is_terminal() {
@@ -203,33 +249,31 @@ pub(crate) fn run_tests(command: &mut Command) -> Result<Tally> {
         .spawn()
         .with_context(|| format!("cannot start {name}"))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let tally = thread::scope(|scope| -> Result<Tally> {
+    let report = thread::scope(|scope| -> Result<TestReport> {
         let reader = scope.spawn(move || stdout.map(|from| pass_on(from, io::stdout())).transpose());
-        let mut tally = stderr.map(|from| pass_on(from, io::stderr())).transpose()?.unwrap_or_default();
+        let mut report = stderr.map(|from| pass_on(from, io::stderr())).transpose()?.unwrap_or_default();
         let other = reader.join().map_err(|_| anyhow!("the reader of the output panicked"))??;
-        tally.add(other.unwrap_or_default());
-        Ok(tally)
+        report.add(other.unwrap_or_default());
+        Ok(report)
     })
     .with_context(|| format!("cannot pass on the output of {name}"))?;
     let status = child.wait().with_context(|| format!("cannot wait for {name}"))?;
-    if !status.success() && tally.passed == tally.run {
+    if !status.success() && report.tally.passed == report.tally.run {
         bail!("{name}: {status}");
     }
-    Ok(tally)
+    Ok(report)
 }
 
-fn pass_on(from: impl Read, mut to: impl Write) -> io::Result<Tally> {
-    let mut tally = Tally::default();
+fn pass_on(from: impl Read, mut to: impl Write) -> io::Result<TestReport> {
+    let mut report = TestReport::default();
     let mut from = BufReader::new(from);
     let mut line = Vec::new();
     while from.read_until(b'\n', &mut line)? > 0 {
         to.write_all(&line)?;
-        if let Some(part) = Tally::parse(&String::from_utf8_lossy(&line)) {
-            tally.add(part);
-        }
+        report.read(&String::from_utf8_lossy(&line));
         line.clear();
     }
-    Ok(tally)
+    Ok(report)
 }
 
 /// The number before `what` in a list of the form `3 passed (1 slow), 1 failed, 0 skipped`.
@@ -272,10 +316,6 @@ mod tests {
             ("     Summary [   0.1s] 7/9 tests run: 6 passed, 1 failed, 0 skipped", Some((7, 6, 0))),
             ("     Summary [   0.1s] 1 test run: 0 passed, 1 failed, 0 skipped", Some((1, 0, 0))),
             (
-                "\u{1b}[32;1m     Summary\u{1b}[0m [   0.1s] 1 test run: \u{1b}[1m1\u{1b}[0m passed, 0 skipped",
-                Some((1, 1, 0)),
-            ),
-            (
                 "test result: ok. 5 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.1s",
                 Some((5, 5, 2)),
             ),
@@ -286,6 +326,29 @@ mod tests {
             let expected = expected.map(|(run, passed, skipped)| Tally { run, passed, skipped });
             assert_eq!(Tally::parse(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn a_report_has_the_numbers_and_each_failed_test_once() {
+        let mut report = TestReport::default();
+        for line in [
+            "        PASS [   0.005s] (1/3) argus-core event::tests::one",
+            "        FAIL [   1.005s] (2/3) argus-core event::tests::two",
+            "     TIMEOUT [  90.005s] (3/3) argus-postgres::repository faults::three",
+            "test doc_test (line 4) ... FAILED",
+            "\u{1b}[32;1m     Summary\u{1b}[0m [   0.1s] 3 tests run: \u{1b}[1m1\u{1b}[0m passed, 2 failed, 0 skipped",
+            "        FAIL [   1.005s] (2/3) argus-core event::tests::two",
+            "     SIGABRT [   1.005s] (1/3) argus-core event::tests::four",
+            "        FAIL is a word of the output",
+        ] {
+            report.read(line);
+        }
+        let expected = "FAILED: 2 of 3 tests
+             argus-core event::tests::four
+             argus-core event::tests::two
+             argus-postgres::repository faults::three
+             doc_test (line 4)";
+        assert_eq!(report.outcome().to_string(), expected);
     }
 
     #[test]
@@ -318,7 +381,8 @@ mod tests {
     #[test]
     fn a_failed_test_fails_its_step() {
         let mut steps = Steps::new("test", vec!["tests"]);
-        assert!(!steps.run_tests("tests", || Ok(Tally { run: 2, passed: 1, skipped: 0 })));
+        let tally = Tally { run: 2, passed: 1, skipped: 0 };
+        assert!(!steps.run_tests("tests", || Ok(TestReport { tally, ..TestReport::default() })));
         assert!(!steps.finish());
     }
 }
