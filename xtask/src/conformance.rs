@@ -1,14 +1,14 @@
 //! `cargo xtask conformance`: the black-box suite against the binaries of this tree.
 
-use std::{path::PathBuf, process::Command};
+use std::{num::NonZeroUsize, path::PathBuf, process::Command, thread};
 
 use anyhow::{Context, Result, ensure};
-use argus_servers::URL_VARIABLE;
+use argus_servers::{TestPostgres, URL_VARIABLE};
 
 use crate::{
     databases,
     flags::ConformanceOptions,
-    steps::{self, Outcome},
+    steps::{self, Outcome, TestReport},
     workspace::{cargo, metadata, root, target_directory},
 };
 
@@ -43,6 +43,25 @@ pub(crate) fn run(options: &ConformanceOptions) -> Result<bool> {
     }
     let status = suite.status().context("cannot start argus-conformance")?;
     Ok(status.success())
+}
+
+/// Runs all cases on all usual subjects under nextest.
+pub(crate) fn run_all(postgres: Option<&TestPostgres>) -> Result<TestReport> {
+    under_nextest(&format!("binary_id({TEST_BINARY_ID})"), postgres)
+}
+
+/// Runs all cases under nextest on the subjects whose events are in PostgreSQL, with this server.
+pub(crate) fn run_over(postgres: &TestPostgres) -> Result<TestReport> {
+    under_nextest(&format!("binary_id({TEST_BINARY_ID}) & test(/^[a-z]+::postgres::/)"), Some(postgres))
+}
+
+fn under_nextest(filter: &str, postgres: Option<&TestPostgres>) -> Result<TestReport> {
+    // Many cases wait for a timeout, so more of them can run at once than there are processors.
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get) * 2;
+    let threads = format!("--test-threads={threads}");
+    let mut nextest = cargo(["nextest", "run", "--workspace", "--filterset", filter, &threads]);
+    nextest.args(databases::features()).envs(postgres.map(|postgres| (URL_VARIABLE, postgres.url())));
+    steps::run_tests(nextest.env(BINARIES_VARIABLE, binaries_directory()?))
 }
 
 /// Asks the suite for what this machine lacks. nextest shows no output of tests that are skipped or pass.

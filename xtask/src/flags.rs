@@ -13,7 +13,7 @@ pub(crate) enum Command {
     /// Print a help text.
     Help(&'static str),
     /// Everything that a change must pass.
-    Test,
+    Test(TestOptions),
     /// Formatting, lints, documentation and tidiness.
     Check,
     /// The rules of this repository that no other tool knows.
@@ -32,6 +32,13 @@ pub(crate) enum Command {
     Fuzz(Vec<OsString>),
     /// A sample stream of events.
     Sample(SampleOptions),
+}
+
+/// How much is tested.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct TestOptions {
+    /// Run the conformance suite over every version of `PostgreSQL`, not only the usual and the newest one.
+    pub(crate) every_postgres: bool,
 }
 
 /// Which subjects and which cases the conformance suite runs.
@@ -151,7 +158,12 @@ Nothing reads from standard input. Steps and their times go to standard error.
 const TEST_HELP: &str = "\
 Everything that a change must pass
 
-Usage: cargo xtask test
+Usage: cargo xtask test [OPTIONS]
+
+Options:
+      --every-postgres  Run the conformance suite also over the versions of PostgreSQL between the usual and the newest
+                        one: for a nightly run
+  -h, --help            This text
 
 Runs these steps in this order, and continues after a failure:
   1. cargo-nextest is there: installed by `cargo install cargo-nextest --locked` if missing
@@ -165,14 +177,15 @@ Runs these steps in this order, and continues after a failure:
   6. doc tests: under cargo
   7. binaries for the conformance suite: the servers, the minimal host and xtask itself
   8. conformance: one test for each subject and case, under nextest
-  9. everything that cases need is there: skipped if something is missing; the summary names it, and the cases that
+  9. conformance over newer PostgreSQL: the cases on the newest version, installed from npm if it is missing
+ 10. everything that cases need is there: skipped if something is missing; the summary names it, and the cases that
      were skipped for it
- 10. conformance in containers, a part: some twenty cases. As root on Debian, podman, debootstrap and what they need are
+ 11. conformance in containers, a part: some twenty cases. As root on Debian, podman, debootstrap and what they need are
      installed by `apt-get` if they are missing. Skipped, with the reason, where containers cannot run
- 11. simulation, from a fresh seed: 10,000 runs of the engine on a medium with faults
- 12. crash, as a smoke test: some rounds of servers that are killed under load, on disk and over PostgreSQL
- 13. bench, as a smoke test: its answers are checked, its figures mean nothing
- 14. rustfmt, 15. clippy, 16. rustdoc, 17. tidy: as `cargo xtask check` runs them
+ 12. simulation, from a fresh seed: 10,000 runs of the engine on a medium with faults
+ 13. crash, as a smoke test: some rounds of servers that are killed under load, on disk and over PostgreSQL
+ 14. bench, as a smoke test: its answers are checked, its figures mean nothing
+ 15. rustfmt, 16. clippy, 17. rustdoc, 18. tidy: as `cargo xtask check` runs them
 
 For one crate, `cargo nextest run -p argus-core` is quicker.
 ";
@@ -335,7 +348,7 @@ impl Command {
         };
         match name.as_str() {
             "help" => Ok(Self::Help(HELP)),
-            "test" => without_options(&mut parser, Self::Test, TEST_HELP),
+            "test" => test(&mut parser),
             "check" => without_options(&mut parser, Self::Check, CHECK_HELP),
             "tidy" => without_options(&mut parser, Self::Tidy, TIDY_HELP),
             "conformance" => conformance(&mut parser),
@@ -356,6 +369,18 @@ fn without_options(parser: &mut Parser, command: Command, help: &'static str) ->
         Some(Arg::Short('h') | Arg::Long("help")) => Ok(Command::Help(help)),
         Some(other) => Err(other.unexpected()),
     }
+}
+
+fn test(parser: &mut Parser) -> Result<Command, lexopt::Error> {
+    let mut options = TestOptions::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help(TEST_HELP)),
+            Arg::Long("every-postgres") => options.every_postgres = true,
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Test(options))
 }
 
 fn conformance(parser: &mut Parser) -> Result<Command, lexopt::Error> {

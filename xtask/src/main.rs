@@ -38,7 +38,7 @@ fn main() -> ExitCode {
             print!("{text}");
             Ok(true)
         }
-        Command::Test => test::run(),
+        Command::Test(options) => test::run(&options),
         Command::Check => check::run(),
         Command::Tidy => tidy::run(),
         Command::Conformance(options) => match &options.container {

@@ -170,7 +170,8 @@ impl Tally {
 }
 
 impl TestReport {
-    fn add(&mut self, other: Self) {
+    /// Adds what another run reported.
+    pub(crate) fn add(&mut self, other: Self) {
         self.tally.add(other.tally);
         self.failed.extend(other.failed);
     }

@@ -3,24 +3,22 @@
 use std::{
     ffi::OsString,
     hash::{BuildHasher as _, Hasher as _, RandomState},
-    num::NonZeroUsize,
     process::{Command, Stdio},
-    thread,
 };
 
 use anyhow::{Context, Result, ensure};
-use argus_servers::{REQUIRED_VARIABLE, URL_VARIABLE};
+use argus_servers::{PostgresVersion, REQUIRED_VARIABLE, TestPostgres, URL_VARIABLE};
 
 use crate::{
     apt, bench, check, conformance, container, crash, databases,
-    flags::BenchOptions,
+    flags::{BenchOptions, TestOptions},
     readers, simulate,
-    steps::{self, Steps},
+    steps::{self, Steps, TestReport},
     workspace::cargo,
 };
 
 /// The steps of this task before those of the check.
-pub(crate) const STEPS: [&str; 13] = [
+pub(crate) const STEPS: [&str; 14] = [
     "cargo-nextest is there",
     "programs for the tests are there",
     "DuckDB and pyarrow are there",
@@ -29,6 +27,7 @@ pub(crate) const STEPS: [&str; 13] = [
     "doc tests",
     "binaries for the conformance suite",
     "conformance",
+    "conformance over newer PostgreSQL",
     "everything that cases need is there",
     "conformance in containers, a part",
     "simulation, from a fresh seed",
@@ -40,7 +39,7 @@ pub(crate) const STEPS: [&str; 13] = [
 const SIMULATIONS: &str = "10000";
 
 /// Runs all steps; returns whether every one passed.
-pub(crate) fn run() -> Result<bool> {
+pub(crate) fn run(options: &TestOptions) -> Result<bool> {
     let mut steps = Steps::new("test", [&STEPS[..], &check::STEPS].concat());
     let nextest = steps.run("cargo-nextest is there", install_nextest);
     let no_nextest = "cargo-nextest is missing";
@@ -75,22 +74,24 @@ pub(crate) fn run() -> Result<bool> {
         steps::run_tests(cargo(["test", "--doc", "--workspace"]).args(databases::features()))
     });
     let built = steps.run("binaries for the conformance suite", conformance::build);
-    if !nextest {
-        steps.cannot_run("conformance", no_nextest);
+    let suite = if !nextest {
+        Err(no_nextest)
     } else if !built {
-        steps.cannot_run("conformance", "its binaries did not build");
+        Err("its binaries did not build")
     } else {
-        steps.run_tests("conformance", || {
-            let filter = format!("binary_id({})", conformance::TEST_BINARY_ID);
-            // Many cases wait for a timeout, so more of them can run at once than there are processors.
-            let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get) * 2;
-            let threads = format!("--test-threads={threads}");
-            let mut nextest = cargo(["nextest", "run", "--workspace", "--filterset", &filter, &threads]);
-            nextest.args(databases::features()).envs(database);
-            steps::run_tests(nextest.env(conformance::BINARIES_VARIABLE, conformance::binaries_directory()?))
-        });
+        Ok(())
+    };
+    match suite {
+        Ok(()) => {
+            steps.run_tests("conformance", || conformance::run_all(postgres.as_ref()));
+            drop(postgres);
+            steps.run_tests("conformance over newer PostgreSQL", || conformance_over(newer_postgres(options)));
+        }
+        Err(reason) => {
+            steps.cannot_run("conformance", reason);
+            steps.cannot_run("conformance over newer PostgreSQL", reason);
+        }
     }
-    drop(postgres);
     if built {
         steps.run_or_skip("everything that cases need is there", conformance::needs);
     } else {
@@ -120,6 +121,23 @@ pub(crate) fn run() -> Result<bool> {
     });
     check::add_to(&mut steps);
     Ok(steps.finish())
+}
+
+/// The versions after the usual one on which the suite runs: the newest, or all.
+fn newer_postgres(options: &TestOptions) -> impl Iterator<Item = u32> {
+    let count = if options.every_postgres { usize::MAX } else { 1 };
+    PostgresVersion::INSTALLABLE.into_iter().rev().take(count)
+}
+
+/// Runs the part of the suite that is about PostgreSQL on a server of each of these versions.
+fn conformance_over(majors: impl Iterator<Item = u32>) -> Result<TestReport> {
+    let mut report = TestReport::default();
+    for major in majors {
+        eprintln!("PostgreSQL {major}:");
+        let server = TestPostgres::start(&PostgresVersion::find(major)?)?;
+        report.add(conformance::run_over(&server)?);
+    }
+    Ok(report)
 }
 
 fn install_nextest() -> Result<()> {

@@ -21,6 +21,9 @@ pub struct PostgresVersion {
 }
 
 impl PostgresVersion {
+    /// The major versions that [`find`](Self::find) installs if they are not there, the newest last.
+    pub const INSTALLABLE: [u32; npm::MAJORS.len()] = npm::MAJORS;
+
     /// All that are found, the lowest first: Debian's, and those of npm that [`find`](Self::find) has installed.
     #[must_use]
     pub fn installed() -> Vec<Self> {
