@@ -6,7 +6,7 @@ use std::time::Duration;
 use argus_core::cause::{Cause, NamedPlace};
 use argus_core::repository::{CommitError, ReadError};
 use tokio_postgres::Error;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 /// Why the server has not done what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,21 +37,21 @@ impl Fault {
 
     /// The fault of a statement.
     pub(crate) fn of(error: &Error) -> Self {
-        let Some(state) = error.code() else { return Self::Lost(cause(error, "does not answer")) };
+        let Some(answer) = error.as_db_error() else { return Self::Lost(cause(error, "does not answer")) };
+        if matches!(answer.parsed_severity(), Some(Severity::Panic | Severity::Fatal)) {
+            // The server ends the session, or itself. Whatever the reason, a commit that it has begun to write may be
+            // there when it is back.
+            return Self::Lost(cause(error, "has closed the connection"));
+        }
+        let state = answer.code();
         match *state {
             SqlState::DISK_FULL => Self::Full(cause(error, "has no space left")),
             SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED | SqlState::UNIQUE_VIOLATION => {
                 Self::Conflict(cause(error, "was busy with another transaction"))
             }
-            // The server ends the session: it shuts down, has crashed, or the session was idle within a transaction.
-            SqlState::ADMIN_SHUTDOWN
-            | SqlState::CRASH_SHUTDOWN
-            | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
-            | SqlState::IDLE_SESSION_TIMEOUT => Self::Lost(cause(error, "has closed the connection")),
-            // A timeout of the server, a lock that was not to be had, a server that does not accept connections yet.
+            // A timeout of the server, or a lock that was not to be had.
             SqlState::QUERY_CANCELED
             | SqlState::LOCK_NOT_AVAILABLE
-            | SqlState::CANNOT_CONNECT_NOW
             // A standby, or a primary that was made read-only.
             | SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(cause(error, "is not available")),
             _ => match state.code().get(..2) {

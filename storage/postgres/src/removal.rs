@@ -40,7 +40,7 @@ impl<'a> Removal<'a> {
     ///
     /// A [`Fault`].
     pub(crate) fn begin(session: &'a mut Session, schema: &'a SchemaName) -> Result<Self, Fault> {
-        session.run(async |client| client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await)?;
+        session.run(async |client| client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await)?;
         Ok(Self { session, schema, removed: Removed::default(), types: BTreeMap::new() })
     }
 

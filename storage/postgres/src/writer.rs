@@ -12,7 +12,7 @@ use crate::session::Session;
 /// Settings of the connection. A transaction that stands still would keep all other writers waiting, so the server ends
 /// it. The isolation is the one under which each statement sees all that was committed before.
 const SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'; \
-                        SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE; ";
+                        SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; ";
 
 /// Stronger settings of the server, such as `remote_apply`, stay as they are.
 const SYNCHRONOUS: &str = "SELECT set_config('synchronous_commit', 'on', false) \

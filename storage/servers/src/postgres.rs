@@ -22,8 +22,8 @@ use crate::version::PostgresVersion;
 const USER: &str = "postgres";
 const DATABASE: &str = "postgres";
 
-/// The text in its log when it accepts connections.
-const READY: &str = "ready to accept connections";
+/// The text in its log when it accepts connections; those of a standby are "read-only connections".
+const READY: &str = "ready to accept";
 
 /// The text in its log if another program has taken the port meanwhile, and how often to choose another one.
 const OCCUPIED: &str = "could not bind";
@@ -78,11 +78,44 @@ impl PostgresServer {
     ///
     /// [`Absent::Failed`] if it does not start.
     pub fn start_in(folder: TempDir, version: &PostgresVersion, durability: Durability) -> Result<Self, Absent> {
+        Self::with_data(folder, version, |server| server.init(durability))
+    }
+
+    /// Starts a server that has a copy of this one's data, and follows it as a hot standby. It accepts writes after
+    /// [`promote`](Self::promote).
+    ///
+    /// # Errors
+    ///
+    /// It does not start, or this server does not answer. npm's installations cannot make the copy.
+    pub fn standby(&self) -> Result<Self, Absent> {
+        let folder = TempDir::with_prefix("argus-standby-").map_err(ServerError::of("a temporary folder"))?;
+        Self::with_data(folder, &self.version, |standby| {
+            let mut backup = standby.command("pg_basebackup");
+            backup.args(["--host", HOST, "--port", &self.port.to_string(), "--username", USER]);
+            backup.args(["--checkpoint", "fast", "--no-sync", "--write-recovery-conf", "--pgdata"]);
+            output(backup.arg(standby.data())).map(drop)
+        })
+    }
+
+    /// Makes a standby a primary, and waits until it accepts writes.
+    ///
+    /// # Errors
+    ///
+    /// It is none, or does not answer.
+    pub fn promote(&self) -> Result<(), ServerError> {
+        self.sql("select pg_promote()").map(drop)
+    }
+
+    fn with_data(
+        folder: TempDir,
+        version: &PostgresVersion,
+        make: impl FnOnce(&Self) -> Result<(), ServerError>,
+    ) -> Result<Self, Absent> {
         let account = Account::for_servers()?;
         account.own(folder.path())?;
         let processes = Mutex::new(None);
         let mut server = Self { version: version.clone(), account, port: 0, processes, folder };
-        server.init(durability)?;
+        make(&server)?;
         for attempt in 1.. {
             server.port = port::free().ok_or_else(|| ServerError::new(format!("no port of {HOST} is free")))?;
             match server.run() {

@@ -12,7 +12,7 @@ use argus_testing::{Draft, NOW, Pace, StoredId, collect, generate};
 
 use super::database::{Database, options};
 
-fn batch(ids: &[Option<&str>]) -> Batch {
+pub(crate) fn batch(ids: &[Option<&str>]) -> Batch {
     let draft = |id: &Option<&str>| Draft {
         event_type: "a".into(),
         timestamp: NOW,
@@ -28,11 +28,11 @@ fn proxied(server: &PostgresServer) -> (Proxy, Address) {
     (proxy, url.parse().unwrap())
 }
 
-fn open(address: &Address, patience: Duration) -> PostgresRepository {
+pub(crate) fn open(address: &Address, patience: Duration) -> PostgresRepository {
     PostgresRepository::open(address.clone(), PostgresOptions { patience, ..options() }).unwrap()
 }
 
-fn ids(repository: &PostgresRepository) -> Vec<(u64, StoredId)> {
+pub(crate) fn ids(repository: &PostgresRepository) -> Vec<(u64, StoredId)> {
     let snapshot = repository.reader().take().unwrap();
     let events = collect(&snapshot, &Scan::default(), Pace::UNBROKEN).unwrap().events;
     events.into_iter().map(|event| (event.seq, event.id)).collect()

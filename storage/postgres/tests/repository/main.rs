@@ -4,7 +4,9 @@
 
 mod database;
 mod expiry;
+mod failover;
 mod faults;
+mod full_disk;
 mod model;
 mod secured;
 mod writers;
