@@ -2,6 +2,7 @@
 
 use super::aggregate::AggregateFold;
 use super::answer::{Answer, Content};
+use super::counting::Counting;
 use super::fields::FieldsFold;
 use super::funnel::FunnelFold;
 use super::limits::{AnalysisLimits, Excess};
@@ -143,12 +144,41 @@ impl Fold {
         }
     }
 
-    /// Takes events of one type, of which only the number and the times of the first and the last one are known, in
-    /// nanoseconds since the Unix epoch. Returns false, and takes none, if that is not enough.
-    pub(crate) fn add_counted(&mut self, type_name: &str, count: u64, times: (i64, i64)) -> bool {
+    /// What has to be known to count its events; `None` if numbers of events do not suffice, or cannot be had without
+    /// reading the events.
+    pub(crate) fn counting(&self) -> Option<Counting> {
+        let is_countable = |filter: &Filter| filter.payload.is_empty() && filter.ids.is_none();
+        match &self.0 {
+            State::Aggregate(fold) => fold.counting().filter(|_| is_countable(&fold.question().filter)),
+            State::Types(types) => is_countable(&types.0.filter).then(TypesFold::counting),
+            State::Funnel(_) | State::Retention(_) | State::Fields(_) | State::Occurrences(_) | State::Exceeded(_) => {
+                None
+            }
+        }
+    }
+
+    /// Whether two times, in nanoseconds since the Unix epoch, and all between them, are in one bucket.
+    pub(crate) fn is_in_one_bucket(&mut self, times: (i64, i64)) -> bool {
+        match &mut self.0 {
+            State::Aggregate(fold) => fold.is_in_one_bucket(times),
+            State::Funnel(_)
+            | State::Retention(_)
+            | State::Types(_)
+            | State::Fields(_)
+            | State::Occurrences(_)
+            | State::Exceeded(_) => true,
+        }
+    }
+
+    /// Takes events, of which only the number, the times of the first and the last one in nanoseconds since the Unix
+    /// epoch, and their type, if they have only one, are known. Returns false, and takes none, if that is not enough.
+    pub(crate) fn add_counted(&mut self, type_name: Option<&str>, count: u64, times: (i64, i64)) -> bool {
         let added = match &mut self.0 {
             State::Aggregate(fold) => fold.add_counted(type_name, count, times),
-            State::Types(types) => types.1.add_counted(type_name, count, times).map(|()| true),
+            State::Types(types) => match type_name {
+                Some(name) => types.1.add_counted(name, count, times).map(|()| true),
+                None => Ok(false),
+            },
             State::Funnel(_) | State::Retention(_) | State::Fields(_) | State::Occurrences(_) => Ok(false),
             State::Exceeded(_) => Ok(true),
         };

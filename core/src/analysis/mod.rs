@@ -21,6 +21,7 @@ mod aggregation;
 mod answer;
 mod by;
 mod column;
+mod counting;
 mod field;
 mod fields;
 mod fold;
@@ -44,6 +45,7 @@ mod values;
 
 pub use aggregation::{Aggregation, AggregationError, Function};
 pub use answer::Answer;
+pub(crate) use counting::Counting;
 pub use field::Field;
 pub use fold::Fold;
 pub use limits::{AnalysisLimits, Excess, Rows};

@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use super::counting::Counting;
 use super::limits::{AnalysisLimits, Excess, Rows};
 use super::needs::Needs;
 use super::slots::index;
@@ -74,6 +75,11 @@ impl TypesFold {
                     .try_for_each(|(name, entry)| self.add_entry(name, entry))
             }
         }
+    }
+
+    /// What has to be known to count events for it.
+    pub(super) fn counting() -> Counting {
+        Counting { by_type: true, cells: Vec::new(), exact_times: true }
     }
 
     /// Adds events of one type, of which only the number and the times of the first and the last one are known.

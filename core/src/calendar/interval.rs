@@ -1,7 +1,10 @@
 //! The length of buckets.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
+use core::iter;
+use core::num::NonZeroU32;
 use core::str::FromStr;
 
 use thiserror::Error;
@@ -112,6 +115,15 @@ impl Interval {
                 Err(IntervalError::Uneven { text: shortened(), near })
             }
         }
+    }
+
+    /// Lengths of cells in seconds, the longest first; a cell of each length begins with the Unix epoch. The buckets of
+    /// each zone are made of whole cells of one of these lengths: in UTC of the first, and everywhere of the last.
+    pub(crate) fn cells(self) -> Vec<NonZeroU32> {
+        let longest = self.unit.seconds().map_or(SECONDS_PER_DAY, |seconds| self.count * seconds);
+        // Most clocks are ahead of UTC, or behind, by whole hours, and most others by quarters of an hour.
+        let shorter = [3_600, 900, 60, 1].into_iter().filter(|cell| *cell < longest && longest.is_multiple_of(*cell));
+        iter::once(longest).chain(shorter).filter_map(NonZeroU32::new).collect()
     }
 
     pub(super) fn step(self) -> Step {

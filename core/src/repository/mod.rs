@@ -4,6 +4,8 @@
 //! own indexes implements them directly. Once a repository is open, hosts use nothing else.
 
 mod analysis;
+mod count_run;
+mod counts;
 mod erased;
 mod erasure_stats;
 mod error;
@@ -17,6 +19,7 @@ use alloc::vec::Vec;
 
 pub(crate) use analysis::FoldRun;
 pub use analysis::{AnalysisPart, AnalysisRun, Progress};
+pub use counts::{Count, Counts, EventCounter, Grouping};
 pub use erased::Erased;
 pub use erasure_stats::ErasureStats;
 pub use error::{CommitError, Failure, ReadError};

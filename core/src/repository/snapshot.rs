@@ -5,10 +5,13 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use super::analysis::{AnalysisRun, FoldRun, Progress};
+use super::count_run::CountRun;
+use super::counts::{EventCounter, Grouping};
 use super::erasure_stats::ErasureStats;
 use super::error::ReadError;
 use super::gaps::GapRun;
 use super::scan::ScanRun;
+use crate::analysis::Counting;
 use crate::event::Event;
 use crate::query::Scan;
 
@@ -84,18 +87,34 @@ pub trait Snapshot: Send + Sync {
     /// [`ReadError`] if the storage cannot be read.
     fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError>;
 
+    /// Starts to count the events of a scan in order of time. `None` if that is not faster than to read them. It keeps
+    /// the snapshot alive and may be dropped at any time. May wait.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the storage cannot be read.
+    fn counter(self: Arc<Self>, scan: &Scan, grouping: Grouping) -> Result<Option<Box<dyn EventCounter>>, ReadError> {
+        let _ = (scan, grouping);
+        Ok(None)
+    }
+
     /// Starts to answer a question, or goes on. The run keeps the snapshot alive and may be dropped at any time. May
     /// wait.
     ///
-    /// By default, this is a [`scan`](Self::scan) whose events the fold takes. A repository that knows a faster way
-    /// overrides it.
+    /// By default, this is a [`scan`](Self::scan) whose events the fold takes; if numbers of events suffice, the
+    /// [`counter`](Self::counter) counts them. A repository that knows a faster way overrides it.
     ///
     /// # Errors
     ///
     /// [`ReadError`] if the storage cannot be read.
     fn analyze(self: Arc<Self>, progress: Progress) -> Result<Box<dyn AnalysisRun>, ReadError> {
-        let scan = self.scan(&progress.remaining_scan())?;
-        Ok(Box::new(FoldRun::new(scan, progress)))
+        let remaining = progress.remaining_scan();
+        if let Some(Counting { by_type, exact_times, cells }) = progress.fold.counting()
+            && let Some(counter) = Arc::clone(&self).counter(&remaining, Grouping { by_type, exact_times })?
+        {
+            return Ok(Box::new(CountRun::new(counter, cells, progress)));
+        }
+        Ok(Box::new(FoldRun::new(self.scan(&remaining)?, progress)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Generates events and scans from a [`Random`]: mostly plain, often equal to each other, sometimes at the limits of
 //! what is allowed.
 
+mod counting;
 mod json;
 mod question;
 
@@ -10,6 +11,7 @@ use argus_core::batch::{Batch, BatchBuilder, NewEvent};
 use argus_core::event::{CLIENT_ID_BYTES_MAX, ClientId, EVENT_TYPE_BYTES_MAX, EventType, Payload, Timestamp};
 use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Position, Scan, Test, TypeTest};
 
+pub use self::counting::{counted, turning_time};
 pub use self::json::payload;
 pub use self::question::question;
 use super::moment::NOW;

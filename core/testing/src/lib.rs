@@ -14,6 +14,7 @@
 
 mod compare;
 mod contents;
+mod counting;
 mod decimal;
 mod filter;
 pub mod fuzz;
@@ -34,6 +35,7 @@ mod tuning;
 
 pub use compare::{Difference, check_answer, check_id, check_query, check_same};
 pub use contents::{Contents, blob, flipped, segments, with_blob, with_log};
+pub use counting::check_counted;
 pub use generate::Draft;
 pub use maintain::maintain;
 pub use medium::{Ending, FaultClass, Faults, InjectedFault, Phase, SimStorage};

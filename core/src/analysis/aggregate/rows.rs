@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::AggregateFold;
+use crate::analysis::counting::Counting;
 use crate::analysis::group_codes::GroupCodes;
 use crate::analysis::key;
 use crate::analysis::limits::Excess;
@@ -69,33 +70,45 @@ impl AggregateFold {
         self.check()
     }
 
-    /// Adds events of one type, of which only the number and the times of the first and the last one are known. Returns
-    /// false, and adds nothing, if that is not enough.
+    /// What has to be known to count events for it; `None` if numbers of events do not suffice.
+    pub(in crate::analysis) fn counting(&self) -> Option<Counting> {
+        let cells = || self.question.periods.as_ref().map_or_else(Vec::new, |periods| periods.interval.cells());
+        let is_countable = self.values.paths().1 == 0;
+        is_countable.then(|| Counting { by_type: self.needs_types(), cells: cells(), exact_times: false })
+    }
+
+    /// Whether two times, and all between them, are in one bucket.
+    pub(in crate::analysis) fn is_in_one_bucket(&mut self, (first, last): (i64, i64)) -> bool {
+        self.buckets.as_mut().is_none_or(|numbers| {
+            let buckets: &mut Buckets = numbers.buckets();
+            buckets.of(first).start == buckets.of(last).start
+        })
+    }
+
+    /// Adds events, of which only the number, the times of the first and the last one, and the type, if they have only
+    /// one, are known. Returns false, and adds nothing, if that is not enough.
     pub(in crate::analysis) fn add_counted(
         &mut self,
-        type_name: &str,
+        type_name: Option<&str>,
         count: u64,
         (first, last): (i64, i64),
     ) -> Result<bool, Excess> {
-        if self.values.paths().1 > 0 {
+        let is_type_missing = self.needs_types() && type_name.is_none();
+        if self.values.paths().1 > 0 || is_type_missing || !self.is_in_one_bucket((first, last)) {
             return Ok(false);
         }
         let bucket = match &mut self.buckets {
             None => 0,
             Some(numbers) => {
-                let buckets: &mut Buckets = numbers.buckets();
-                let bucket = buckets.of(first);
-                if buckets.of(last).start != bucket.start {
-                    return Ok(false);
-                }
+                let bucket = numbers.buckets().of(first);
                 numbers.number_of(bucket)
             }
         };
         self.see_times(first, last);
         self.key.clear();
         // Without a path, the type is the only field that there may be.
-        if self.needs_types() {
-            key::write_string(type_name.as_bytes(), &mut self.key);
+        if let Some(name) = type_name.filter(|_| self.needs_types()) {
+            key::write_string(name.as_bytes(), &mut self.key);
         }
         let group = self.groups.number(&self.key);
         let slot = self.slots.slot(bucket, group);

@@ -111,7 +111,7 @@ impl Worker {
         // A name that is not UTF-8 is reported when its block is read.
         let Some(names) = names.collect::<Option<Vec<(&str, u64)>>>() else { return false };
         for (name, events) in names {
-            let is_taken = fold.add_counted(name, events, times);
+            let is_taken = fold.add_counted(Some(name), events, times);
             debug_assert!(is_taken, "a fold that needs only types takes their numbers of events");
         }
         true
@@ -129,7 +129,7 @@ impl Worker {
         }
         if self.is_whole(&piece)
             && let Some(name) = only_type(&piece)
-            && self.fold.add_counted(name, index.rows(number) as u64, (first.time, last.time))
+            && self.fold.add_counted(Some(name), index.rows(number) as u64, (first.time, last.time))
         {
             return Ok(1);
         }
