@@ -17,6 +17,7 @@ mod address;
 mod agreement;
 mod candidates;
 mod commit;
+mod counter;
 mod document;
 mod erase;
 mod expiry;

@@ -64,6 +64,15 @@ impl Select {
         client.query_typed_raw(&self.sql, self.parameters()).await?.try_collect().await
     }
 
+    /// What is read from each row. No row is kept longer than that.
+    ///
+    /// # Errors
+    ///
+    /// The error of the statement.
+    pub(crate) async fn read<T>(&self, client: &Client, read: impl FnMut(Row) -> T) -> Result<Vec<T>, Error> {
+        client.query_typed_raw(&self.sql, self.parameters()).await?.map_ok(read).try_collect().await
+    }
+
     /// The first rows, until they have `bytes_max` bytes, and whether there may be more.
     ///
     /// # Errors

@@ -97,25 +97,8 @@ impl Walk {
             (Types::Few(names), Order::TimeAscending | Order::TimeDescending) => Some(names),
             (Types::All | Types::Tested(_), _) | (Types::Few(_), Order::Sequence) => None,
         };
-        let part = |select: &mut Select, name: Option<&String>| {
-            select.push(&format!("(SELECT {columns} FROM {schema}.events WHERE "));
-            if let Some(name) = name {
-                select.push("event_type = ").bind(name.clone(), Type::TEXT).push(" AND ");
-            }
-            select.within(&self.bounds).ordered(self.order).push(&format!(" LIMIT {rows})"));
-        };
-        match by_type.map(Vec::as_slice) {
-            None => part(select, None),
-            Some([name]) => part(select, Some(name)),
-            Some(names) => {
-                select.push("(");
-                for (index, name) in names.iter().enumerate() {
-                    select.push(if index == 0 { "" } else { " UNION ALL " });
-                    part(select, Some(name));
-                }
-                select.ordered(self.order).push(&format!(" LIMIT {rows})"));
-            }
-        }
+        let end = format!(" ORDER BY {} LIMIT {rows}", keys(self.order));
+        push_rows(select, schema, &columns, by_type.map(Vec::as_slice), &self.bounds, &end);
     }
 
     /// What the index does not decide.
@@ -131,6 +114,37 @@ impl Walk {
         if let Some(narrowing) = &self.narrowing {
             select.push(" AND (document IS NULL OR coalesce(document @@ ").bind(narrowing.clone(), Type::TEXT);
             select.push("::jsonpath, false))");
+        }
+    }
+}
+
+/// Appends the first rows within bounds, in parentheses: those of all types, or those of these, merged. `end` is their
+/// order and their number.
+pub(crate) fn push_rows(
+    select: &mut Select,
+    schema: &SchemaName,
+    columns: &str,
+    names: Option<&[String]>,
+    bounds: &Bounds,
+    end: &str,
+) {
+    let part = |select: &mut Select, name: Option<&String>| {
+        select.push(&format!("(SELECT {columns} FROM {schema}.events WHERE "));
+        if let Some(name) = name {
+            select.push("event_type = ").bind(name.clone(), Type::TEXT).push(" AND ");
+        }
+        select.within(bounds).push(end).push(")");
+    };
+    match names {
+        None => part(select, None),
+        Some([name]) => part(select, Some(name)),
+        Some(names) => {
+            select.push("(");
+            for (index, name) in names.iter().enumerate() {
+                select.push(if index == 0 { "" } else { " UNION ALL " });
+                part(select, Some(name));
+            }
+            select.push(end).push(")");
         }
     }
 }
