@@ -16,7 +16,7 @@ use super::{
     report::{Goal, Report, Row, median, percentile_ms, rate, rounded, thousands},
     server::{Server, Subject},
     single::{self, CONNECTIONS},
-    workload::{Hours, Random, TYPES, batch_requests, stream},
+    workload::{Hours, QUERIED, Random, TYPES, batch_requests, stream},
 };
 
 /// The goals of single inserts, of batches and of two processes, as ratios; of queries in milliseconds.
@@ -162,8 +162,36 @@ fn pages(database: &Database, subject: &Subject, scale: &Scale, report: &mut Rep
                 goal: Goal::AtMost { goal: LATEST_GOAL_MS, is: p50, unit: "ms at p50" },
             });
         }
+        let questions = [
+            ("count by type", "/events/aggregate?group_by=type".to_owned()),
+            ("hourly count of one type", format!("/events/aggregate?interval=1h&type={QUERIED}")),
+        ];
+        for (what, target) in questions {
+            let ms = answer_ms(&server, &target, scale)?;
+            report.add(Row {
+                measure: format!("PostgreSQL: {what}, of {of} events"),
+                subject: subject.name,
+                figure: format!("{ms:.1} ms"),
+                floor: String::new(),
+                goal: Goal::Open,
+            });
+        }
     }
     Ok(())
+}
+
+/// The median time to answer a question, of the runs after the first one.
+fn answer_ms(server: &Server, target: &str, scale: &Scale) -> Result<f64> {
+    let mut client = Client::connect(server.address)?;
+    let mut latencies = Vec::new();
+    for _ in 0..=scale.runs {
+        let (response, latency) = client.get(target)?;
+        response.expect(200)?;
+        latencies.push(latency);
+    }
+    let mut measured = latencies.split_off(1);
+    measured.sort_unstable();
+    Ok(percentile_ms(&measured, 50))
 }
 
 /// The median and the 99th percentile of the time to get the latest events for which a condition holds.
