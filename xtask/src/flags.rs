@@ -300,7 +300,7 @@ Parts:
            select nothing, and beside a thousand that select a part; one stream of all events over SSE and over
            WebSocket; and the first event of a reader that comes back
   database  events in PostgreSQL, if it is installed: POST of single events beside pgbench, POST of batches by one
-           process and by two, beside COPY, and pages of one type, one user and one country
+           process and by two, beside COPY, pages of one type, one user and one country, and counts
 
 Options:
       --runtime <NAME>   Only this runtime: tokio or smol [default: all]

@@ -199,6 +199,23 @@ mod tests {
     }
 
     #[test]
+    fn cells_are_parts_of_a_bucket_or_of_a_day() {
+        for (text, expected) in [
+            ("1s", &[1][..]),
+            ("50s", &[50, 1]),
+            ("20m", &[1_200, 60, 1]),
+            ("1h", &[3_600, 900, 60, 1]),
+            ("6h", &[21_600, 3_600, 900, 60, 1]),
+            ("1d", &[86_400, 3_600, 900, 60, 1]),
+            ("1y", &[86_400, 3_600, 900, 60, 1]),
+        ] {
+            let cells =
+                Interval::parse(text).map(|interval| interval.cells().into_iter().map(NonZeroU32::get).collect());
+            assert_eq!(cells, Ok(expected.to_vec()), "{text}");
+        }
+    }
+
+    #[test]
     fn seconds_minutes_and_hours_divide_a_day() {
         for (text, near) in [
             ("7h", "6h"),

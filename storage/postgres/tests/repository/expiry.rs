@@ -6,7 +6,7 @@ use argus_core::event::Timestamp;
 use argus_core::query::Scan;
 use argus_core::repository::{Expired, ExpiryCause, Repository as _};
 use argus_postgres::{PostgresOptions, PostgresRepository, Retention};
-use argus_testing::{Draft, Pace, collect, generate, steady};
+use argus_testing::{Draft, Pace, Random, check_counted, collect, generate, steady};
 
 use super::database::{Database, options};
 
@@ -61,6 +61,7 @@ fn old_events_go_and_later_ones_stay() {
     let micros = |age| before(now, age).as_nanos().div_euclid(1_000) * 1_000;
     assert_eq!((first.as_nanos(), last.as_nanos()), (micros(2 * HOUR), micros(HOUR + minute)));
     assert_eq!(seqs(&repository), [4, 2]);
+    assert_eq!(check_counted(&repository.reader().take().unwrap(), &mut Random::seeded(1), 20), Ok(()));
     let stats = repository.reader().take().unwrap().stats().unwrap();
     assert_eq!((stats.events, stats.event_types, stats.last_seq), (2, 2, 4));
 }
