@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bson::{Document, doc};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -18,7 +19,7 @@ use crate::error::{Absent, ServerError};
 use crate::port::{self, HOST};
 use crate::process::Processes;
 use crate::pypi;
-use crate::wire::{Document, command};
+use crate::wire;
 
 /// The environment variable with the path of a `secantusd-rs`, if it is not in `PATH`.
 pub const SECANTUSD_VARIABLE: &str = "ARGUS_SECANTUSD";
@@ -44,6 +45,8 @@ pub struct MongoServer {
     port: u16,
     /// Whether clients must give a password.
     has_passwords: bool,
+    /// Whether it has a certificate for TLS.
+    has_tls: bool,
     // Ended before the folder is removed.
     processes: Mutex<Option<Processes>>,
     folder: TempDir,
@@ -70,7 +73,8 @@ impl MongoServer {
     pub fn start() -> Result<Self, Absent> {
         let program = Program::find()?;
         let folder = TempDir::with_prefix("argus-mongodb-").map_err(ServerError::of("a temporary folder"))?;
-        let mut server = Self { program, port: 0, has_passwords: false, processes: Mutex::new(None), folder };
+        let mut server =
+            Self { program, port: 0, has_passwords: false, has_tls: false, processes: Mutex::new(None), folder };
         for attempt in 1.. {
             server.port = port::free().ok_or_else(|| ServerError::new(format!("no port of {HOST} is free")))?;
             match server.run() {
@@ -89,11 +93,23 @@ impl MongoServer {
     ///
     /// The server refuses, or does not start again.
     pub fn require_password(&mut self, database: &str, user: (&str, &str), role: &str) -> Result<(), ServerError> {
-        let role = Document::default().text("role", role).text("db", database);
         let (name, password) = user;
-        let user = Document::default().text("createUser", name).text("pwd", password).array_of_one("roles", role);
-        command(self.address(), database, user)?;
+        let roles = [doc! { "role": role, "db": database }];
+        self.command(database, doc! { "createUser": name, "pwd": password, "roles": roles })?;
         self.has_passwords = true;
+        self.restart()
+    }
+
+    /// Restarts the server with a certificate in PEM and its key, so that clients may use TLS. Those of this crate cannot.
+    ///
+    /// # Errors
+    ///
+    /// The server does not start again.
+    pub fn encrypt(&mut self, certificate: &str, key: &str) -> Result<(), ServerError> {
+        for (path, text) in self.pem_files().into_iter().zip([certificate, key, &format!("{certificate}{key}")]) {
+            fs::write(&path, text).map_err(ServerError::of(path.display()))?;
+        }
+        self.has_tls = true;
         self.restart()
     }
 
@@ -113,6 +129,15 @@ impl MongoServer {
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         format!("mongodb://{HOST}:{}/{database}", self.port)
+    }
+
+    /// Executes a command of a database, without a password. Returns the answer.
+    ///
+    /// # Errors
+    ///
+    /// The server does not answer, or it refuses.
+    pub fn command(&self, database: &str, command: Document) -> Result<Document, ServerError> {
+        wire::command(self.address(), database, command)
     }
 
     /// What runs, such as `secantusd-rs`.
@@ -181,6 +206,15 @@ impl MongoServer {
                 server.arg("--keyFile").arg(self.key_file()?);
             }
         }
+        if self.has_tls {
+            let [certificate, key, both] = self.pem_files();
+            match &self.program {
+                Program::Mongod(_) => server.args(["--tlsMode", "allowTLS", "--tlsCertificateKeyFile"]).arg(both),
+                Program::SecantusdRs(_) | Program::SecantusdPy(_) => {
+                    server.arg("--tls-cert-file").arg(certificate).arg("--tls-key-file").arg(key)
+                }
+            };
+        }
         if let Program::SecantusdPy(folder) = &self.program {
             server.env("PYTHONPATH", folder);
         }
@@ -188,6 +222,11 @@ impl MongoServer {
         server.current_dir(self.folder.path());
         *self.processes() = Some(Processes::start(server, ready, self.folder.path())?);
         self.elect()
+    }
+
+    /// The files with the certificate, with its key, and with both.
+    fn pem_files(&self) -> [PathBuf; 3] {
+        ["certificate.pem", "key.pem", "both.pem"].map(|name| self.folder.path().join(name))
     }
 
     /// A file with a key, which nobody else may read.
@@ -202,10 +241,10 @@ impl MongoServer {
     /// Makes a replica set of one, if there is none, and waits until this is its primary.
     fn elect(&self) -> Result<(), ServerError> {
         let Program::Mongod(_) = &self.program else { return Ok(()) };
-        let member = Document::default().number("_id", 0).text("host", &format!("{HOST}:{}", self.port));
-        let set = Document::default().text("_id", REPLICA_SET).array_of_one("members", member);
+        let member = doc! { "_id": 0, "host": format!("{HOST}:{}", self.port) };
+        let set = doc! { "_id": REPLICA_SET, "members": [member] };
         // Refused after a restart, since there is a replica set.
-        drop(command(self.address(), "admin", Document::default().document("replSetInitiate", set)));
+        drop(self.command("admin", doc! { "replSetInitiate": set }));
         self.processes().as_ref().map_or(Ok(()), |processes| processes.wait_for(MONGOD_PRIMARY))
     }
 
