@@ -70,10 +70,10 @@ pub(super) fn refused(failure: &Failure) -> ProblemReply {
     not_erased(&failure.clone().into())
 }
 
-/// 503 or 507: the events were not erased, or that is in doubt.
+/// 503 or 507: the events were not erased, or some may have been.
 fn not_erased(error: &CommitError) -> ProblemReply {
     let problem = |kind, cause: &Cause, in_doubt: bool| {
-        let outcome = if in_doubt { "whether events were erased is unknown" } else { "nothing was erased" };
+        let outcome = if in_doubt { "events may have been erased" } else { "nothing was erased" };
         ProblemReply::new(kind, format!("{outcome}: {}", cause.public_text()))
     };
     match error {

@@ -62,7 +62,7 @@ pub trait Repository: Send {
     ///
     /// # Errors
     ///
-    /// As for [`commit`](Self::commit): nothing was erased, or that is in doubt. [`CommitError::Unavailable`] also if
+    /// As for [`commit`](Self::commit): nothing was erased, or some events may be. [`CommitError::Unavailable`] also if
     /// too many erasures are under way.
     fn erase(&mut self, now: Timestamp, filter: &Filter) -> Result<Erased, CommitError>;
 

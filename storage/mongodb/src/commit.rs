@@ -1,22 +1,24 @@
-//! Commits a group of batches in one transaction.
+//! Commits a group of batches: in one transaction, or in several if it is large.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::task::Poll;
 
 use argus_core::batch::Batch;
-use argus_core::event::{Timestamp, Uuid};
+use argus_core::event::Timestamp;
 use argus_core::proposal::{IdLookups, Proposal, Terms};
 use argus_core::repository::Receipt;
-use argus_database::{GeneratedIds, TypeCache, TypesAt};
+use argus_database::{TypeCache, TypesAt};
 use mongodb::bson::{DateTime, RawDocument, RawDocumentBuf, doc};
 use mongodb::error::Error;
 use mongodb::{ClientSession, Database};
 
 use crate::collections::{durable, events, replicated};
 use crate::fault::Fault;
-use crate::head::Head;
-use crate::row::document;
+use crate::head::{Head, Staged};
+use crate::plan::{GroupIds, Part, Plan, numbered};
 use crate::session::Session;
+use crate::staging::lock;
+use crate::types::stored_types;
 use crate::values::{count, count_of, split};
 
 /// The most ids that one command looks up.
@@ -27,9 +29,9 @@ const IDS: usize = 5_000;
 pub(crate) struct Commit<'a> {
     group: &'a [Batch],
     terms: CommitTerms,
-    ids: GeneratedIds,
-    /// The number within the group of the first event of each batch.
-    firsts: Vec<u64>,
+    ids: GroupIds,
+    /// What is stored, if some of it is staged.
+    plan: Option<Plan<'a>>,
     /// Whether an earlier attempt may have stored the group.
     is_in_doubt: bool,
 }
@@ -43,11 +45,20 @@ pub(crate) struct CommitTerms {
     pub(crate) keep_from: Timestamp,
     /// Whether the commit returns only when it is durable.
     pub(crate) is_synchronous: bool,
+    /// The most events that one transaction stores.
+    pub(crate) transaction_events: usize,
 }
 
-/// What the first commands of a transaction have found.
+/// What is to be done for a group.
+enum Proposed<'a> {
+    /// Nothing: an earlier attempt was successful, or there are no events to store.
+    Nothing(Vec<Receipt>),
+    /// Events are to be stored.
+    Events(Plan<'a>),
+}
+
+/// What is stored already.
 struct Found {
-    head: Head,
     /// The stored events that have one of the ids.
     stored: HashMap<String, Held>,
     types: Vec<String>,
@@ -67,14 +78,7 @@ impl<'a> Commit<'a> {
     ///
     /// The system has no random numbers.
     pub(crate) fn new(group: &'a [Batch], terms: CommitTerms) -> Result<Self, getrandom::Error> {
-        let mut count = 0;
-        let first = |batch: &Batch| {
-            let first = count;
-            count += batch.len() as u64;
-            first
-        };
-        let firsts = group.iter().map(first).collect();
-        Ok(Self { group, terms, ids: GeneratedIds::new(terms.now)?, firsts, is_in_doubt: false })
+        Ok(Self { group, terms, ids: GroupIds::new(group, terms.now)?, plan: None, is_in_doubt: false })
     }
 
     /// Whether the group may be stored although no attempt has succeeded.
@@ -82,22 +86,23 @@ impl<'a> Commit<'a> {
         self.is_in_doubt
     }
 
-    /// Tries to commit the group. If an earlier attempt has, returns its receipts.
+    /// Runs the next transaction. Ready with the receipts if it was the last one, or if an earlier attempt has
+    /// committed the group. Nothing of the group is visible before.
     ///
     /// # Errors
     ///
-    /// A [`Fault`]. [`is_in_doubt`](Self::is_in_doubt) tells whether the group may be stored.
-    pub(crate) fn attempt(
+    /// A [`Fault`]. The step can be repeated. [`is_in_doubt`](Self::is_in_doubt) tells whether the group may be stored.
+    pub(crate) fn step(
         &mut self,
         session: &mut Session,
         types: &mut TypeCache,
         types_max: usize,
-    ) -> Result<Vec<Receipt>, Fault> {
-        let attempted = self.transact(session, types, types_max);
-        if attempted.is_err() {
+    ) -> Result<Poll<Vec<Receipt>>, Fault> {
+        let stepped = self.transact(session, types, types_max);
+        if stepped.is_err() {
             session.roll_back();
         }
-        attempted
+        stepped
     }
 
     fn transact(
@@ -105,24 +110,59 @@ impl<'a> Commit<'a> {
         session: &mut Session,
         types: &mut TypeCache,
         types_max: usize,
-    ) -> Result<Vec<Receipt>, Fault> {
+    ) -> Result<Poll<Vec<Receipt>>, Fault> {
+        let concern = if self.terms.is_synchronous { durable() } else { replicated() };
+        let staged = self.plan.as_ref().and_then(|plan| plan.staged(session.id()));
+        let head = lock(session, &concern, staged)?;
+        if head.staged.is_none() {
+            // Nothing was staged, or another process has removed it. What is stored may have changed since.
+            match self.propose(session, types, types_max, head)? {
+                Proposed::Events(plan) => self.plan = Some(plan),
+                Proposed::Nothing(receipts) => {
+                    // The commit of the head makes durable what this transaction has seen: the events of an earlier
+                    // attempt, and those that make others duplicates. The majority of the servers may not have them
+                    // yet.
+                    session.commit()?;
+                    self.is_in_doubt = false;
+                    return Ok(Poll::Ready(receipts));
+                }
+            }
+        }
+        self.is_in_doubt = false;
+        let plan = self.plan.as_mut().expect("only its own staged events are in a locked head");
+        let Part { documents, is_last } = plan.part(&self.ids, self.terms.now, self.terms.transaction_events);
+        if !is_last {
+            stage(session, head, plan, documents)?;
+            return Ok(Poll::Pending);
+        }
+        insert(session, documents, plan.head(head))?;
+        let committed = session.commit();
+        // Also after an answer of the server: if the driver has asked twice, it knows the second answer only.
+        self.is_in_doubt = committed.as_ref().is_err_and(|fault| !matches!(fault, Fault::Full(_)));
+        committed?;
+        let (new_types, receipts) = self.plan.take().expect("it was there above").into_outcome();
+        types.add(new_types);
+        Ok(Poll::Ready(receipts))
+    }
+
+    /// Decides which events are stored, by what is stored already.
+    fn propose(
+        &self,
+        session: &mut Session,
+        types: &mut TypeCache,
+        types_max: usize,
+        head: Head,
+    ) -> Result<Proposed<'a>, Fault> {
         let mut lookups = IdLookups::of(self.group);
-        let generated = if self.is_in_doubt { self.generated_ids() } else { Vec::new() };
+        let generated = if self.is_in_doubt { self.ids.generated(self.group) } else { Vec::new() };
         let ids = lookups.ids().map(str::to_owned).chain(generated.iter().cloned()).collect();
+        // Forgets the types if some may have been removed.
+        types.is_true_at(head.removals);
         let unknown = types.unknown(self.group).into_iter().map(str::to_owned).collect();
         let database = session.database()?;
-        session.begin(if self.terms.is_synchronous { durable() } else { replicated() })?;
-        let Found { head, stored, types: found } =
-            session.run(move |session| Box::pin(begin(database, session, ids, unknown)))?;
-        if types.is_true_at(head.removals) {
-            types.add(found.iter().map(String::as_str));
-        } else {
-            let unknown: Vec<String> = types.unknown(self.group).into_iter().map(str::to_owned).collect();
-            let database = session.database()?;
-            let found = session
-                .run(move |session| Box::pin(async move { stored_types(&database, session, &unknown).await }))?;
-            types.add(found.iter().map(String::as_str));
-        }
+        let Found { stored, types: found } =
+            session.run(move |session| Box::pin(look_up(database, session, ids, unknown)))?;
+        types.add(found.iter().map(String::as_str));
 
         let now = split(self.terms.now);
         // What an earlier attempt has stored is no duplicate.
@@ -141,87 +181,52 @@ impl<'a> Commit<'a> {
         let proposal_from = |next_seq: i64| {
             let CommitTerms { keep_from, is_synchronous, .. } = self.terms;
             let terms = Terms { next_seq: next_seq.cast_unsigned(), keep_from, durable: is_synchronous };
-            Proposal::of(self.group, &lookups, &known, &terms, |batch, index, _| self.id(batch, index))
+            Proposal::of(self.group, &lookups, &known, &terms, |batch, index, _| self.ids.id(batch, index))
         };
-        let earlier_first = if own.is_empty() { None } else { self.first_seq(&proposal_from(1), &own) };
-        let proposal = proposal_from(earlier_first.unwrap_or(head.last_seq + 1));
-        if earlier_first.is_some() || proposal.stored() == 0 {
-            // The commit of the head makes durable what this transaction has seen: the events of an earlier attempt,
-            // and those that make others duplicates. The majority of the servers may not have them yet.
-            session.commit()?;
-        } else {
-            self.is_in_doubt = false;
-            self.store(session, types, head, &proposal)?;
+        if let Some(first) = self.first_seq(&proposal_from(1), &own) {
+            return Ok(Proposed::Nothing(proposal_from(first).into_receipts()));
         }
-        self.is_in_doubt = false;
-        Ok(proposal.into_receipts())
+        let proposal = proposal_from(head.last_seq + 1);
+        if proposal.stored() == 0 {
+            return Ok(Proposed::Nothing(proposal.into_receipts()));
+        }
+        Ok(Proposed::Events(Plan::new(proposal, &self.ids, types)))
     }
 
     /// The sequence number from which an earlier attempt has numbered the events, from those of its events that are
     /// stored: some may have been erased since. `proposal` numbers them from 1.
     fn first_seq(&self, proposal: &Proposal<'_>, own: &HashMap<&str, i64>) -> Option<i64> {
-        proposal.batches().iter().enumerate().find_map(|(batch, proposed)| {
-            proposed.events().find_map(|(index, place, event)| {
-                let id = event.id.map_or_else(|| self.id(batch, index).to_string(), |id| id.as_str().to_owned());
-                own.get(&*id).map(|seq| seq + 1 - place.cast_signed())
-            })
+        if own.is_empty() {
+            return None;
+        }
+        numbered(proposal.batches()).find_map(|(batch, index, place, event)| {
+            own.get(&*self.ids.of(batch, index, &event)).map(|seq| seq + 1 - place.cast_signed())
         })
     }
+}
 
-    /// Stores the events, and commits the transaction.
-    fn store(
-        &mut self,
-        session: &mut Session,
-        types: &mut TypeCache,
-        head: Head,
-        proposal: &Proposal<'_>,
-    ) -> Result<(), Fault> {
-        let (mut new_types, mut documents, mut bytes) = (HashSet::new(), Vec::new(), 0);
-        for (batch, proposed) in proposal.batches().iter().enumerate() {
-            for (index, seq, event) in proposed.events() {
-                let id = event
-                    .id
-                    .map_or_else(|| Cow::Owned(self.id(batch, index).to_string()), |id| Cow::Borrowed(id.as_str()));
-                if !types.contains(event.event_type.as_str()) {
-                    new_types.insert(event.event_type.as_str());
-                }
-                let (document, counted) = document(seq, &event, &id, self.terms.now);
-                documents.push(document);
-                bytes += counted;
-            }
-        }
-        let head = Head {
-            last_seq: head.last_seq + proposal.stored().cast_signed(),
-            events: head.events + proposal.stored().cast_signed(),
-            bytes: head.bytes + bytes,
-            event_types: head.event_types + count_of(new_types.len()),
-            ..head
-        };
-        let database = session.database()?;
-        session.run(move |session| Box::pin(insert(database, session, documents, head)))?;
-        let committed = session.commit();
-        // Also after an answer of the server: if the driver has asked twice, it knows the second answer only.
-        self.is_in_doubt = committed.as_ref().is_err_and(|fault| !matches!(fault, Fault::Full(_)));
-        committed?;
-        types.add(new_types);
-        Ok(())
-    }
+/// Stores events that are not the last ones of a plan, and commits.
+fn stage(session: &mut Session, head: Head, plan: &mut Plan<'_>, documents: Vec<RawDocumentBuf>) -> Result<(), Fault> {
+    let events = documents.len();
+    // Others take the writer for gone if there is no sign of it.
+    session.show_life()?;
+    let by = session.id();
+    let staged = head.staged.map_or(0, |staged| staged.events) + count_of(events);
+    insert(session, documents, Head { staged: Some(Staged { by, events: staged }), ..head })?;
+    session.commit()?;
+    plan.add_staged(events);
+    Ok(())
+}
 
-    /// The id of an event that came without one.
-    fn id(&self, batch: usize, index: u32) -> Uuid {
-        let first = self.firsts.get(batch).expect("each batch of the group has a number");
-        self.ids.id(first + u64::from(index))
-    }
-
-    /// The ids of all events that came without one.
-    fn generated_ids(&self) -> Vec<String> {
-        let batches = self.group.iter().enumerate();
-        let ids = batches.flat_map(move |(batch, events)| {
-            let without = (0..).zip(events.events()).filter(|(_, event)| event.id.is_none());
-            without.map(move |(index, _)| self.id(batch, index).to_string())
-        });
-        ids.collect()
-    }
+/// Inserts events, and writes the head.
+fn insert(session: &mut Session, documents: Vec<RawDocumentBuf>, head: Head) -> Result<(), Fault> {
+    let database = session.database()?;
+    session.run(move |session| {
+        Box::pin(async move {
+            events(&database).insert_many(&documents).ordered(true).session(&mut *session).await?;
+            head.write(&database, session).await
+        })
+    })
 }
 
 impl Held {
@@ -232,15 +237,13 @@ impl Held {
     }
 }
 
-/// Locks the head, and looks up ids and types. When the head is locked, no other commit is under way, and all earlier
-/// ones are visible.
-async fn begin(
+/// Looks up ids and types. While the head is locked, no other commit is under way, and all earlier ones are visible.
+async fn look_up(
     database: Database,
     session: &mut ClientSession,
     ids: Vec<String>,
-    unknown: Vec<String>,
+    types: Vec<String>,
 ) -> Result<Found, Error> {
-    let head = Head::lock(&database, session).await?;
     let (events, mut stored) = (events(&database), HashMap::new());
     for ids in ids.chunks(IDS) {
         let found = events.find(doc! { "id": { "$in": ids } });
@@ -251,37 +254,6 @@ async fn begin(
             stored.extend([Held::of(cursor.current()).ok_or_else(|| Error::custom(changed.to_owned()))?]);
         }
     }
-    let types = stored_types(&database, session, &unknown).await?;
-    Ok(Found { head, stored, types })
-}
-
-/// Those of these types of which there are events.
-///
-/// # Errors
-///
-/// The error of the server.
-pub(crate) async fn stored_types(
-    database: &Database,
-    session: &mut ClientSession,
-    names: &[String],
-) -> Result<Vec<String>, Error> {
-    let (events, mut stored) = (events(database), Vec::new());
-    for name in names {
-        let found = events.find_one(doc! { "event_type": name }).projection(doc! { "_id": 1 });
-        if found.session(&mut *session).await?.is_some() {
-            stored.push(name.clone());
-        }
-    }
-    Ok(stored)
-}
-
-/// Inserts the events, and writes the head.
-async fn insert(
-    database: Database,
-    session: &mut ClientSession,
-    documents: Vec<RawDocumentBuf>,
-    head: Head,
-) -> Result<(), Error> {
-    events(&database).insert_many(&documents).ordered(true).session(&mut *session).await?;
-    head.write(&database, session).await
+    let types = stored_types(&database, session, &types).await?;
+    Ok(Found { stored, types })
 }

@@ -83,7 +83,10 @@ impl Expiry {
         let servers = hello.get_datetime("localTime").ok().and_then(|time: &DateTime| join(*time, 0));
         let now = servers.map_or(self.now, |servers| self.now.min(servers));
         let (cutoff, _) = split(Timestamp::from_nanos(now.as_nanos().saturating_sub(age)));
-        let seqs = self.find(doc! { "time": { "$lt": cutoff } }, Order::TimeAscending, EVENTS)?;
+        // Those beyond are only staged. Others may get their numbers.
+        let last_seq = self.store.head()?.last_seq;
+        let filter = doc! { "time": { "$lt": cutoff }, "_id": { "$lte": last_seq } };
+        let seqs = self.find(filter, Order::TimeAscending, EVENTS)?;
         Ok((!seqs.is_empty()).then_some(seqs))
     }
 
@@ -92,7 +95,7 @@ impl Expiry {
         let Some(max) = self.retention.bytes else { return Ok(None) };
         let head = self.store.head()?;
         let Some(surplus) = surplus(&head, max) else { return Ok(None) };
-        self.find(Document::new(), Order::Sequence, surplus).map(Some)
+        self.find(doc! { "_id": { "$lte": head.last_seq } }, Order::Sequence, surplus).map(Some)
     }
 
     fn find(&self, filter: Document, order: Order, limit: u32) -> Result<Vec<u64>, Fault> {

@@ -28,6 +28,9 @@ const OUT_OF_DISK_SPACE: i32 = 14031;
 /// process.
 const CONFLICTS: [i32; 4] = [112, 251, 290, 11601];
 
+/// The cache is too full, by all transactions together or by this one. There may be more room later.
+const NO_ROOM: [i32; 2] = [365, 388];
+
 /// Another server is the primary, or will be; the server starts or ends; it was too slow; it cannot reach others.
 const PASSING: [i32; 17] = [6, 7, 24, 50, 64, 89, 91, 133, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436];
 
@@ -48,6 +51,9 @@ impl Fault {
             Some(OUT_OF_DISK_SPACE) => return Self::Full(cause(error, "has no space left")),
             Some(code) if CONFLICTS.contains(&code) => {
                 return Self::Conflict(cause(error, "was busy with another transaction"));
+            }
+            Some(code) if NO_ROOM.contains(&code) => {
+                return Self::Conflict(cause(error, "has no room for a transaction in its cache"));
             }
             Some(code) if PASSING.contains(&code) => return Self::Unavailable(cause(error, "is not available")),
             Some(_) if error.contains_label(TRANSIENT_TRANSACTION_ERROR) => {

@@ -1,11 +1,12 @@
 //! The document that every commit continues.
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, Uuid, doc};
 use mongodb::error::Error;
 use mongodb::options::{ReadConcern, ReturnDocument};
 use mongodb::{ClientSession, Database};
 
 use crate::collections::{durable, head};
+use crate::values::uuid;
 
 /// The id of the document.
 const ID: &str = "head";
@@ -25,6 +26,17 @@ pub(crate) struct Head {
     pub(crate) erasures: i64,
     /// How often events were removed, for whatever reason.
     pub(crate) removals: i64,
+    /// What follows the last event, if anything does.
+    pub(crate) staged: Option<Staged>,
+}
+
+/// The events right after the last one. They are stored, but nobody sees them before the head includes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Staged {
+    /// The session that has staged them.
+    pub(crate) by: Uuid,
+    /// How many, at least one.
+    pub(crate) events: i64,
 }
 
 impl Head {
@@ -86,7 +98,8 @@ impl Head {
     }
 
     fn fields(&self) -> Document {
-        let Self { last_seq, events, bytes, event_types, erasures, removals } = *self;
+        let Self { last_seq, events, bytes, event_types, erasures, removals, staged } = *self;
+        let staged = staged.map_or(Bson::Null, |Staged { by, events }| doc! { "by": by, "events": events }.into());
         doc! {
             "last_seq": last_seq,
             "events": events,
@@ -94,6 +107,7 @@ impl Head {
             "event_types": event_types,
             "erasures": erasures,
             "removals": removals,
+            "staged": staged,
         }
     }
 
@@ -107,11 +121,25 @@ impl Head {
             event_types: number(document, "event_types")?,
             erasures: number(document, "erasures")?,
             removals: number(document, "removals")?,
+            staged: staged(document)?,
         })
     }
 }
 
+/// What the document says about staged events; one of an earlier version says nothing.
+fn staged(document: &Document) -> Result<Option<Staged>, Error> {
+    let Some(staged) = document.get("staged").filter(|staged| **staged != Bson::Null) else { return Ok(None) };
+    let changed = || Error::custom("the document of the collection `head` has a wrong `staged`".to_owned());
+    let staged = staged.as_document().ok_or_else(changed)?;
+    let by = staged.get("by").and_then(uuid).ok_or_else(changed)?;
+    Ok(Some(Staged { by, events: number(staged, "events")? }))
+}
+
+/// A number of things.
 fn number(document: &Document, name: &str) -> Result<i64, Error> {
     let found = document.get(name).and_then(|value| value.as_i64().or_else(|| value.as_i32().map(i64::from)));
-    found.ok_or_else(|| Error::custom(format!("the document of the collection `head` has no integer `{name}`")))
+    let found = found.filter(|number| *number >= 0);
+    found.ok_or_else(|| {
+        Error::custom(format!("the document of the collection `head` has no integer `{name}` of at least 0"))
+    })
 }

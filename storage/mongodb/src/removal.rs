@@ -8,10 +8,11 @@ use mongodb::error::Error;
 use mongodb::{ClientSession, Database};
 
 use crate::collections::{durable, events};
-use crate::commit::stored_types;
 use crate::fault::Fault;
 use crate::head::Head;
 use crate::session::Session;
+use crate::staging::lock;
+use crate::types::stored_types;
 use crate::values::{count_of, join, number};
 
 /// How many events one transaction removes at most. Commits wait for it.
@@ -54,10 +55,7 @@ impl<'a> Removal<'a> {
     ///
     /// A [`Fault`].
     pub(crate) fn begin(session: &'a mut Session) -> Result<Self, Fault> {
-        let database = session.database()?;
-        session.begin(durable())?;
-        let head = session.run(move |session| Box::pin(async move { Head::lock(&database, session).await }));
-        match head {
+        match lock(session, &durable(), None) {
             Ok(head) => Ok(Self { session, head, removed: Removed::default(), types: BTreeMap::new() }),
             Err(fault) => {
                 session.roll_back();
@@ -104,10 +102,16 @@ impl<'a> Removal<'a> {
         self.session.run(move |session| {
             Box::pin(async move {
                 let left = stored_types(&database, session, &names).await?;
+                let gone = (removed.events.cast_signed(), removed.bytes, count_of(names.len() - left.len()));
+                let too_few =
+                    "the document of the collection `head` counts less than there is: somebody else has changed it";
+                if gone.0 > head.events || gone.1 > head.bytes || gone.2 > head.event_types {
+                    return Err(Error::custom(too_few.to_owned()));
+                }
                 let head = Head {
-                    events: head.events - removed.events.cast_signed(),
-                    bytes: head.bytes - removed.bytes,
-                    event_types: head.event_types - count_of(names.len() - left.len()),
+                    events: head.events - gone.0,
+                    bytes: head.bytes - gone.1,
+                    event_types: head.event_types - gone.2,
                     erasures: head.erasures + i64::from(is_erasure),
                     removals: head.removals + 1,
                     ..head

@@ -24,7 +24,7 @@ use crate::pause::pause;
 use crate::schema::{SchemaError, prepare};
 use crate::session::Session;
 use crate::snapshot::Snapshots;
-use crate::standoff::Standoff;
+use crate::standoff::{Standoff, TURN};
 use crate::store::Store;
 
 /// How often a commit is tried again over a new connection.
@@ -36,6 +36,9 @@ const SETTLING_PAUSE: Duration = Duration::from_millis(100);
 /// How often events that expire are looked for.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
 
+/// The most events that one transaction stores. A server aborts transactions that take too much of its cache.
+pub const TRANSACTION_EVENTS: usize = 5_000;
+
 /// How a repository works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MongoOptions {
@@ -46,6 +49,9 @@ pub struct MongoOptions {
     /// Whether a commit returns only when it is durable. If not, the servers make it durable within
     /// [`storage.journal.commitIntervalMs`](https://www.mongodb.com/docs/manual/core/journaling/).
     pub is_synchronous: bool,
+    /// The most events that one transaction stores, at least one: [`TRANSACTION_EVENTS`], unless a test needs less. A
+    /// larger group takes several.
+    pub transaction_events: usize,
     /// The limit on different event types.
     pub types_max: usize,
     /// Which events are kept.
@@ -79,6 +85,8 @@ pub struct MongoRepository {
     session: Option<Session>,
     types: TypeCache,
     failure: Option<Failure>,
+    /// When it has last kept others waiting for several transactions.
+    had_turns: Option<Instant>,
     /// When events that expire were last looked for, as uptime; whether that is under way.
     expiry: (Option<Duration>, bool),
 }
@@ -93,8 +101,9 @@ impl MongoRepository {
     pub fn open(address: Address, options: MongoOptions) -> Result<Self, OpenError> {
         let store = Store::new(address, options.patience, options.connections, options.types_max);
         let store = store.map_err(|error| OpenError::Refused(error.to_string().into()))?;
-        let (store, types, expiry) = (Arc::new(store), TypeCache::default(), (None, false));
-        let mut repository = Self { store, options, session: None, types, failure: None, expiry };
+        let (store, types) = (Arc::new(store), TypeCache::default());
+        let mut repository =
+            Self { store, options, session: None, types, failure: None, had_turns: None, expiry: (None, false) };
         match repository.connect() {
             Ok(()) => {}
             Err(SchemaError::Fault(Fault::Lost(cause) | Fault::Unavailable(cause))) => {
@@ -195,13 +204,25 @@ impl Repository for MongoRepository {
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         let keep_from = self.options.retention.age.map_or(i64::MIN, |age| now.as_nanos().saturating_sub(age));
         let keep_from = Timestamp::from_nanos(keep_from);
-        let terms = CommitTerms { now, keep_from, is_synchronous: self.options.is_synchronous };
+        let MongoOptions { is_synchronous, transaction_events, .. } = self.options;
+        let terms = CommitTerms { now, keep_from, is_synchronous, transaction_events };
         let mut commit = Commit::new(group, terms).map_err(|error| CommitError::unavailable(error.to_string()))?;
         let types_max = self.options.types_max;
+        if let Some(ended) = self.had_turns.take() {
+            pause(TURN.saturating_sub(ended.elapsed()));
+        }
         let mut retries = Retries::new(self.options.patience);
         loop {
-            let fault = match self.attempt(|session, types| commit.attempt(session, types, types_max)) {
-                Ok(receipts) => return Ok(receipts),
+            let fault = match self.attempt(|session, types| commit.step(session, types, types_max)) {
+                Ok(Poll::Ready(receipts)) => {
+                    self.had_turns = self.had_turns.map(|_| Instant::now());
+                    return Ok(receipts);
+                }
+                Ok(Poll::Pending) => {
+                    self.had_turns = Some(Instant::now());
+                    retries = Retries::new(self.options.patience);
+                    continue;
+                }
                 Err(fault) => fault,
             };
             if let Err(fault) = retries.wait(fault, commit.is_in_doubt(), self) {
@@ -222,9 +243,13 @@ impl Repository for MongoRepository {
                 }
                 Err(fault) => fault,
             };
-            let given_up = if erasure.is_in_doubt() { Err(fault) } else { retries.wait(fault, false, self) };
-            if let Err(fault) = given_up {
-                return Err(self.fail(fault, erasure.has_begun()));
+            if erasure.is_in_doubt() {
+                return Err(self.fail(fault, true));
+            }
+            // What was begun is finished, if that is possible in time.
+            if let Err(fault) = retries.wait(fault, erasure.has_begun(), self) {
+                let error = self.fail(fault, erasure.has_begun());
+                return Err(if erasure.has_begun() { in_part(error) } else { error });
             }
         }
     }
@@ -297,6 +322,17 @@ impl Maintenance for MongoRepository {
             Err(_) if !expired.is_empty() => Ok(expired),
             Err(fault) => Err(fault.into_commit_error()),
         }
+    }
+}
+
+/// The error of an erasure that is known to have erased some events, and not the others.
+fn in_part(error: CommitError) -> CommitError {
+    let part = "some were, the others were not";
+    match error {
+        CommitError::Full(cause) | CommitError::Unavailable { cause, .. } => {
+            CommitError::Unavailable { cause: cause.during(part), in_doubt: true }
+        }
+        CommitError::Failed { cause, .. } => CommitError::in_doubt(cause.during(part)),
     }
 }
 

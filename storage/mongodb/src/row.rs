@@ -21,24 +21,27 @@ pub(crate) struct StoredRow {
     document: RawDocumentBuf,
 }
 
-/// The document of an event, and the bytes that the head counts for it.
-pub(crate) fn document(seq: u64, event: &NewEvent<'_>, id: &str, stored_at: Timestamp) -> (RawDocumentBuf, i64) {
+/// The bytes of an event that the head counts.
+pub(crate) fn counted_bytes(event: &NewEvent<'_>, id: &str) -> i64 {
+    count_of(event.payload.as_str().len() + event.event_type.as_str().len() + id.len())
+}
+
+/// The document of an event.
+pub(crate) fn document(seq: u64, event: &NewEvent<'_>, id: &str, stored_at: Timestamp) -> RawDocumentBuf {
     let (time, nanos) = split(event.timestamp);
     let (stored_at, stored_nanos) = split(stored_at);
-    let (event_type, payload) = (event.event_type.as_str(), event.payload.as_str());
-    let bytes = count_of(payload.len() + event_type.len() + id.len());
     let mut document = RawDocumentBuf::new();
     document.append(cstr!("_id"), number(seq));
-    document.append(cstr!("event_type"), event_type);
+    document.append(cstr!("event_type"), event.event_type.as_str());
     document.append(cstr!("time"), time);
     document.append(cstr!("nanos"), nanos);
     document.append(cstr!("id"), id);
     document.append(cstr!("id_generated"), event.id.is_none());
     document.append(cstr!("stored_at"), stored_at);
     document.append(cstr!("stored_nanos"), stored_nanos);
-    document.append(cstr!("bytes"), bytes);
-    document.append(cstr!("payload"), payload);
-    (document, bytes)
+    document.append(cstr!("bytes"), counted_bytes(event, id));
+    document.append(cstr!("payload"), event.payload.as_str());
+    document
 }
 
 /// The fields of which [`position`] makes a position.

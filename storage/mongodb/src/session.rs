@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::bson::{DateTime, Document, Uuid, doc};
 use mongodb::error::Error;
 use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
 use mongodb::{ClientSession, Collection, Database};
@@ -14,6 +14,7 @@ use mongodb::{ClientSession, Collection, Database};
 use crate::collections::writers;
 use crate::fault::Fault;
 use crate::store::Store;
+use crate::values::uuid;
 
 /// How often a session that is used gives a sign of life.
 pub(crate) const BEAT: Duration = Duration::from_secs(1);
@@ -31,10 +32,18 @@ pub(crate) struct Session {
     store: Arc<Store>,
     /// `None` while the driver has it, which stays so if it does not answer.
     session: Option<ClientSession>,
-    id: Bson,
-    /// Whether a transaction was open since the last sign of life.
-    is_used: Arc<AtomicBool>,
+    id: Uuid,
+    usage: Arc<Usage>,
     is_lost: bool,
+}
+
+/// How a session is used.
+#[derive(Debug, Default)]
+struct Usage {
+    /// Whether the server was asked something since the last sign of life.
+    was_asked: AtomicBool,
+    /// Whether it has not answered yet.
+    is_asked: AtomicBool,
 }
 
 impl Session {
@@ -46,14 +55,16 @@ impl Session {
     pub(crate) fn open(store: &Arc<Store>) -> Result<Self, Fault> {
         let (client, database) = (store.client()?, store.database()?);
         let writers = writers(&database);
-        let session = store.wait(async move {
+        let (session, id) = store.wait(async move {
             let session = client.start_session().await?;
-            beat(&writers, &id_of(&session)).await?;
-            Ok(session)
+            let id = session.id().get("id").and_then(uuid);
+            let id = id.ok_or_else(|| Error::custom("the driver has made a session without an id".to_owned()))?;
+            beat(&writers, id).await?;
+            Ok((session, id))
         })?;
-        let (id, is_used) = (id_of(&session), Arc::new(AtomicBool::new(false)));
-        store.spawn(beat_while_used(database, id.clone(), Arc::downgrade(&is_used)));
-        Ok(Self { store: Arc::clone(store), session: Some(session), id, is_used, is_lost: false })
+        let usage = Arc::new(Usage::default());
+        store.spawn(beat_while_used(database, id, Arc::downgrade(&usage)));
+        Ok(Self { store: Arc::clone(store), session: Some(session), id, usage, is_lost: false })
     }
 
     /// Begins a transaction. The commit waits for what `concern` says.
@@ -81,14 +92,16 @@ impl Session {
         &mut self,
         ask: impl for<'s> FnOnce(&'s mut ClientSession) -> BoxFuture<'s, Result<T, Error>> + Send + 'static,
     ) -> Result<T, Fault> {
-        self.is_used.store(true, Ordering::SeqCst);
         let Some(mut session) = self.session.take() else {
             return Err(Fault::Lost("the session was given up".into()));
         };
+        self.usage.is_asked.store(true, Ordering::SeqCst);
+        self.usage.was_asked.store(true, Ordering::SeqCst);
         let answered = self.store.wait(async move {
             let answer = ask(&mut session).await;
             Ok((session, answer))
         });
+        self.usage.is_asked.store(false, Ordering::SeqCst);
         let fault = match answered {
             Ok((session, answer)) => {
                 self.session = Some(session);
@@ -131,9 +144,19 @@ impl Session {
         let _ = kill(&self.store, vec![self.id]);
     }
 
+    /// Gives a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`].
+    pub(crate) fn show_life(&self) -> Result<(), Fault> {
+        let (writers, id) = (writers(&self.store.database()?), self.id);
+        self.store.wait(async move { beat(&writers, id).await })
+    }
+
     /// The id of the session.
-    pub(crate) fn id(&self) -> &Bson {
-        &self.id
+    pub(crate) fn id(&self) -> Uuid {
+        self.id
     }
 
     /// The database.
@@ -157,10 +180,10 @@ impl fmt::Debug for Session {
 /// # Errors
 ///
 /// A [`Fault`].
-pub(crate) fn kill(store: &Store, ids: Vec<Bson>) -> Result<(), Fault> {
+pub(crate) fn kill(store: &Store, ids: Vec<Uuid>) -> Result<(), Fault> {
     let (client, writers) = (store.client()?, writers(&store.database()?));
     store.wait(async move {
-        let sessions: Vec<Document> = ids.iter().map(|id| doc! { "id": id.clone() }).collect();
+        let sessions: Vec<Document> = ids.iter().map(|id| doc! { "id": *id }).collect();
         client.database("admin").run_command(doc! { "killSessions": sessions }).await?;
         writers.delete_many(doc! { "_id": { "$in": ids } }).await.map(drop)
     })
@@ -177,25 +200,21 @@ pub(crate) async fn forget_old(database: &Database) -> Result<(), Error> {
 }
 
 /// Gives signs of life while the session is used, until it is dropped.
-async fn beat_while_used(database: Database, id: Bson, is_used: Weak<AtomicBool>) {
+async fn beat_while_used(database: Database, id: Uuid, usage: Weak<Usage>) {
     let writers = writers(&database);
     loop {
         tokio::time::sleep(BEAT).await;
-        let Some(is_used) = is_used.upgrade() else { return };
-        if is_used.swap(false, Ordering::SeqCst) {
+        let Some(usage) = usage.upgrade() else { return };
+        if usage.was_asked.swap(false, Ordering::SeqCst) || usage.is_asked.load(Ordering::SeqCst) {
             // The next one may get through.
-            let _ = beat(&writers, &id).await;
+            let _ = beat(&writers, id).await;
         }
     }
 }
 
-async fn beat(writers: &Collection<Document>, id: &Bson) -> Result<(), Error> {
+async fn beat(writers: &Collection<Document>, id: Uuid) -> Result<(), Error> {
     // By the clock of the server. Not durable: after a crash of the server, there are no transactions.
     let seen = doc! { "$currentDate": { "seen": true } };
     let quick = WriteConcern::builder().w(Acknowledgment::Nodes(1)).build();
-    writers.update_one(doc! { "_id": id.clone() }, seen).upsert(true).write_concern(quick).await.map(drop)
-}
-
-fn id_of(session: &ClientSession) -> Bson {
-    session.id().get("id").cloned().unwrap_or(Bson::Null)
+    writers.update_one(doc! { "_id": id }, seen).upsert(true).write_concern(quick).await.map(drop)
 }

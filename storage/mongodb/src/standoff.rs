@@ -4,17 +4,22 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::{Duration, Instant};
 
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{DateTime, Uuid, doc};
 
 use crate::collections::writers;
 use crate::fault::Fault;
 use crate::pause::pause;
 use crate::session::{BEAT, kill};
 use crate::store::Store;
+use crate::values::uuid;
 
 /// The first pause before a try, and the longest one.
 const PAUSE: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
+
+/// How long a writer lets others go first after it has kept them waiting for several transactions. All of them look
+/// within this time.
+pub(crate) const TURN: Duration = PAUSE_MAX.saturating_mul(2);
 
 /// How long another writer may be in the way before its signs of life are watched.
 const TOLERANCE: Duration = Duration::from_secs(1);
@@ -28,16 +33,11 @@ pub(crate) struct Standoff {
     began: Instant,
     pause: Duration,
     /// When signs of life were first looked at, and what they were then.
-    seen: Option<(Instant, BTreeMap<String, Writer>)>,
+    seen: Option<(Instant, Signs)>,
 }
 
-/// A session.
-#[derive(Clone, Debug, PartialEq)]
-struct Writer {
-    id: Bson,
-    /// When it gave a sign of life, by the server's clock.
-    seen: Bson,
-}
+/// When each session gave its last sign of life, by the server's clock.
+type Signs = BTreeMap<Uuid, DateTime>;
 
 impl Standoff {
     /// Before the first conflict.
@@ -51,7 +51,7 @@ impl Standoff {
     /// # Errors
     ///
     /// A [`Fault`].
-    pub(crate) fn wait(&mut self, store: &Store, own: Option<&Bson>) -> Result<(), Fault> {
+    pub(crate) fn wait(&mut self, store: &Store, own: Option<Uuid>) -> Result<(), Fault> {
         // Whoever waits for the same time as another one meets it again.
         let half = self.pause / 2;
         let nanos = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX).max(1);
@@ -63,8 +63,8 @@ impl Standoff {
             Some((at, _)) if at.elapsed() < SILENCE => {}
             Some((_, before)) => {
                 let now = signs(store)?;
-                let silent = now.iter().filter(|(id, writer)| before.get(*id) == Some(writer));
-                let ids: Vec<Bson> = silent.map(|(_, writer)| writer.id.clone()).filter(|id| Some(id) != own).collect();
+                let silent = now.into_iter().filter(|(id, seen)| before.get(id) == Some(seen) && Some(*id) != own);
+                let ids: Vec<Uuid> = silent.map(|(id, _)| id).collect();
                 if !ids.is_empty() {
                     kill(store, ids)?;
                 }
@@ -77,15 +77,16 @@ impl Standoff {
 }
 
 /// The last sign of life of each session.
-fn signs(store: &Store) -> Result<BTreeMap<String, Writer>, Fault> {
+fn signs(store: &Store) -> Result<Signs, Fault> {
     let writers = writers(&store.database()?);
     store.wait(async move {
         let mut found = BTreeMap::new();
         let mut cursor = writers.find(doc! {}).await?;
         while cursor.advance().await? {
-            let document: Document = cursor.deserialize_current()?;
-            if let (Some(id), Some(seen)) = (document.get("_id"), document.get("seen")) {
-                found.insert(id.to_string(), Writer { id: id.clone(), seen: seen.clone() });
+            let document = cursor.deserialize_current()?;
+            // What is something else was put there by somebody else.
+            if let (Some(id), Ok(seen)) = (document.get("_id").and_then(uuid), document.get_datetime("seen")) {
+                found.insert(id, *seen);
             }
         }
         Ok(found)

@@ -1,7 +1,7 @@
 //! Numbers and times as MongoDB has them.
 
 use argus_core::event::Timestamp;
-use mongodb::bson::DateTime;
+use mongodb::bson::{Bson, DateTime, Uuid};
 
 /// The nanoseconds of a millisecond.
 const NANOS: i64 = 1_000_000;
@@ -25,9 +25,15 @@ pub(crate) fn number(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
-/// A number of MongoDB as a number of things in memory.
+/// A number of things in the head as one in memory.
 pub(crate) fn count(number: i64) -> usize {
-    usize::try_from(number).unwrap_or(0)
+    usize::try_from(number).expect("a head with a negative number is not read, and larger ones do not occur")
+}
+
+/// The id in a value; `None` if it is something else.
+pub(crate) fn uuid(value: &Bson) -> Option<Uuid> {
+    let Bson::Binary(binary) = value else { return None };
+    binary.to_uuid().ok()
 }
 
 /// A number of things in memory as a number of MongoDB.

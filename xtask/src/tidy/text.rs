@@ -14,6 +14,10 @@ const LONG_FILES: &[Exemption] = &[];
 /// Files in which a thread may wait for time to pass.
 const SLEEPERS: &[Exemption] = &[
     Exemption {
+        path: "storage/mongodb/tests/repository/wait.rs",
+        reason: "no event tells what another process has stored, so the database is polled",
+    },
+    Exemption {
         path: "conformance/src/cases/browser.rs",
         reason: "no event tells when a beacon has arrived, so it is polled",
     },

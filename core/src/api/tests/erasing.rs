@@ -91,7 +91,7 @@ fn an_erasure_that_was_refused_says_whether_anything_was_erased() {
         (CommitError::Full("x".into()), 503, "nothing was erased: "),
         (CommitError::unavailable("x"), 503, "nothing was erased: "),
         (CommitError::failed("x"), 503, "nothing was erased: "),
-        (CommitError::in_doubt("x"), 503, "whether events were erased is unknown: "),
+        (CommitError::in_doubt("x"), 503, "events may have been erased: "),
     ] {
         let reply = after("all=true", error);
         assert_eq!(reply.status, status);

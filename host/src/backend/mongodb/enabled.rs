@@ -1,7 +1,7 @@
 //! Opens a repository in MongoDB.
 
 use argus_core::repository::Repository;
-use argus_mongodb::{Address, AddressError, MongoOptions, MongoRepository, Retention};
+use argus_mongodb::{Address, AddressError, MongoOptions, MongoRepository, Retention, TRANSACTION_EVENTS};
 
 use super::super::Durability;
 use super::super::database_options::DatabaseOptions;
@@ -36,6 +36,7 @@ pub(crate) fn open(
     let address: Address = url.expose().parse().map_err(|error: AddressError| failed(error.to_string()))?;
     let retention = engine.retention();
     let options = MongoOptions {
+        transaction_events: TRANSACTION_EVENTS,
         connections: database.database_connections.get(),
         patience: database.database_timeout,
         is_synchronous: durability == Durability::Sync,

@@ -9,8 +9,9 @@ use argus_core::repository::Repository as _;
 use argus_mongodb::{Address, MongoOptions, MongoRepository, Retention};
 use argus_servers::{MongoDatabase, TestMongo};
 use argus_testing::{Draft, NOW, Pace, StoredEvent, collect, generate};
-use mongodb::Client;
 use mongodb::bson::{Document, doc};
+use mongodb::{Client, Collection};
+use tokio::runtime::{Builder, Runtime};
 
 /// A database that no other test uses, removed when dropped.
 pub(crate) struct Database {
@@ -25,6 +26,8 @@ pub(crate) fn options() -> MongoOptions {
         connections: 2,
         patience: Duration::from_secs(30),
         is_synchronous: true,
+        // So that most groups need several transactions.
+        transaction_events: 2,
         types_max: 12,
         retention: Retention::default(),
     }
@@ -74,17 +77,65 @@ impl Database {
         MongoRepository::open(self.address(), options).unwrap()
     }
 
+    /// The same database without Argus.
+    pub(crate) fn raw(&self) -> Raw {
+        Raw::new(&self.database.url(), self.database.name())
+    }
+
     /// Changes all documents of a collection behind the repository's back.
     pub(crate) fn change(&self, collection: &str, change: Document) {
-        let (url, name) = (self.database.url(), self.database.name().to_owned());
-        block_on(async move {
-            let client = Client::with_uri_str(url).await.unwrap();
-            client.database(&name).collection::<Document>(collection).update_many(doc! {}, change).await.unwrap();
-        });
+        self.raw().change(collection, change);
+    }
+}
+
+/// A database behind the repository's back.
+pub(crate) struct Raw {
+    runtime: Runtime,
+    database: mongodb::Database,
+}
+
+impl Raw {
+    pub(crate) fn new(url: &str, name: &str) -> Self {
+        let runtime = runtime();
+        let database = runtime.block_on(async { Client::with_uri_str(url).await.unwrap().database(name) });
+        Self { runtime, database }
+    }
+
+    /// Changes all documents of a collection.
+    pub(crate) fn change(&self, collection: &str, change: Document) {
+        self.runtime.block_on(async { self.collection(collection).update_many(doc! {}, change).await.unwrap() });
+    }
+
+    /// Changes the documents that a filter finds, or makes one.
+    pub(crate) fn upsert(&self, collection: &str, filter: Document, change: Document) {
+        let collection = self.collection(collection);
+        self.runtime.block_on(async { collection.update_many(filter, change).upsert(true).await.unwrap() });
+    }
+
+    pub(crate) fn insert(&self, collection: &str, documents: Vec<Document>) {
+        self.runtime.block_on(async { self.collection(collection).insert_many(documents).await.unwrap() });
+    }
+
+    pub(crate) fn count(&self, collection: &str) -> u64 {
+        self.runtime.block_on(async { self.collection(collection).count_documents(doc! {}).await.unwrap() })
+    }
+
+    /// How many events are staged; `None` if none are.
+    pub(crate) fn staged(&self) -> Option<u64> {
+        let head = self.runtime.block_on(async { self.collection("head").find_one(doc! {}).await.unwrap() })?;
+        head.get_document("staged").ok()?.get_i64("events").ok().map(i64::cast_unsigned)
+    }
+
+    fn collection(&self, name: &str) -> Collection<Document> {
+        self.database.collection(name)
     }
 }
 
 /// Does something with the driver.
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(work)
+    runtime().block_on(work)
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }

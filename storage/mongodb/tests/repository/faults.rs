@@ -8,7 +8,7 @@ use std::time::Duration;
 use argus_core::batch::Batch;
 use argus_core::query::Scan;
 use argus_core::repository::{CommitError, Failure, ReadError, Repository};
-use argus_mongodb::{Address, MongoOptions, MongoRepository, OpenError};
+use argus_mongodb::{Address, MongoOptions, MongoRepository, OpenError, TRANSACTION_EVENTS};
 use argus_servers::{Direction, MongoServer, Proxy};
 use argus_testing::{NOW, Pace, StoredId, collect};
 use mongodb::bson::{Bson, doc};
@@ -41,9 +41,19 @@ fn ids(repository: &MongoRepository) -> Vec<(u64, StoredId)> {
 /// that of an undisturbed commit.
 #[test]
 fn a_commit_whose_connection_breaks_is_found_out() {
+    cut_everywhere(TRANSACTION_EVENTS);
+}
+
+#[test]
+fn so_is_one_of_several_transactions() {
+    cut_everywhere(options().transaction_events);
+}
+
+fn cut_everywhere(transaction_events: usize) {
     let Some(server) = MongoServer::for_test() else { return };
     let (proxy, address) = proxied(&server);
-    let mut repository = open(&address, Duration::from_secs(30));
+    let options = MongoOptions { transaction_events, ..options() };
+    let mut repository = MongoRepository::open(address, options).unwrap();
     let mut stored = 0;
     for direction in [Direction::ToServer, Direction::ToClient] {
         for bytes in (1..).step_by(STEP) {

@@ -8,4 +8,6 @@ mod faults;
 mod model;
 mod orphans;
 mod secured;
+mod staging;
+mod wait;
 mod writers;
