@@ -101,6 +101,12 @@ pub fn usual() -> impl Iterator<Item = &'static Subject> {
     SUBJECTS.iter().filter(|subject| subject.repository.is_usual())
 }
 
+/// The subjects that are compared with each other: the usual ones, and one with a database of MongoDB.
+pub fn compared() -> impl Iterator<Item = &'static Subject> {
+    let mongodb = SUBJECTS.iter().find(|subject| subject.repository == RepositoryKind::Mongodb);
+    usual().chain(mongodb)
+}
+
 impl RepositoryKind {
     /// Its name in reports and in options.
     #[must_use]
@@ -123,7 +129,8 @@ impl RepositoryKind {
     }
 
     /// Whether it is tested if nobody names it. The server that stands in for MongoDB is slow.
-    const fn is_usual(self) -> bool {
+    #[must_use]
+    pub const fn is_usual(self) -> bool {
         match self {
             Self::Memory | Self::Disk | Self::Postgres => true,
             Self::Mongodb => false,

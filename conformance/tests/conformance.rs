@@ -98,15 +98,24 @@ fn compare_guarded(folder: &Path) -> Result<(), Failed> {
 }
 
 fn compare(folder: &Path, settings: &[(&str, &str)], requests: &[Vec<u8>]) -> Result<(), Failed> {
-    let launchers =
-        subjects::usual().map(|subject| binaries::launcher(subject, folder)).collect::<Result<Vec<_>, _>>()?;
-    let contexts: Vec<Context<'_>> = launchers.iter().map(|launcher| Context::new(launcher)).collect();
+    let mut launchers = Vec::new();
+    for subject in subjects::compared() {
+        match binaries::launcher(subject, folder) {
+            Ok(launcher) => launchers.push((subject, launcher)),
+            Err(Failure::Skipped(reason)) if !subject.repository.is_usual() => {
+                eprintln!("argus-conformance: SKIPPING {} in the comparison: {reason}", subject.path());
+            }
+            Err(failure) => return Err(failure.into()),
+        }
+    }
+    let contexts: Vec<Context<'_>> = launchers.iter().map(|(_, launcher)| Context::new(launcher)).collect();
     let servers = contexts.iter().map(|context| context.start(settings)).collect::<Result<Vec<Server>, Failure>>()?;
-    let names: Vec<String> = subjects::usual().map(Subject::path).collect();
-    let parties: Vec<Party<'_>> = subjects::usual()
+    let names: Vec<String> = launchers.iter().map(|(subject, _)| subject.path()).collect();
+    let parties: Vec<Party<'_>> = launchers
+        .iter()
         .zip(&names)
         .zip(&servers)
-        .map(|((subject, name), server)| Party { name, wire: subject.wire, server })
+        .map(|(((subject, _), name), server)| Party { name, wire: subject.wire, server })
         .collect();
     Ok(differential::compare(&parties, requests)?)
 }

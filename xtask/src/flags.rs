@@ -250,7 +250,7 @@ Usage: cargo xtask crash [OPTIONS]
 Options:
       --rounds <N>         Rounds for each runtime, all on one folder [default: 20]
       --runtime <NAME>     Only this runtime: tokio or smol; or all [default: all]
-      --repository <NAME>  Where events are: disk or postgres [default: disk]
+      --repository <NAME>  Where events are: disk, postgres or mongodb [default: disk]
       --connections <N>    Clients that submit at once [default: 16]
       --seed <S>           Seed of the random numbers [default: a random one, which is printed]
       --soak <MINUTES>     Instead of rounds: writers, fast and slow readers, idle and half-open connections, a disk
@@ -262,8 +262,8 @@ it again, and compares what is stored with what the clients were told. After the
 that fail or end the process (by strace), and a full disk (by a small tmpfs). A fault that the machine does not permit
 is skipped, and reported. The first violation is reported with seed, round and folder, which is kept.
 
-With --repository postgres, one or two servers share a database of a server of PostgreSQL, which is installed by
-`apt-get` if it is missing. Each round kills servers, kills or stops the database, or cuts or stalls the connections
+With --repository postgres or mongodb, one or two servers share a database. PostgreSQL is installed by `apt-get` if it is
+missing; if there is no `mongod`, SecantusDB of PyPI takes its place. Each round kills servers, kills or stops the database, or cuts or stalls the connections
 between them. All must become ready again by themselves. No other faults follow.
 ";
 

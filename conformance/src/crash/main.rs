@@ -8,7 +8,7 @@
 //! Meanwhile some events are erased. What an acknowledged erasure selects must be gone, and nothing else; an erasure
 //! without an answer must hold for everything that it selects, or for nothing.
 //!
-//! Events are on disk, or in a database of PostgreSQL, which is killed, too, as are the connections to it.
+//! Events are on disk, or in a database of PostgreSQL or MongoDB, which is killed, too, as are the connections to it.
 
 mod audit;
 mod client;
@@ -40,7 +40,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use argus_conformance::binaries;
 use argus_conformance::random::Random;
 use argus_conformance::subjects::{RepositoryKind, SUBJECTS};
-use argus_servers::PostgresVersion;
+use database::Home;
 use full::SmallDisk;
 use lexopt::{Arg, ValueExt};
 use round::Plan;
@@ -54,8 +54,9 @@ Usage: argus-crash [OPTIONS]
 
       --rounds N         Rounds of load, kill, restart and audit for each runtime [default: 20]
       --runtime NAME     Only this runtime: tokio or smol; or all [default: all]
-      --repository NAME  Where events are: disk, or postgres, with one or two servers before a database. There, rounds
-                         also kill and stop the database, and cut and stall its connections [default: disk]
+      --repository NAME  Where events are: disk; or postgres or mongodb, with one or two servers before a database.
+                         There, rounds also kill and stop the database, and cut and stall its connections
+                         [default: disk]
       --connections N    Clients that submit at once [default: 16]
       --followers N      Clients that follow the live stream through all rounds [default: 8]
       --seed S           Seed of the random numbers [default: the time]
@@ -171,9 +172,9 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
 }
 
 fn repository(name: &str) -> Result<RepositoryKind, String> {
-    let kinds = [RepositoryKind::Disk, RepositoryKind::Postgres];
+    let kinds = [RepositoryKind::Disk, RepositoryKind::Postgres, RepositoryKind::Mongodb];
     let chosen = kinds.into_iter().find(|kind| kind.name() == name);
-    chosen.ok_or_else(|| format!("no repository '{name}' outlasts its server; there are disk and postgres"))
+    chosen.ok_or_else(|| format!("no repository '{name}' outlasts its server; there are disk, postgres and mongodb"))
 }
 
 /// Runs all tests of one runtime.
@@ -182,8 +183,8 @@ fn test_runtime(runtime: &str, binary: &Path, options: &Options) -> Result<(), F
         .map_err(|error| Failed::Error(format!("cannot create a temporary folder: {error}")))?;
     let outcome = match options.soak {
         None if options.repository.is_database() => {
-            let version = PostgresVersion::usual().map_err(|absent| Failed::Error(absent.to_string()))?;
-            over_database(runtime, binary, (&version, folder.path()), options)
+            let home = Home::start(options.repository).map_err(Failed::Error)?;
+            over_database(runtime, binary, (home, folder.path()), options)
         }
         Some(minutes) => {
             let disk = SmallDisk::mount(folder.path().join("disk"), soak::DISK_BYTES).map_err(|reason| {
@@ -238,17 +239,12 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
 }
 
 /// Rounds over a database.
-fn over_database(
-    runtime: &str,
-    binary: &Path,
-    (version, folder): (&PostgresVersion, &Path),
-    options: &Options,
-) -> Result<(), String> {
+fn over_database(runtime: &str, binary: &Path, (home, folder): (Home, &Path), options: &Options) -> Result<(), String> {
     let begun = Instant::now();
     let plan = Plan { rounds: options.rounds, smoke: options.smoke, seed: options.seed, followers: options.followers };
-    println!("{runtime}: PostgreSQL {}", version.major());
+    println!("{runtime}: {}", home.program());
     let report = |line: &str| println!("{runtime} {line}");
-    let outcome = database::run((binary, version, folder), plan, options.connections, report);
+    let outcome = database::run((binary, home, folder), plan, options.connections, report);
     let tally = outcome.map_err(|(round, error)| format!("round {round}: {error}"))?;
     println!(
         "{runtime}: {} rounds in {:.1} s: {}; {} events are left, slowest recovery {} ms; {} followers of the live \

@@ -1,14 +1,15 @@
 //! A database, and the servers of Argus that share it, each behind a proxy of its own.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use argus_conformance::launcher::{BinaryLauncher, Demand, Launcher as _, Repository, Running};
 use argus_conformance::random::Random;
-use argus_servers::{Durability, PostgresServer, PostgresVersion, Proxy};
+use argus_servers::Proxy;
 
+use crate::database::home::{Counts, Home};
 use crate::ledger::Ledger;
 use crate::server::{get, kill, terminate};
 use crate::wait::until;
@@ -19,23 +20,13 @@ const SERVERS_MAX: usize = 2;
 /// servers find out in a round that the database is gone.
 const SETTINGS: &[(&str, &str)] = &[("--database-timeout", "6s")];
 
-/// What the row of the table `head` says, and what is in the table `events`.
-const COUNTS: &str = "SELECT h.last_seq, h.events, h.event_types, h.bytes, coalesce(max(e.seq), 0), count(e.seq), \
-                      count(DISTINCT e.event_type), coalesce(sum(octet_length(e.payload) + octet_length(e.event_type) \
-                      + octet_length(e.id)), 0), count(DISTINCT e.id) \
-                      FROM argus.head h LEFT JOIN argus.events e ON true \
-                      GROUP BY h.last_seq, h.events, h.event_types, h.bytes";
-
-/// All rows, for a report of a violation.
-const ROWS: &str = "SELECT seq, id, event_type, stored_at, left(payload, 60) FROM argus.events ORDER BY seq";
-
 /// A database and its servers.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     // Ended before the database.
     seats: Vec<Seat>,
     /// The database.
-    pub(crate) postgres: PostgresServer,
+    pub(crate) home: Home,
 }
 
 /// Where a server may run.
@@ -48,18 +39,17 @@ pub(crate) struct Seat {
 }
 
 impl Cluster {
-    /// A new database, and no server yet.
-    pub(crate) fn new(binary: &Path, version: &PostgresVersion) -> Result<Self, String> {
-        let postgres = PostgresServer::start(version, Durability::Synced).map_err(|absent| absent.to_string())?;
-        let target = SocketAddr::from((Ipv4Addr::LOCALHOST, postgres.port()));
+    /// No server yet.
+    pub(crate) fn new(binary: &Path, home: Home) -> Result<Self, String> {
         let seat = |_| {
-            let proxy = Proxy::start(target).map_err(|error| format!("a proxy before the database: {error}"))?;
-            let repository = Repository::Same(format!("postgres://postgres@{}/postgres", proxy.address()));
+            let proxy =
+                Proxy::start(home.address()).map_err(|error| format!("a proxy before the database: {error}"))?;
+            let repository = Repository::Same(home.url(proxy.address()));
             let launcher = BinaryLauncher { binary: binary.to_owned(), repository, wrapper: Vec::new() };
             Ok(Seat { server: None, launcher, proxy })
         };
         let seats = (0..SERVERS_MAX).map(seat).collect::<Result<_, String>>()?;
-        Ok(Self { seats, postgres })
+        Ok(Self { seats, home })
     }
 
     /// Starts servers, or ends them in order, until so many run.
@@ -117,20 +107,16 @@ impl Cluster {
         Ok(())
     }
 
-    /// Checks that the tables have what they must: no event twice, no wrong sum.
-    pub(crate) fn check_tables(&self, ledger: &Ledger) -> Result<(), String> {
-        let counts = self.postgres.sql(COUNTS).map_err(|error| error.to_string())?;
-        let numbers: Vec<u64> = counts.trim().split('|').map_while(|number| number.parse().ok()).collect();
-        let [last, events, types, bytes, found_last, found_events, found_types, found_bytes, ids] = *numbers else {
-            return Err(format!("the table `head` must have one row of numbers, but has {counts}"));
-        };
+    /// Checks that the database has what it must: no event twice, no wrong sum, nothing that is left over.
+    pub(crate) fn check_stored(&self, ledger: &Ledger) -> Result<(), String> {
+        let counts = self.home.counts()?;
+        let Counts { last, events, types, bytes, found_last, found_events, found_types, found_bytes, ids } = counts;
         let is_true = (events, types, bytes) == (found_events, found_types, found_bytes) && ids == events;
         if is_true && found_last <= last && (last, events) == (ledger.len(), ledger.visible()) {
             return Ok(());
         }
         Err(format!(
-            "{} events are stored, and the last one was {}, but the tables have {counts} (in `head`: last seq, events, \
-             types, bytes; in `events`: last seq, events, types, bytes, ids)",
+            "{} events are stored, and the last one was {}, but the database has {counts:?}",
             ledger.visible(),
             ledger.len()
         ))
@@ -140,9 +126,9 @@ impl Cluster {
     pub(crate) fn write_to(&self, folder: &Path) -> Result<(), String> {
         let logs = self.seats.iter().filter_map(|seat| seat.server.as_ref()).map(|server| server.log());
         let mut files: Vec<_> = (1..).zip(logs).map(|(number, log)| (format!("server-{number}.log"), log)).collect();
-        files.push(("database.log".to_owned(), self.postgres.log()));
+        files.push(("database.log".to_owned(), self.home.log()));
         // There is no answer if the database is gone.
-        files.push(("events.txt".to_owned(), self.postgres.sql(ROWS).unwrap_or_else(|error| error.to_string())));
+        files.push(("events.txt".to_owned(), self.home.rows().unwrap_or_else(|error| error)));
         for (name, text) in files {
             let path = folder.join(name);
             fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;

@@ -91,6 +91,21 @@ impl Fault {
         }
     }
 
+    /// What it is, for a report about this database.
+    pub(crate) fn text(self, database: &str) -> String {
+        match self {
+            Self::KillServers(1) => "kill Argus".to_owned(),
+            Self::KillServers(_) => "kill all Argus".to_owned(),
+            Self::KillDatabase(absence) => format!("kill {database}, away {absence}"),
+            Self::StopDatabase(absence) => format!("stop {database}, away {absence}"),
+            Self::KillAll => "kill everything, start Argus first".to_owned(),
+            Self::Cut(times) => format!("{times} cuts"),
+            Self::CutWithin(times) => format!("{times} cuts within what is sent"),
+            Self::Stall(time, Whom::One) => format!("one stalled for {} ms", time.as_millis()),
+            Self::Stall(time, Whom::All) => format!("all stalled for {} ms", time.as_millis()),
+        }
+    }
+
     /// Makes it happen, and puts right what would not come back by itself: processes that have ended are started.
     pub(crate) fn inflict(self, cluster: &mut Cluster, random: &mut Random) -> Result<(), String> {
         let count = cluster.addresses().len();
@@ -100,15 +115,15 @@ impl Fault {
                 cluster.staff(count)
             }
             Self::KillDatabase(absence) => {
-                cluster.postgres.kill();
+                cluster.home.kill();
                 absence.pass(cluster)
             }
             Self::StopDatabase(absence) => {
-                cluster.postgres.stop().map_err(|error| error.to_string())?;
+                cluster.home.stop()?;
                 absence.pass(cluster)
             }
             Self::KillAll => {
-                cluster.postgres.kill();
+                cluster.home.kill();
                 cluster.kill(count, random)?;
                 cluster.staff(count)?;
                 Absence::UntilKnown.pass(cluster)
@@ -142,7 +157,7 @@ impl Absence {
             Self::For(time) => wait(time),
             Self::UntilKnown => cluster.not_ready()?,
         }
-        cluster.postgres.restart().map_err(|error| error.to_string())
+        cluster.home.restart()
     }
 }
 
@@ -158,22 +173,6 @@ fn cut_within(proxy: &Proxy, random: &mut Random) -> Result<(), String> {
     let cuts = proxy.cuts();
     proxy.cut_after(direction, usize::try_from(bytes).unwrap_or(usize::MAX));
     until("bytes on a connection to the database", || Ok(proxy.cuts() > cuts))
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::KillServers(1) => write!(f, "kill Argus"),
-            Self::KillServers(_) => write!(f, "kill all Argus"),
-            Self::KillDatabase(absence) => write!(f, "kill PostgreSQL, away {absence}"),
-            Self::StopDatabase(absence) => write!(f, "stop PostgreSQL, away {absence}"),
-            Self::KillAll => write!(f, "kill everything, start Argus first"),
-            Self::Cut(times) => write!(f, "{times} cuts"),
-            Self::CutWithin(times) => write!(f, "{times} cuts within what is sent"),
-            Self::Stall(time, Whom::One) => write!(f, "one stalled for {} ms", time.as_millis()),
-            Self::Stall(time, Whom::All) => write!(f, "all stalled for {} ms", time.as_millis()),
-        }
-    }
 }
 
 impl fmt::Display for Absence {

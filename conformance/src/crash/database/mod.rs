@@ -6,15 +6,16 @@
 
 mod cluster;
 mod fault;
+mod home;
 
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use argus_conformance::random::Random;
-use argus_servers::PostgresVersion;
 use cluster::Cluster;
 use fault::{Fault, KINDS};
+pub(crate) use home::Home;
 
 use crate::audit;
 use crate::erasure::{Erasure, Selection};
@@ -48,12 +49,12 @@ pub(crate) struct Tally {
 ///
 /// The first violation, and its round.
 pub(crate) fn run(
-    (binary, version, folder): (&Path, &PostgresVersion, &Path),
+    (binary, home, folder): (&Path, Home, &Path),
     plan: Plan,
     connections: u64,
     report: impl Fn(&str),
 ) -> Result<Tally, (u64, String)> {
-    let cluster = Cluster::new(binary, version).map_err(|error| (0, error))?;
+    let cluster = Cluster::new(binary, home).map_err(|error| (0, error))?;
     let followers = Followers::start(plan.followers, plan.seed);
     let mut run = Run { cluster, ledger: Ledger::default(), followers, plan, connections, tally: Tally::default() };
     let mut ended = Ok(());
@@ -137,8 +138,9 @@ impl Run {
         let (sums, audited) = self.audit(number, attempts, &erasures, &mut random)?;
         self.tally.slowest_recovery = self.tally.slowest_recovery.max(recovered);
         Ok(format!(
-            "{number:>3}/{rounds} {count} Argus, {} load, {fault}: {}, {} events, ready after {} ms, audit {} ms",
+            "{number:>3}/{rounds} {count} Argus, {} load, {}: {}, {} events, ready after {} ms, audit {} ms",
             shape.name,
+            fault.text(self.cluster.home.name()),
             outcomes(sums),
             self.ledger.visible(),
             recovered.as_millis(),
@@ -165,7 +167,7 @@ impl Run {
         if number.is_multiple_of(ROUNDS_TO_A_FULL_AUDIT) {
             self.audit_all()?;
         }
-        self.cluster.check_tables(&self.ledger)?;
+        self.cluster.check_stored(&self.ledger)?;
         self.followers.follow(&addresses);
         self.followers.audit(&self.ledger)?;
         Ok((sums, begun.elapsed()))
