@@ -262,9 +262,10 @@ it again, and compares what is stored with what the clients were told. After the
 that fail or end the process (by strace), and a full disk (by a small tmpfs). A fault that the machine does not permit
 is skipped, and reported. The first violation is reported with seed, round and folder, which is kept.
 
-With --repository postgres or mongodb, one or two servers share a database. PostgreSQL is installed by `apt-get` if it is
-missing; if there is no `mongod`, SecantusDB of PyPI takes its place. Each round kills servers, kills or stops the database, or cuts or stalls the connections
-between them. All must become ready again by themselves. No other faults follow.
+With --repository postgres or mongodb, one or two servers share a database. PostgreSQL is installed by `apt-get` if it
+is missing; if there is no `mongod`, SecantusDB of PyPI takes its place. Each round kills servers, kills or stops the
+database, or cuts or stalls the connections between them. All must become ready again by themselves. No other faults
+follow.
 ";
 
 const AUTOBAHN_HELP: &str = "\

@@ -100,7 +100,8 @@ impl MongoServer {
         self.restart()
     }
 
-    /// Restarts the server with a certificate in PEM and its key, so that clients may use TLS. Those of this crate cannot.
+    /// Restarts the server with a certificate in PEM and its key, so that clients may use TLS.
+    /// [`command`](Self::command) does not.
     ///
     /// # Errors
     ///
