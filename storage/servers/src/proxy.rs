@@ -48,6 +48,8 @@ struct State {
     is_closed: bool,
     /// How often connections were cut by [`Proxy::cut_after`].
     cuts: u64,
+    /// How often all connections were cut. What one from before has still read counts no more.
+    generation: u64,
 }
 
 impl Proxy {
@@ -121,10 +123,13 @@ impl Shared {
 
     /// How many of these bytes to forward before all connections are cut; all of them if they are not. Waits while the
     /// proxy is stalled.
-    fn admit(&self, direction: Direction, bytes: usize) -> (usize, bool) {
+    fn admit(&self, direction: Direction, bytes: usize, generation: u64) -> (usize, bool) {
         let mut state = self.lock();
         while state.is_stalled && !self.has_ended.load(Ordering::SeqCst) {
             (state, _) = self.changed.wait_timeout(state, LOOK_INTERVAL).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.generation != generation {
+            return (0, false);
         }
         match &mut state.cut {
             Some((of, left)) if *of == direction => {
@@ -147,6 +152,7 @@ impl Shared {
 
 impl State {
     fn cut_all(&mut self) {
+        self.generation += 1;
         for end in self.open.drain(..).flatten() {
             // It may have ended already.
             drop(end.shutdown(Shutdown::Both));
@@ -173,16 +179,20 @@ fn forward(client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let server = TcpStream::connect(shared.target)?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    shared.lock().open.push([client.try_clone()?, server.try_clone()?]);
+    let generation = {
+        let mut state = shared.lock();
+        state.open.push([client.try_clone()?, server.try_clone()?]);
+        state.generation
+    };
     let (to_server, to_client) = (Arc::clone(shared), Arc::clone(shared));
     let ends = (client.try_clone()?, server.try_clone()?);
-    thread::Builder::new().spawn(move || pump(ends.0, ends.1, Direction::ToServer, &to_server))?;
-    thread::Builder::new().spawn(move || pump(server, client, Direction::ToClient, &to_client))?;
+    thread::Builder::new().spawn(move || pump(ends, Direction::ToServer, &to_server, generation))?;
+    thread::Builder::new().spawn(move || pump((server, client), Direction::ToClient, &to_client, generation))?;
     Ok(())
 }
 
 /// Forwards bytes in one direction until the connection ends.
-fn pump(mut from: TcpStream, mut to: TcpStream, direction: Direction, shared: &Shared) {
+fn pump((mut from, mut to): (TcpStream, TcpStream), direction: Direction, shared: &Shared, generation: u64) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read) = from.read(&mut buffer) {
         if read == 0 {
@@ -190,7 +200,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, direction: Direction, shared: &S
             drop(to.shutdown(Shutdown::Write));
             return;
         }
-        let (admitted, is_cut) = shared.admit(direction, read);
+        let (admitted, is_cut) = shared.admit(direction, read, generation);
         let written = buffer.get(..admitted).map_or(Ok(()), |bytes| to.write_all(bytes));
         if is_cut {
             shared.cut_as_asked();
