@@ -46,6 +46,7 @@ fn event_out(c: &mut Criterion) {
         event_type: EventType::parse("page_view").expect("it is short"),
         timestamp: Timestamp::from_nanos(1_700_000_000_123_000_000),
         payload: Payload::parse(PAYLOAD).expect("it is short"),
+        stored_at: Timestamp::from_nanos(1_700_000_000_124_000_000),
     };
     let mut out = Vec::new();
     let mut group = c.benchmark_group("event out");

@@ -62,3 +62,4 @@ mod segment;
 pub mod sketch;
 pub mod storage;
 pub mod subscribe;
+pub mod transfer;

@@ -1,4 +1,4 @@
-//! Log records: a header, and then the index and the text of a batch, or an erasure.
+//! Log records: a header, and then the index and the text of a batch, an erasure, or a skip.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -23,6 +23,16 @@
 //! | 4 | length of the text |
 //! | 12 | zero |
 //!
+//! A *skip* says that the next events have higher numbers: those between have no events, and never had any here. It is
+//! written when events are imported with their numbers. Its index has 32 bytes, and it has no text:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 4 | 0: no events |
+//! | 4 | `SKIP` |
+//! | 8 | sequence number of the next event |
+//! | 16 | zero |
+//!
 //! All integers are little-endian.
 //!
 //! The offset identifies stale records: a medium may return old content of a reused log file. The chain proves that a
@@ -41,6 +51,13 @@ const MAGIC: &[u8; 4] = b"ARGR";
 
 /// Marks the index of an erasure.
 const ERASURE_MAGIC: &[u8; 4] = b"ERAS";
+
+/// Marks the index of a skip.
+const SKIP_MAGIC: &[u8; 4] = b"SKIP";
+
+/// The highest sequence number to which a skip may lead. The timestamps of a batch can only imitate a header with a
+/// higher one, see [`RecordHeader::is_credible`].
+pub(crate) const SKIP_SEQ_MAX: u64 = (1 << 37) - 1;
 
 /// Length of a record's header.
 pub(crate) const HEADER_BYTES: usize = 56;
@@ -69,6 +86,8 @@ pub(crate) enum Body {
     Events(Rows),
     /// The number of an erasure, and its filter as JSON.
     Erasure(u64, Bytes),
+    /// A skip to this sequence number.
+    Skip(u64),
     /// Something that this version does not know.
     Unknown,
 }
@@ -113,6 +132,16 @@ impl RecordHeader {
         crc.update(text);
         let (index_len, text_len) = (index.len() as u32, text.len() as u32);
         (Self { index_len, text_len, body_crc: crc.finish(), ..self }, index)
+    }
+
+    /// The same header for a record of a skip to this sequence number, and the index of that record.
+    pub(crate) fn with_skip(self, next_seq: u64) -> (Self, [u8; INDEX_HEADER_BYTES]) {
+        let mut index = [0; INDEX_HEADER_BYTES];
+        let mut rest = index.as_mut_slice();
+        put(&mut rest, &0u32.to_le_bytes());
+        put(&mut rest, SKIP_MAGIC);
+        put(&mut rest, &next_seq.to_le_bytes());
+        (Self { index_len: index.len() as u32, text_len: 0, body_crc: Crc32c::of(&index), ..self }, index)
     }
 
     /// The encoded header and its checksum, which is the chain of the next record.
@@ -174,11 +203,11 @@ impl RecordHeader {
     /// are as many. `before` is a position in the log at or before `at`, if one is known.
     ///
     /// The header of a record names its own offset, and says that the log was durable up to that offset at most. Its
-    /// sequence number leaves space for the events between `before` and `at`. If it is no durability mark, an index
-    /// follows.
+    /// sequence number leaves space for the events between `before` and `at`, or a skip there may lead to it. If it is
+    /// no durability mark, an index follows.
     ///
-    /// A caller cannot imitate this. A durability mark, and the beginning of an index, also that of an erasure, have
-    /// twelve zero bytes in a row after bytes that are not all zero. These zeros cannot be in
+    /// A caller cannot imitate this. A durability mark, and the beginning of an index, also that of an erasure or a
+    /// skip, have twelve zero bytes in a row after bytes that are not all zero. These zeros cannot be in
     ///
     /// - timestamps, which ascend: one with such zeros would be less than an earlier one;
     /// - ordinals: two of them would be equal;
@@ -186,16 +215,20 @@ impl RecordHeader {
     /// - texts, also those of filters, which have no zero bytes.
     ///
     /// They can only be in the column of types of a batch with very few events. The header before them then says that
-    /// the log was durable beyond its own offset, or has a sequence number of at least 2³⁷, which no log has space for.
+    /// the log was durable beyond its own offset, or has a sequence number of at least 2³⁷, which no log has space for,
+    /// and to which no skip leads.
     ///
     /// The price: a header without the first bytes of its body proves nothing about the records before it.
     pub(crate) fn is_credible(&self, at: u64, body: &[u8], before: Option<LogPosition>) -> bool {
         let events_max = |before: LogPosition| at.saturating_sub(before.offset) / ROW_BYTES;
-        let seq_max = before.map_or(u64::MAX, |before| before.next_seq.saturating_add(events_max(before)));
+        let seq_max =
+            before.map_or(u64::MAX, |before| before.next_seq.saturating_add(events_max(before)).max(SKIP_SEQ_MAX));
         let has_body = if self.is_mark() {
             self.body_crc == Crc32c::of(&[])
         } else {
-            Rows::may_begin_with(body, self.index_len, self.text_len) || self.begins_erasure(body)
+            Rows::may_begin_with(body, self.index_len, self.text_len)
+                || self.begins_erasure(body)
+                || self.skip_target(body).is_some()
         };
         self.offset == at && self.durable <= at && self.first_seq <= seq_max && has_body
     }
@@ -218,6 +251,9 @@ impl RecordHeader {
         if let Some(number) = self.erasure_number(&index) {
             return Some(Body::Erasure(number, text));
         }
+        if let Some(next_seq) = self.skip_target(&index) {
+            return Some(Body::Skip(next_seq));
+        }
         // No version has written a batch without events.
         if index.starts_with(&[0; 4]) {
             return Some(Body::Unknown);
@@ -228,6 +264,20 @@ impl RecordHeader {
     /// The number of the erasure, if the body begins with these bytes and is that of an erasure.
     pub(crate) fn erasure_number(&self, body: &[u8]) -> Option<u64> {
         self.begins_erasure(body).then(|| u64_at(body, 8, 0))
+    }
+
+    /// The sequence number of the next event, if these bytes are the body of a skip.
+    pub(crate) fn skip_target(&self, body: &[u8]) -> Option<u64> {
+        let (fields, zeros) = body.get(..INDEX_HEADER_BYTES)?.split_at_checked(16)?;
+        let next_seq = u64_at(fields, 8, 0);
+        let is_skip = self.index_len as usize == INDEX_HEADER_BYTES
+            && self.text_len == 0
+            && u32_at(fields, 0, 0) == 0
+            && fields.get(4..8) == Some(SKIP_MAGIC.as_slice())
+            && next_seq > self.first_seq
+            && next_seq <= SKIP_SEQ_MAX
+            && zeros.iter().all(|&byte| byte == 0);
+        is_skip.then_some(next_seq)
     }
 
     /// Whether the body of an erasure can begin with these bytes.
@@ -294,8 +344,12 @@ mod tests {
         assert!(mark.is_credible(1280, b"any bytes", before));
         assert!(!mark.is_credible(1281, b"", before), "it names another offset");
         assert!(!RecordHeader { durable: 1281, ..mark }.is_credible(1280, b"", before), "durable beyond its offset");
-        let beyond = RecordHeader { first_seq: 16, ..mark };
-        assert!(!beyond.is_credible(1280, b"", before), "there is space for ten events before it");
+        let skipped = RecordHeader { first_seq: SKIP_SEQ_MAX, ..mark };
+        assert!(skipped.is_credible(1280, b"", before), "a skip may lead there");
+        let beyond = RecordHeader { first_seq: SKIP_SEQ_MAX + 1, ..mark };
+        assert!(!beyond.is_credible(1280, b"", before), "no skip leads there, and there is space for ten events");
+        let far = Some(LogPosition { offset: 1000, next_seq: SKIP_SEQ_MAX, next_erasure: 1 });
+        assert!(beyond.is_credible(1280, b"", far));
         assert!(beyond.is_credible(1280, b"", None));
         assert!(!RecordHeader { body_crc: 1, ..mark }.is_credible(1280, b"", before), "not the checksum of no bytes");
         let mut builder = BatchBuilder::new();
@@ -333,6 +387,24 @@ mod tests {
             changed[byte] ^= 1;
             assert!(!header.is_credible(1280, &changed, None), "byte {byte}");
         }
+    }
+
+    #[test]
+    fn a_skip_round_trips_and_is_credible_only_before_its_index() {
+        let mark = RecordHeader::mark(1280, 1280, 15, 0, 0);
+        let (header, index) = mark.with_skip(70);
+        let body = Bytes::copy_from_slice(&index);
+        assert!(header.matches_body(&body) && header.is_credible(1280, &body, None));
+        assert_eq!(header.events_max(), 0);
+        assert!(matches!(header.decode_body(&body), Some(Body::Skip(70))));
+        for byte in (0..8).chain(16..BODY_HEADER_BYTES) {
+            let mut changed = index;
+            changed[byte] ^= 1;
+            assert!(!header.is_credible(1280, &changed, None), "byte {byte}");
+        }
+        let (backwards, index) = mark.with_skip(15);
+        assert!(!backwards.is_credible(1280, &index, None), "it leads nowhere");
+        assert!(matches!(backwards.decode_body(&Bytes::copy_from_slice(&index)), Some(Body::Unknown)));
     }
 
     #[test]

@@ -11,8 +11,9 @@ use argus_core::cause::{Cause, NamedPlace};
 use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
 use argus_core::query::Filter;
-use argus_core::repository::{CommitError, Erased, Failure, Reader, Receipt, Repository};
+use argus_core::repository::{CommitError, Erased, Failure, ImportError, Reader, Receipt, Repository};
 use argus_core::storage::MemoryStorage;
+use argus_core::transfer::Transfer;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -62,6 +63,10 @@ impl Repository for Remote {
 
     fn erase(&mut self, now: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
         self.engine.erase(now, filter)
+    }
+
+    fn import(&mut self, _transfer: &Transfer) -> Result<(), ImportError> {
+        unreachable!("a server imports nothing")
     }
 
     fn failure(&self) -> Option<&Failure> {

@@ -19,6 +19,7 @@ fn with_event<T>(event_type: &str, seconds: i64, payload: &str, act: impl FnOnce
         event_type: EventType::parse(event_type).unwrap(),
         timestamp: Timestamp::from_nanos(seconds * 1_000_000_000),
         payload: Payload::parse(payload).unwrap(),
+        stored_at: Timestamp::from_nanos(0),
     })
 }
 

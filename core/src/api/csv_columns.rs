@@ -170,6 +170,7 @@ mod tests {
             event_type: EventType::parse("x").unwrap(),
             timestamp: Timestamp::from_nanos(1_500_000_000),
             payload: Payload::parse(payload).unwrap(),
+            stored_at: Timestamp::from_nanos(1_600_000_000),
         };
         CsvColumns::parse(Some(fields).filter(|fields| !fields.is_empty())).unwrap().write(&event, &mut out);
         String::from_utf8(out).unwrap()

@@ -1,11 +1,12 @@
 //! Commits a group of batches as durable log records and fresh segments.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::log_end::LogEnd;
-use super::{Engine, Fresh};
+use super::{Engine, Fresh, LogCut};
 use crate::batch::{Batch, BatchBuilder};
 use crate::cause::Cause;
 use crate::event::Timestamp;
@@ -183,25 +184,36 @@ impl<S: Storage> Engine<S> {
         for run in proposed.chunk_by(|batch, next| batch.is_small() && next.is_small()) {
             let first = run.first().expect("no run is empty");
             let end = *ends.nth(run.len() - 1).expect("each batch has an end in the log");
-            let rows = if run.len() == 1 { first.batch.rows().clone() } else { joined(run, first.first_seq) };
-            self.add_segment(rows, first.first_seq, millis, end);
+            let rows = match run {
+                [single] => single.batch.rows().clone(),
+                run => joined(run.iter().map(|proposed| (&*proposed.batch, proposed.first_seq)), first.first_seq),
+            };
+            self.add_segment(rows, first.first_seq, [Epoch { ordinal: 0, millis }].into(), end);
         }
     }
 
-    /// Adds rows as a fresh segment.
-    fn add_segment(&mut self, rows: Rows, first_seq: u64, millis: i64, log_end: (u64, u32)) {
-        let segment = Arc::new(Segment::new(first_seq, rows, [Epoch { ordinal: 0, millis }].into()));
+    /// Adds rows as a fresh segment. `end` is the offset in the log after its last record, and the checksum of that
+    /// record's header.
+    pub(super) fn add_segment(&mut self, rows: Rows, base: u64, epochs: Box<[Epoch]>, (offset, chain): (u64, u32)) {
+        let segment = Arc::new(Segment::new(base, rows, epochs));
         self.last_seq = segment.last_seq();
-        self.last_millis = self.last_millis.max(millis);
+        let latest = segment.epochs().iter().map(|epoch| epoch.millis).max();
+        self.last_millis = self.last_millis.max(latest.expect("a segment has a commit time"));
         self.stats.events += segment.rows().len() as u64;
         self.stats.bytes += segment.rows().bytes() as u64;
         let types = self.types.hold_rows(segment.rows());
-        self.fresh.push(Fresh::new(segment, types, log_end));
+        let end = LogCut { offset, chain, next_seq: self.last_seq + 1 };
+        self.fresh.push(Fresh { segment, types, end });
     }
 
     /// Adds one record that recovery has read.
     pub(super) fn apply(&mut self, rows: Rows, first_seq: u64, millis: i64, log_end: u64) {
-        self.add_segment(rows, first_seq, millis, (log_end, self.chain));
+        self.add_segment(rows, first_seq, [Epoch { ordinal: 0, millis }].into(), (log_end, self.chain));
+    }
+
+    /// The place in the log after the last record, which ends at this offset.
+    pub(super) fn cut_at(&self, offset: u64) -> LogCut {
+        LogCut { offset, chain: self.chain, next_seq: self.last_seq + 1 }
     }
 
     /// Fails the engine for this reason. Whether the group in progress is stored is unknown.
@@ -212,13 +224,14 @@ impl<S: Storage> Engine<S> {
     }
 }
 
-/// Joins the rows of neighbouring batches. `base` is the sequence number of ordinal 0.
-fn joined(run: &[Proposed<'_>], base: u64) -> Rows {
-    let rows = || run.iter().map(|proposed| proposed.batch.rows());
+/// Joins the rows of batches, each with the sequence number of its first event. `base` is the sequence number of
+/// ordinal 0; no number is higher by 2³² or more.
+pub(super) fn joined<'b>(batches: impl Iterator<Item = (&'b Batch, u64)> + Clone, base: u64) -> Rows {
+    let rows = || batches.clone().map(|(batch, _)| batch.rows());
     let text = rows().map(|rows| rows.text().len()).sum();
     let mut builder = RowsBuilder::with_capacity(rows().map(Rows::len).sum(), text);
-    for proposed in run {
-        let (rows, first_ordinal) = (proposed.batch.rows(), (proposed.first_seq - base) as u32);
+    for (batch, first_seq) in batches {
+        let (rows, first_ordinal) = (batch.rows(), (first_seq - base) as u32);
         for index in 0..rows.len() {
             let row = rows.row_by_ordinal(index);
             let code = builder.intern(rows.type_name(rows.row_type(row)));

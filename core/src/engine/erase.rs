@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use super::erasure::{ERASURE_BYTES_MAX, ERASURES_MAX, Erasure, Erasures, StoredErasure};
 use super::task::Stage;
-use super::{Engine, ErasureTest, Examination};
+use super::{Engine, ErasureTest, Examination, LogCut};
 use crate::clock::Moment;
 use crate::event::Timestamp;
 use crate::log::{HEADER_BYTES, RecordHeader};
@@ -35,8 +35,8 @@ pub(super) struct PendingErasures {
     next: u64,
     /// The time in which the traces of an erasure have to be gone.
     within: Duration,
-    /// All events before this offset in the log are in sealed segments; the chain there.
-    pub(super) sealed_to: (u64, u32),
+    /// All events before this place in the log are in sealed segments.
+    pub(super) sealed_to: LogCut,
     /// No byte before this offset in the log is left on the medium.
     pub(super) scrubbed_to: u64,
     /// Whether a task to scrub the log is under way.
@@ -60,8 +60,8 @@ struct Pending {
 }
 
 impl PendingErasures {
-    /// None. `next` is the number of the next one, and `log_start` the position where the log begins.
-    pub(super) fn none(next: u64, log_start: (u64, u32)) -> Self {
+    /// None. `next` is the number of the next one, and `log_start` the place where the log begins.
+    pub(super) fn none(next: u64, log_start: LogCut) -> Self {
         Self {
             list: Vec::new(),
             shared: Erasures::new([].into()),
@@ -190,17 +190,21 @@ impl<S: Storage> Engine<S> {
         // Also if commits need not be durable: what is erased must not come back.
         self.sync_log()?;
         let end = offset + HEADER_BYTES as u64 + header.body_len();
-        self.apply_erasure(erasure, (end, crc));
+        self.apply_erasure(erasure, self.cut_at(end));
         Ok(Erased::Among(before))
     }
 
     /// Applies an erasure whose record ends at this position in the log.
-    pub(super) fn apply_erasure(&mut self, erasure: Erasure, end: (u64, u32)) {
+    pub(super) fn apply_erasure(&mut self, erasure: Erasure, end: LogCut) {
         self.last_millis = self.last_millis.max(erasure.stored.millis);
-        self.erasures.push(erasure, end.0);
-        // Its record goes together with the one before.
+        self.erasures.push(erasure, end.offset);
+        self.extend_last(end);
+    }
+
+    /// A record without events, which ends here, goes together with the one before.
+    pub(super) fn extend_last(&mut self, end: LogCut) {
         match self.fresh.last_mut() {
-            Some(fresh) => (fresh.log_end, fresh.chain) = end,
+            Some(fresh) => fresh.end = end,
             None => self.erasures.sealed_to = end,
         }
     }
@@ -301,7 +305,7 @@ impl<S: Storage> Engine<S> {
         if self.erasures.list.is_empty() {
             return false;
         }
-        let may_advance = self.manifest.log_start < self.erasures.sealed_to.0;
+        let may_advance = self.manifest.log_start < self.erasures.sealed_to.offset;
         self.erasures.list.iter().any(|pending| self.is_complete(pending))
             || (may_advance && self.erasures.are_due(now))
     }

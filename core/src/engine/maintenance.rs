@@ -163,22 +163,24 @@ impl<S: Storage> Engine<S> {
         for (entry, sealed) in manifest.segments.iter_mut().zip(self.sealed.iter()) {
             entry.erased_to = sealed.erased_to();
         }
-        // Beyond the last manifest only if erasures follow the last sealed event.
-        (manifest.log_start, manifest.chain) = self.erasures.sealed_to;
+        // Beyond the last manifest only if erasures or skips follow the last sealed event.
+        let mut log_start = self.erasures.sealed_to;
         for replacement in &self.unpublished {
             let entry = replacement.segment.as_ref().map(|segment| segment.entry);
             match &replacement.range {
                 SegmentRange::Fresh(range) => {
                     let sealed = self.fresh.get(range.clone()).and_then(<[Fresh]>::last).expect(SEALED);
-                    let last = sealed.segment.epochs().last();
-                    manifest.last_millis = last.expect("a fresh segment has a commit time").millis;
+                    let last = sealed.segment.epochs().last().expect("a fresh segment has a commit time");
+                    // Imported events may have been committed in another order.
+                    manifest.last_millis = manifest.last_millis.max(last.millis);
                     manifest.segments.extend(entry);
-                    manifest.next_seq = replacement.seqs.1 + 1;
-                    (manifest.log_start, manifest.chain) = (sealed.log_end, sealed.chain);
+                    log_start = sealed.end;
                 }
                 SegmentRange::Sealed(range) => drop(manifest.segments.splice(range.clone(), entry)),
             }
         }
+        (manifest.log_start, manifest.chain, manifest.next_seq) =
+            (log_start.offset, log_start.chain, log_start.next_seq);
         manifest.next_erasure = self.erasures.first_after(manifest.log_start);
         manifest.erasures = self.erasures_before(manifest.log_start);
         // The manifest must only refer to durable log.
@@ -201,7 +203,7 @@ impl<S: Storage> Engine<S> {
         let later = self.unpublished.split_off(self.publishing.min(self.unpublished.len()));
         let mut expired = Vec::new();
         let mut counted = Ok(());
-        for Replacement { range, seqs: _, segment, cause, erased } in core::mem::replace(&mut self.unpublished, later) {
+        for Replacement { range, segment, cause, erased } in core::mem::replace(&mut self.unpublished, later) {
             self.busy.set(range.subject(), false);
             if let Some(segment) = &segment {
                 counted = counted.and(self.types.hold_sealed(&segment.sealed));
@@ -214,7 +216,7 @@ impl<S: Storage> Engine<S> {
                     let replaced: Vec<Fresh> = self.fresh.drain(range).collect();
                     for fresh in &replaced {
                         counted = counted.and(self.types.release(&fresh.types));
-                        self.erasures.sealed_to = (fresh.log_end, fresh.chain);
+                        self.erasures.sealed_to = fresh.end;
                     }
                     Arc::make_mut(&mut self.sealed).extend(sealed);
                     replaced.iter().map(|fresh| Size::of_fresh(&fresh.segment)).reduce(Size::plus)
@@ -269,9 +271,9 @@ impl<S: Storage> Engine<S> {
         let before: u64 = inputs.iter().map(|fresh| bytes(&fresh.segment)).sum();
         self.stats.bytes = self.stats.bytes + bytes(&segment) - before;
         let types = self.types.hold_rows(segment.rows());
-        // The last one may have got erasures that follow it.
-        let end = inputs.last().map(|last| (last.log_end, last.chain)).expect(SEALED);
-        let merged = Fresh::new(segment, types, end);
+        // The last one may have got erasures and skips that follow it.
+        let end = inputs.last().expect(SEALED).end;
+        let merged = Fresh { segment, types, end };
         let replaced: Vec<Fresh> = self.fresh.splice(range.clone(), [merged]).collect();
         replaced.iter().try_for_each(|fresh| self.types.release(&fresh.types))
     }
@@ -282,7 +284,12 @@ impl<S: Storage> Engine<S> {
             return None;
         }
         let for_erasure = self.to_be_sealed_for_erasure(now);
-        if let Some(count) = self.to_be_sealed(now, cutoffs).max(for_erasure) {
+        // Behind numbers that were left out, another segment begins.
+        let within = self.fresh_within_span();
+        let before_skip = (within < self.fresh.len()).then_some(within);
+        if let Some(count) =
+            self.to_be_sealed(now, cutoffs).max(for_erasure).map(|count| count.min(within)).or(before_skip)
+        {
             let chosen = self.fresh.get(..count)?;
             let (first, last) = (chosen.first()?, chosen.last()?);
             let range = SegmentRange::Fresh(0..count);
@@ -291,11 +298,27 @@ impl<S: Storage> Engine<S> {
             return Some(self.begin_rewriting(range, seqs, &parts, cutoffs));
         }
         let sizes: Vec<u64> = self.fresh.iter().map(|fresh| fresh.segment.rows().len() as u64).collect();
-        let range = neighbours(&sizes, self.tuning.fan_in, |_| true)?;
+        let range = neighbours(&sizes, self.tuning.fan_in, |range| self.is_within_span(range))?;
         let chosen = self.fresh.get(range.clone())?;
         let range = SegmentRange::Fresh(range);
         let merge = Merge::new(chosen.iter().map(|fresh| Arc::clone(&fresh.segment)).collect());
         Some(Ok(Stage::Merging(range, Box::new(merge))))
+    }
+
+    /// Whether these fresh segments do not cover more sequence numbers than one segment may: imported events may leave
+    /// many out.
+    fn is_within_span(&self, range: Range<usize>) -> bool {
+        let chosen = self.fresh.get(range).unwrap_or_default();
+        let span =
+            chosen.first().zip(chosen.last()).map(|(first, last)| last.segment.last_seq() - first.segment.base());
+        span.is_none_or(|span| span < self.tuning.segment_events_max as u64)
+    }
+
+    /// How many of the oldest fresh segments may become one; at least one, if there is any.
+    fn fresh_within_span(&self) -> usize {
+        let Some(first) = self.fresh.first() else { return 0 };
+        let (base, most) = (first.segment.base(), self.tuning.segment_events_max as u64);
+        self.fresh.partition_point(|fresh| fresh.segment.last_seq() - base < most).max(1)
     }
 
     /// How many of the oldest fresh segments are to be sealed.

@@ -11,6 +11,7 @@ mod commit;
 mod erase;
 mod erasure;
 mod gaps;
+mod import;
 mod log_end;
 mod maintenance;
 mod manifest;
@@ -52,10 +53,12 @@ use crate::identity::IdentityKey;
 pub use crate::identity::Seed;
 use crate::query::Filter;
 use crate::repository::{
-    CommitError, Erased, Expired, Failure, Maintenance, MaintenanceTask, Reader, Receipt, Repository, Snapshot, Stats,
+    CommitError, Erased, Expired, Failure, ImportError, Maintenance, MaintenanceTask, Reader, Receipt, Repository,
+    Snapshot, Stats,
 };
 use crate::segment::{Sealed, Segment, TypeName};
 use crate::storage::Storage;
+use crate::transfer::Transfer;
 use erase::PendingErasures;
 use erasure::{ErasureTest, Examination};
 use log_end::LogEnd;
@@ -165,16 +168,18 @@ struct Fresh {
     segment: Arc<Segment>,
     /// Its types, as the registry counts them.
     types: Box<[TypeName]>,
-    /// The offset in the log after its last record, and after erasures that follow it…
-    log_end: u64,
-    /// …and the checksum of that record's header.
-    chain: u32,
+    /// The place in the log after its last record, and after erasures and skips that follow it.
+    end: LogCut,
 }
 
-impl Fresh {
-    fn new(segment: Arc<Segment>, types: Box<[TypeName]>, (log_end, chain): (u64, u32)) -> Self {
-        Self { segment, types, log_end, chain }
-    }
+/// A place between two records of the log, from which replay may begin once all events before it are sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LogCut {
+    offset: u64,
+    /// The header checksum of the record before.
+    chain: u32,
+    /// The sequence number of the next event.
+    next_seq: u64,
 }
 
 impl<S: Storage> Engine<S> {
@@ -227,6 +232,11 @@ impl<S: Storage> Repository for Engine<S> {
     fn erase(&mut self, now: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
         self.refuse_if_failed()?;
         self.accept_erasure(now, filter)
+    }
+
+    fn import(&mut self, transfer: &Transfer) -> Result<(), ImportError> {
+        self.refuse_if_failed()?;
+        self.import_events(transfer)
     }
 
     fn is_immediate(&self) -> bool {

@@ -17,7 +17,7 @@ use super::quiet::Quiet;
 use super::reading::{Content, Record, Tail, UNKNOWN_RECORD, Window, out_of_range, record_at, scan_ahead};
 use super::task::Busy;
 use super::types::TypeRegistry;
-use super::{Engine, OpenError, Retention, Seed, Tuning};
+use super::{Engine, LogCut, OpenError, Retention, Seed, Tuning};
 use crate::clock::Clock;
 use crate::damage::Affected;
 use crate::identity::IdentityKey;
@@ -96,7 +96,7 @@ impl<S: Storage> Engine<S> {
         // The previous process may have stopped before it discarded all bytes before the start.
         let is_log_outdated = storage.log_range()?.start < manifest.log_start;
         let key = IdentityKey::new(manifest.seed);
-        let log_start = (manifest.log_start, manifest.chain);
+        let log_start = LogCut { offset: manifest.log_start, chain: manifest.chain, next_seq: manifest.next_seq };
         let mut erasures = PendingErasures::none(manifest.next_erasure, log_start);
         for stored in &manifest.erasures {
             erasures.push(Erasure::new(stored.clone(), &key), manifest.log_start);
@@ -167,7 +167,11 @@ impl<S: Storage> Engine<S> {
                 }
                 Content::Erasure(stored) if stored.number == self.erasures.next() => {
                     content_end = end;
-                    self.apply_erasure(Erasure::new(stored, &self.key), (end, crc));
+                    self.apply_erasure(Erasure::new(stored, &self.key), self.cut_at(end));
+                }
+                Content::Skip(next_seq) => {
+                    content_end = end;
+                    self.apply_skip(next_seq, header.millis, end);
                 }
                 Content::Erasure(_) | Content::Unknown => {
                     let (place, affected) = (self.storage.log_location(offset), Affected::Nothing);

@@ -59,6 +59,8 @@ pub(super) enum Content {
     /// At least one event.
     Events(Rows),
     Erasure(StoredErasure),
+    /// The next events have numbers from this one on.
+    Skip(u64),
     /// Something that this version does not know.
     Unknown,
 }
@@ -93,6 +95,7 @@ pub(super) fn record_at<O: StorageReader>(
         Body::Erasure(number, text) => {
             StoredErasure::in_record(&header, number, &text).map_or(Content::Unknown, Content::Erasure)
         }
+        Body::Skip(next_seq) => Content::Skip(next_seq),
         Body::Unknown => Content::Unknown,
     });
     Ok(content.map(|content| Record { header, crc, content }))

@@ -92,8 +92,7 @@ impl<S: Storage> Engine<S> {
         let Some((index, cause)) = expired.or_else(|| by_size().map(|index| (index, ExpiryCause::Size))) else {
             return;
         };
-        let seqs = self.sealed.get(index).expect("the index was found in this list").seqs();
-        self.unpublished.push(Replacement::removal(index, seqs, cause));
+        self.unpublished.push(Replacement::removal(index, cause));
         self.busy.sealed = true;
     }
 

@@ -31,8 +31,6 @@ pub(super) enum SegmentRange {
 #[derive(Debug)]
 pub(super) struct Replacement {
     pub(super) range: SegmentRange,
-    /// The first and the last sequence number of the range.
-    pub(super) seqs: (u64, u64),
     /// `None` if all events of the range have expired or are erased.
     pub(super) segment: Option<NewSegment>,
     /// Why the events that the replacement leaves out, and that are not erased, have expired.
@@ -170,9 +168,9 @@ impl SegmentRange {
 }
 
 impl Replacement {
-    /// Removes the sealed segment at this index, which covers these sequence numbers.
-    pub(super) fn removal(index: usize, seqs: (u64, u64), cause: ExpiryCause) -> Self {
-        Self { range: SegmentRange::Sealed(index..index + 1), seqs, segment: None, cause, erased: 0 }
+    /// Removes the sealed segment at this index.
+    pub(super) fn removal(index: usize, cause: ExpiryCause) -> Self {
+        Self { range: SegmentRange::Sealed(index..index + 1), segment: None, cause, erased: 0 }
     }
 }
 
@@ -180,14 +178,13 @@ impl Rewriting {
     /// Makes the new segment durable and opens it.
     fn finish(self) -> Outcome {
         let Self { range, entry, rewrite } = self;
-        let seqs = (entry.first, entry.last);
         match rewrite.finish() {
             Ok(Rewritten { segment, erased }) => {
                 let segment = segment.map(|(sealed, published)| {
                     let sealed = Arc::new(sealed.with_erased_to(entry.erased_to));
                     NewSegment { entry, sealed, published }
                 });
-                Outcome::Rewritten(Replacement { range, seqs, segment, cause: ExpiryCause::Age, erased })
+                Outcome::Rewritten(Replacement { range, segment, cause: ExpiryCause::Age, erased })
             }
             Err(error) => Outcome::Failed(range.subject(), error),
         }

@@ -1,6 +1,7 @@
 //! Event ids: chosen by callers, or generated.
 
-use alloc::string::String;
+use alloc::borrow::Cow;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -194,7 +195,16 @@ impl<'de> Deserialize<'de> for Uuid {
     }
 }
 
-impl EventId<'_> {
+impl<'a> EventId<'a> {
+    /// The text, as callers see it.
+    #[must_use]
+    pub fn text(&self) -> Cow<'a, str> {
+        match self {
+            Self::Given(id) => Cow::Borrowed(id.0),
+            Self::Generated(uuid) => Cow::Owned(uuid.to_string()),
+        }
+    }
+
     /// Appends the id as a JSON string with its quotes.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         match self {

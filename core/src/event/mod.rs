@@ -45,6 +45,9 @@ pub struct Event<'a> {
     pub timestamp: Timestamp,
     /// The free-form part, as sent but without insignificant white space.
     pub payload: Payload<'a>,
+    /// When it was stored: the time of its commit. Repositories keep at least whole milliseconds. Not on the wire.
+    #[serde(skip)]
+    pub stored_at: Timestamp,
 }
 
 impl Event<'_> {
@@ -93,6 +96,7 @@ mod tests {
             event_type: EventType::parse(r#"page "view""#).unwrap(),
             timestamp: Timestamp::from_nanos(1_500_000_000),
             payload: Payload::parse(r#"{"n":1.0}"#).unwrap(),
+            stored_at: Timestamp::from_nanos(0),
         };
         assert_eq!(
             written(&event),

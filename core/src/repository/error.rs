@@ -1,9 +1,13 @@
 //! Errors of a repository.
 
+use alloc::format;
+use alloc::string::String;
+
 use thiserror::Error;
 
 use crate::cause::Cause;
 use crate::damage::Damage;
+use crate::transfer::Transfer;
 
 /// Why a commit was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -31,6 +35,17 @@ pub enum CommitError {
         /// Whether some events of the group may be stored. Otherwise none is, and none will be.
         in_doubt: bool,
     },
+}
+
+/// Why events of another repository were not stored.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ImportError {
+    /// They cannot be stored here, for this reason. Nothing was stored.
+    #[error("{0}")]
+    Refused(String),
+    /// They could not be stored.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
 }
 
 /// Why a repository refuses all commits. Reads may still succeed.
@@ -85,6 +100,27 @@ impl CommitError {
         match self {
             Self::Full(cause) | Self::Unavailable { cause, .. } | Self::Failed { cause, .. } => cause,
         }
+    }
+}
+
+impl ImportError {
+    /// The transfer does not go on where the repository ends.
+    #[must_use]
+    pub fn other_head(transfer: &Transfer, last_seq: u64) -> Self {
+        let after = transfer.first_after();
+        Self::Refused(format!("its last sequence number is {last_seq}, and not {after}: somebody else writes to it"))
+    }
+
+    /// An event has the id of another one.
+    #[must_use]
+    pub fn taken_id(seq: u64, stored: u64) -> Self {
+        Self::Refused(format!("event {seq} has the id of event {stored}, which is stored already"))
+    }
+
+    /// The events have more types than the limit allows.
+    #[must_use]
+    pub fn too_many_types(limit: usize) -> Self {
+        Self::Refused(format!("they have more event types than the limit, {limit}, allows"))
     }
 }
 

@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use super::ReadError;
 
 /// Consecutive sequence numbers of which there are no events any more: retention has removed them, they were
-/// erased, or they were lost.
+/// erased, or they were lost; here, or in the repository from which events were imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// The first of them.

@@ -118,7 +118,8 @@ mod tests {
     use crate::batch::Batch;
     use crate::event::Timestamp;
     use crate::query::Filter;
-    use crate::repository::{Erased, Failure, Reader, Receipt};
+    use crate::repository::{Erased, Failure, ImportError, Reader, Receipt};
+    use crate::transfer::Transfer;
 
     /// A task that takes `left` units of budget.
     #[derive(Debug, PartialEq, Eq)]
@@ -195,6 +196,10 @@ mod tests {
 
         fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
             Some(self)
+        }
+
+        fn import(&mut self, _: &Transfer) -> Result<(), ImportError> {
+            Ok(())
         }
 
         fn failure(&self) -> Option<&Failure> {

@@ -22,7 +22,7 @@ pub use analysis::{AnalysisPart, AnalysisRun, Progress};
 pub use counts::{Count, Counts, EventCounter, Grouping};
 pub use erased::Erased;
 pub use erasure_stats::ErasureStats;
-pub use error::{CommitError, Failure, ReadError};
+pub use error::{CommitError, Failure, ImportError, ReadError};
 pub use gaps::{Gap, GapRun};
 pub use maintenance::{Maintenance, MaintenanceQueue, MaintenanceTask};
 pub use receipt::{Duplicate, Expired, ExpiryCause, Receipt, Surplus};
@@ -32,6 +32,7 @@ pub use snapshot::{Reader, Snapshot, Stats, TakeSnapshot};
 use crate::batch::Batch;
 use crate::event::Timestamp;
 use crate::query::Filter;
+use crate::transfer::Transfer;
 
 /// The write side of a repository. It has one owner, on one thread.
 pub trait Repository: Send {
@@ -65,6 +66,21 @@ pub trait Repository: Send {
     /// As for [`commit`](Self::commit): nothing was erased, or some events may be. [`CommitError::Unavailable`] also if
     /// too many erasures are under way.
     fn erase(&mut self, now: Timestamp, filter: &Filter) -> Result<Erased, CommitError>;
+
+    /// Stores events of another repository with their numbers, ids and times of commit. The transfer begins after the
+    /// last number of this repository. Numbers without an event become [gaps](Snapshot::gaps). On `Ok`, the last number
+    /// of the transfer is that of this repository, so the next commit goes on after it; and the events are as durable
+    /// and visible as those of a commit.
+    ///
+    /// An id that was generated there is found here like any other.
+    ///
+    /// # Errors
+    ///
+    /// [`ImportError::Refused`] if they cannot be stored here: they do not go on where the repository ends, have ids of
+    /// other events, or more types than the limit allows. [`ImportError::Commit`] as for [`commit`](Self::commit); if
+    /// that is in doubt, the events up to some number are stored, which a new [`reader`](Self::reader) shows once the
+    /// repository has recovered or was opened anew.
+    fn import(&mut self, transfer: &Transfer) -> Result<(), ImportError>;
 
     /// Whether [`commit`](Self::commit) and [`erase`](Self::erase) never wait for a device, so that a host may call it
     /// from threads that must not block.

@@ -205,15 +205,16 @@ impl Segment {
     pub(crate) fn event(&self, row: usize, key: &IdentityKey) -> Result<Event<'_>, Damage> {
         let (id, payload) = self.rows.id_and_payload(row);
         let ordinal = self.rows.ordinal(row);
-        let seq = self.base + u64::from(ordinal);
+        let (seq, millis) = (self.base + u64::from(ordinal), self.committed_millis(ordinal));
         let id = if id.is_empty() {
-            EventId::Generated(key.generate(self.committed_millis(ordinal), seq))
+            EventId::Generated(key.generate(millis, seq))
         } else {
             EventId::Given(ClientId::from_validated(text(id, seq)?))
         };
         let event_type = EventType::from_validated(text(self.rows.type_name(self.rows.row_type(row)), seq)?);
         let timestamp = Timestamp::from_nanos(self.rows.timestamp(row));
-        Ok(Event { id, seq, event_type, timestamp, payload: Payload::from_validated(text(payload, seq)?) })
+        let (payload, stored_at) = (Payload::from_validated(text(payload, seq)?), commit_time(millis));
+        Ok(Event { id, seq, event_type, timestamp, payload, stored_at })
     }
 }
 
@@ -264,15 +265,21 @@ impl RowText {
     ///
     /// [`Damage`] if the bytes are not UTF-8.
     pub(crate) fn event<'a>(&'a self, block: &'a Block, row: usize, key: &IdentityKey) -> Result<Event<'a>, Damage> {
-        let SortKey { time, seq } = block.sort_key(row);
+        let (SortKey { time, seq }, millis) = (block.sort_key(row), block.millis(row));
         let id = if self.id.is_empty() {
-            EventId::Generated(key.generate(block.millis(row), seq))
+            EventId::Generated(key.generate(millis, seq))
         } else {
             EventId::Given(ClientId::from_validated(text(&self.id, seq)?))
         };
         let event_type = EventType::from_validated(text(block.type_name(row), seq)?);
-        Ok(Event { id, seq, event_type, timestamp: Timestamp::from_nanos(time), payload: self.payload()? })
+        let (timestamp, stored_at) = (Timestamp::from_nanos(time), commit_time(millis));
+        Ok(Event { id, seq, event_type, timestamp, payload: self.payload()?, stored_at })
     }
+}
+
+/// The time of a commit, of which segments have the milliseconds since the Unix epoch.
+fn commit_time(millis: i64) -> Timestamp {
+    Timestamp::from_nanos(millis.saturating_mul(1_000_000))
 }
 
 /// The bytes of a payload as text. `seq` is the sequence number of its event.

@@ -146,6 +146,7 @@ mod tests {
             event_type: EventType::parse(event_type).unwrap(),
             timestamp: Timestamp::from_nanos(50),
             payload: Payload::parse(r#"{"a":1}"#).unwrap(),
+            stored_at: Timestamp::from_nanos(60),
         }
     }
 

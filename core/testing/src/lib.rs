@@ -45,7 +45,7 @@ pub use naive::{analyze, check_merged, check_question};
 pub use pair::Pair;
 pub use random::Random;
 pub use run::{Answer, Pace, Run, all_events, all_gaps, collect, count_erased};
-pub use script::{Planned, Step};
+pub use script::{Foreign, Planned, Step};
 pub use simulation::{Canary, Failure, Options, Summary, simulate, trace};
 pub use stored::{StoredEvent, StoredId, get};
 pub use tuning::{SMALL, UNCOMPACTED};

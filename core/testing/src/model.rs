@@ -9,12 +9,13 @@ use argus_core::batch::{Batch, Handling, NewEvent};
 use argus_core::event::{Event, Timestamp, Uuid};
 use argus_core::query::{Filter, Order, Position, Scan, TypeTest};
 use argus_core::repository::{
-    CommitError, Duplicate, Erased, ErasureStats, Failure, Flow, Gap, GapRun, ReadError, Reader, Receipt, Repository,
-    ScanHead, ScanRun, Snapshot, Stats, Surplus,
+    CommitError, Duplicate, Erased, ErasureStats, Failure, Flow, Gap, GapRun, ImportError, ReadError, Reader, Receipt,
+    Repository, ScanHead, ScanRun, Snapshot, Stats, Surplus,
 };
+use argus_core::transfer::Transfer;
 
 use super::filter;
-use super::stored::{StoredEvent, StoredId};
+use super::stored::{StoredEvent, StoredId, whole_millis};
 
 /// The simplest repository: a vector of events that every query scans. A commit copies it if a snapshot shares it.
 ///
@@ -143,6 +144,7 @@ impl Model {
     fn store(&mut self, now: Timestamp, new: NewEvent<'_>) -> &StoredEvent {
         self.last_seq += 1;
         let seq = self.last_seq;
+        let stored_at = whole_millis(now);
         Arc::make_mut(&mut self.events).push_mut(StoredEvent {
             id: match new.id {
                 Some(id) => StoredId::Given(id.as_str().to_string()),
@@ -152,6 +154,7 @@ impl Model {
             event_type: new.event_type.as_str().to_string(),
             timestamp: new.timestamp,
             payload: new.payload.as_str().to_string(),
+            stored_at,
         })
     }
 }
@@ -163,6 +166,26 @@ impl Repository for Model {
 
     fn erase(&mut self, _now: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
         Ok(Erased::Exactly(self.erase_now(filter)))
+    }
+
+    fn import(&mut self, transfer: &Transfer) -> Result<(), ImportError> {
+        if transfer.first_after() != self.last_seq {
+            return Err(ImportError::other_head(transfer, self.last_seq));
+        }
+        let mut events = self.events.to_vec();
+        for event in transfer.events() {
+            if let Some(held) = with_id(&events, &event.id.to_string()) {
+                return Err(ImportError::taken_id(event.seq, held.seq));
+            }
+            let event = StoredEvent::from(event);
+            // Not every repository knows which ids another one has generated.
+            events.push(StoredEvent { id: StoredId::Given(event.id.text()), ..event });
+        }
+        if types(&events).len() > self.types_max {
+            return Err(ImportError::too_many_types(self.types_max));
+        }
+        (self.events, self.last_seq) = (events.into(), transfer.up_to());
+        Ok(())
     }
 
     fn failure(&self) -> Option<&Failure> {

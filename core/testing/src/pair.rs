@@ -5,16 +5,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use argus_core::batch::{Batch, Handling};
-use argus_core::event::Timestamp;
+use argus_core::event::{Timestamp, Uuid};
 use argus_core::query::{Filter, Order, Scan, decode_cursor, encode_cursor};
-use argus_core::repository::{CommitError, MaintenanceQueue, Receipt, Repository, Snapshot};
+use argus_core::repository::{CommitError, ImportError, MaintenanceQueue, Receipt, Repository, Snapshot};
+use argus_core::transfer::Transfer;
 
 use super::compare::{Difference, broken, check_answer, check_id, check_query, check_same, require};
 use super::generate::{self, Draft};
 use super::model::Model;
 use super::moment::{NOW, steady};
 use super::run::{Answer, Pace, Run, collect, count_erased};
-use super::script::{Planned, Step};
+use super::script::{Foreign, Planned, Step};
+use super::stored::{StoredEvent, StoredId};
 
 /// Applies the same steps to a subject and to a model. Compares every answer at once. [`check`](Self::check) compares
 /// again what must not change: kept snapshots and unfinished queries.
@@ -99,6 +101,7 @@ impl<R: Repository> Pair<R> {
             }
             Step::Maintain { budget, calls } => (0..*calls).try_for_each(|_| self.maintain(*budget)),
             Step::Erase { filter, id_of, pace } => self.erase(filter, *id_of, *pace),
+            Step::Import { events, left_out } => self.import(events, *left_out),
             Step::Wait { elapsed } => {
                 self.now = Timestamp::from_nanos(self.now.as_nanos().saturating_add(*elapsed));
                 Ok(())
@@ -171,14 +174,64 @@ impl<R: Repository> Pair<R> {
         self.keep().check(&[Scan::from(filter.clone())])
     }
 
+    /// Imports into both.
+    fn import(&mut self, events: &[Foreign], left_out: u64) -> Result<(), Difference> {
+        let mut transfer = Transfer::after(self.model.last_seq());
+        for Foreign { draft, random, left_out, age } in events {
+            let seq = transfer.up_to() + 1 + left_out;
+            let stored_at = Timestamp::from_nanos(self.now.as_nanos().saturating_sub(*age));
+            let event = StoredEvent {
+                id: draft.id.clone().map_or_else(|| generated_id(stored_at, *random), StoredId::Given),
+                seq,
+                event_type: draft.event_type.clone(),
+                timestamp: draft.timestamp,
+                payload: draft.payload.clone(),
+                stored_at,
+            };
+            transfer.push(&event.as_event()).expect("the numbers ascend");
+        }
+        transfer.extend_to(transfer.up_to() + left_out);
+        let outcome = |imported: Result<(), ImportError>| match imported {
+            Ok(()) => "imported".to_owned(),
+            Err(ImportError::Refused(_)) => "refused".to_owned(),
+            Err(ImportError::Commit(error)) => error.to_string(),
+        };
+        let (expected, found) = (self.model.import(&transfer), self.subject.import(&transfer));
+        let question = format!("an import of {transfer:?}: {expected:?} or {found:?}");
+        require(&question, &outcome(expected), &outcome(found))?;
+        let known = count(&self.ids);
+        self.learn_ids()?;
+        self.leave_out_to(self.model.last_seq());
+        let found = collect(&self.subject_snapshot(), &after(known), Pace::UNBROKEN);
+        let found = found.map_err(|error| broken("the imported events", &error))?;
+        for event in &found.events {
+            let expected = self.model.event(event.seq).map(|event| event.stored_at);
+            let question = format!("when event {} was stored", event.seq);
+            require(&question, &format!("{expected:?}"), &format!("{:?}", Some(event.stored_at)))?;
+        }
+        self.keep().check(&[])
+    }
+
+    /// Gives ids to the numbers up to this one that have no events, as if these had been erased.
+    fn leave_out_to(&mut self, last: u64) {
+        for seq in count(&self.ids) + 1..=last {
+            if self.model.event(seq).is_some() {
+                return;
+            }
+            let id = format!("left out: {seq}");
+            self.ids.push(id.clone());
+            self.model_ids.push(id);
+        }
+    }
+
     /// Learns the subject's ids of new events, and checks that each id leads to its event.
     fn learn_ids(&mut self) -> Result<(), Difference> {
         let snapshot = self.subject_snapshot();
-        let news = Scan::from(Filter { after_seq: Some(count(&self.ids)), ..Filter::default() });
-        let news = Scan { order: Order::Sequence, ..news };
-        let news = collect(&snapshot, &news, Pace::UNBROKEN).map_err(|error| broken("the new events", &error))?;
+        let news = collect(&snapshot, &after(count(&self.ids)), Pace::UNBROKEN)
+            .map_err(|error| broken("the new events", &error))?;
         for event in &news.events {
             let id = event.id.text();
+            self.leave_out_to(event.seq - 1);
             require("the next sequence number", &(count(&self.ids) + 1), &event.seq)?;
             require(&format!("id {id:?} is new"), &true, &self.known.insert(id.clone()))?;
             check_id(snapshot.as_ref(), &id, Some(event))?;
@@ -296,6 +349,18 @@ fn batches(group: &[Vec<Planned>], ids: &[String]) -> Vec<Batch> {
     group.iter().map(|batch| generate::batch(&drafts(batch)).handled(handling(batch))).collect()
 }
 
+/// The events with higher numbers than this one, by number.
+fn after(seq: u64) -> Scan {
+    let scan = Scan::from(Filter { after_seq: Some(seq), ..Filter::default() });
+    Scan { order: Order::Sequence, ..scan }
+}
+
+/// An id of version 7 with these random bits.
+fn generated_id(time: Timestamp, random: u64) -> StoredId {
+    let millis = u128::try_from(time.as_nanos() / 1_000_000).expect("the tests are after 1970");
+    StoredId::Generated(Uuid((millis << 80 | 7 << 76 | 0b10 << 62 | u128::from(random)).to_be_bytes()))
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 fn refused(error: CommitError) -> Difference {
     Difference { question: "a commit".to_string(), expected: "success".to_string(), found: error.to_string() }
@@ -338,6 +403,10 @@ mod tests {
 
         fn erase(&mut self, now: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
             self.0.erase(now, filter)
+        }
+
+        fn import(&mut self, transfer: &Transfer) -> Result<(), ImportError> {
+            self.0.import(transfer)
         }
 
         fn failure(&self) -> Option<&Failure> {

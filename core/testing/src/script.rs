@@ -32,6 +32,13 @@ pub enum Step {
         /// The pace of counting.
         pace: Pace,
     },
+    /// Events of another repository are imported, after the last one.
+    Import {
+        /// The events, by number.
+        events: Vec<Foreign>,
+        /// How many numbers after them have no event.
+        left_out: u64,
+    },
     /// Time passes, in which no event is stored.
     Wait {
         /// Nanoseconds.
@@ -77,6 +84,19 @@ pub struct Planned {
     pub id_of: Option<u64>,
 }
 
+/// An event to import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// The event. Without an id, it has one that the other repository has generated.
+    pub draft: Draft,
+    /// The random bits of a generated id.
+    pub random: u64,
+    /// How many numbers before it have no event.
+    pub left_out: u64,
+    /// When it was stored, in nanoseconds before now; negative if the other repository has a clock that is ahead.
+    pub age: i64,
+}
+
 impl From<Draft> for Planned {
     fn from(draft: Draft) -> Self {
         Self { draft, id_of: None }
@@ -87,7 +107,8 @@ impl Step {
     /// Draws a step.
     #[must_use]
     pub fn draw(random: &mut Random<'_>) -> Self {
-        match random.below(18) {
+        match random.below(19) {
+            18 => Self::Import { events: foreign(random), left_out: random.pick(&[0, 1, 40]) },
             16 => {
                 let id_of = random.one_in(4).then(|| random.below(64));
                 Self::Erase { filter: generate::erased(random), id_of, pace: pace(random) }
@@ -138,6 +159,17 @@ fn planned(random: &mut Random<'_>) -> Vec<Planned> {
 
 fn plan(random: &mut Random<'_>) -> Planned {
     Planned { draft: generate::draft(random), id_of: random.one_in(12).then(|| random.below(64)) }
+}
+
+fn foreign(random: &mut Random<'_>) -> Vec<Foreign> {
+    let mut age = 1_000_000_000;
+    let count = draw_u32(random, 12);
+    let draw = |_| {
+        age -= random.pick(&[0, 0, 999_999, 1_000_000, 300_000_000, -7_000_000]);
+        let left_out = random.pick(&[0, 0, 0, 0, 1, 2, 30, 500]);
+        Foreign { draft: generate::draft(random), random: random.below(1 << 40), left_out, age }
+    };
+    (0..count).map(draw).collect()
 }
 
 fn pace(random: &mut Random<'_>) -> Pace {

@@ -18,6 +18,8 @@ pub struct StoredEvent {
     pub timestamp: Timestamp,
     /// The payload, as JSON.
     pub payload: String,
+    /// When it was stored, in whole milliseconds: all repositories keep these.
+    pub stored_at: Timestamp,
 }
 
 /// The id of a [`StoredEvent`].
@@ -61,6 +63,7 @@ impl From<Event<'_>> for StoredEvent {
             event_type: event.event_type.as_str().to_string(),
             timestamp: event.timestamp,
             payload: event.payload.as_str().to_string(),
+            stored_at: whole_millis(event.stored_at),
         }
     }
 }
@@ -78,6 +81,7 @@ impl StoredEvent {
             event_type: EventType::parse(&self.event_type).expect("it was a valid type when it came"),
             timestamp: self.timestamp,
             payload: Payload::parse(&self.payload).expect("it was a valid payload when it came"),
+            stored_at: self.stored_at,
         }
     }
 
@@ -86,6 +90,11 @@ impl StoredEvent {
     pub fn position(&self) -> Position {
         Position { timestamp: self.timestamp, seq: self.seq }
     }
+}
+
+/// A time without what is beyond whole milliseconds.
+pub(crate) fn whole_millis(time: Timestamp) -> Timestamp {
+    Timestamp::from_nanos(time.as_nanos().div_euclid(1_000_000).saturating_mul(1_000_000))
 }
 
 /// The event with this id.

@@ -6,7 +6,8 @@ use argus_core::batch::Batch;
 use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
 use argus_core::query::Filter;
-use argus_core::repository::{CommitError, Erased, Failure, Maintenance, Reader, Receipt, Repository};
+use argus_core::repository::{CommitError, Erased, Failure, ImportError, Maintenance, Reader, Receipt, Repository};
+use argus_core::transfer::Transfer;
 use argus_disk::{DiskStorage, Options};
 use argus_testing::{Pair, Random, SMALL, Step, generate};
 use tempfile::TempDir;
@@ -47,6 +48,10 @@ impl Repository for Reopened {
 
     fn erase(&mut self, now: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
         self.engine().erase(now, filter)
+    }
+
+    fn import(&mut self, transfer: &Transfer) -> Result<(), ImportError> {
+        self.engine().import(transfer)
     }
 
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {

@@ -22,6 +22,7 @@ mod expiry;
 mod fault;
 mod gaps;
 mod head;
+mod import;
 mod pause;
 mod pieces;
 mod plan;

@@ -10,8 +10,9 @@ use argus_core::clock::Moment;
 use argus_core::event::Timestamp;
 use argus_core::query::Filter;
 use argus_core::repository::{
-    CommitError, Erased, Expired, Failure, Maintenance, MaintenanceTask, Reader, Receipt, Repository,
+    CommitError, Erased, Expired, Failure, ImportError, Maintenance, MaintenanceTask, Reader, Receipt, Repository,
 };
+use argus_core::transfer::Transfer;
 use argus_database::TypeCache;
 use thiserror::Error;
 
@@ -20,8 +21,9 @@ use crate::commit::{Commit, CommitTerms};
 use crate::erase::Erasure;
 use crate::expiry::{Expiry, Retention, of_task};
 use crate::fault::Fault;
+use crate::import::Import;
 use crate::pause::pause;
-use crate::schema::{SchemaError, prepare};
+use crate::schema::{SchemaError, prepare, require};
 use crate::session::Session;
 use crate::snapshot::Snapshots;
 use crate::standoff::{Standoff, TURN};
@@ -118,6 +120,18 @@ impl MongoRepository {
             return Err(OpenError::Types { found: head.event_types.cast_unsigned(), max: options.types_max });
         }
         Ok(repository)
+    }
+
+    /// Reads the repository, and makes no collections.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if there are no collections, or if the server cannot be reached.
+    pub fn read_only(address: Address, options: &MongoOptions) -> Result<Reader, OpenError> {
+        let store = Store::new(address, options.patience, options.connections, options.types_max);
+        let store = store.map_err(|error| OpenError::Refused(error.to_string().into()))?;
+        require(&store).map_err(|error| OpenError::Refused(cause(error)))?;
+        Ok(Reader::Shared(Arc::new(Snapshots(Arc::new(store)))))
     }
 
     /// Where it is.
@@ -254,6 +268,21 @@ impl Repository for MongoRepository {
         }
     }
 
+    fn import(&mut self, transfer: &Transfer) -> Result<(), ImportError> {
+        let mut import = Import::new(transfer);
+        let types_max = self.options.types_max;
+        let mut retries = Retries::new(self.options.patience);
+        loop {
+            let fault = match self.attempt(|session, _| import.attempt(session, types_max)) {
+                Ok(imported) => return imported,
+                Err(fault) => fault,
+            };
+            if let Err(fault) = retries.wait(fault, import.is_in_doubt(), self) {
+                return Err(self.fail(fault, import.is_in_doubt()).into());
+            }
+        }
+    }
+
     fn close(&mut self) -> Result<(), CommitError> {
         // Nothing is open there, but nobody else needs to watch it.
         if let Some(session) = self.session.take() {
@@ -288,9 +317,10 @@ impl Repository for MongoRepository {
                 self.session = old;
                 match error {
                     SchemaError::Fault(fault) => Err(fault.into_commit_error()),
-                    error @ (SchemaError::Standalone | SchemaError::NoRight(..) | SchemaError::Newer(_)) => {
-                        Err(CommitError::failed(cause(error)))
-                    }
+                    error @ (SchemaError::Standalone
+                    | SchemaError::Absent
+                    | SchemaError::NoRight(..)
+                    | SchemaError::Newer(_)) => Err(CommitError::failed(cause(error))),
                 }
             }
         }
@@ -339,7 +369,7 @@ fn in_part(error: CommitError) -> CommitError {
 fn cause(error: SchemaError) -> Cause {
     match error {
         SchemaError::Fault(fault) => fault.into_cause(),
-        error @ (SchemaError::Standalone | SchemaError::NoRight(..) | SchemaError::Newer(_)) => {
+        error @ (SchemaError::Standalone | SchemaError::Absent | SchemaError::NoRight(..) | SchemaError::Newer(_)) => {
             error.to_string().into()
         }
     }

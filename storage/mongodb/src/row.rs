@@ -72,6 +72,13 @@ impl StoredRow {
         self.document.get_str(field).map_err(|error| self.damaged(error.to_string()))
     }
 
+    fn stored_at(&self) -> Result<Timestamp, ReadError> {
+        let broken = |error: Error| self.damaged(error.to_string());
+        let (date, nanos) = (self.document.get_datetime("stored_at"), self.document.get_i32("stored_nanos"));
+        let stored_at = join(date.map_err(broken)?, nanos.map_err(broken)?);
+        stored_at.ok_or_else(|| self.damaged("it was stored at a time out of range".to_owned()))
+    }
+
     fn damaged(&self, reason: String) -> ReadError {
         damaged(self.position.seq, reason)
     }
@@ -107,6 +114,7 @@ impl Row for StoredRow {
             event_type: EventType::parse(self.event_type()?).map_err(|error| self.damaged(error.to_string()))?,
             timestamp: self.position.timestamp,
             payload: self.payload()?,
+            stored_at: self.stored_at()?,
         })
     }
 }

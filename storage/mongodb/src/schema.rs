@@ -27,6 +27,9 @@ pub(crate) enum SchemaError {
          least: `mongod --replSet rs0`, and then once `rs.initiate()` in mongosh"
     )]
     Standalone,
+    /// There are no collections.
+    #[error("there are no events of Argus: the database has no collection `head`")]
+    Absent,
     /// The user does not get in, or may not do it.
     #[error(
         "{0}. The user needs the right password and the role `readWrite` on the database `{1}`. It is looked for in \
@@ -67,6 +70,20 @@ pub(crate) fn prepare(store: &Store) -> Result<(), SchemaError> {
             let text = Fault::of(&error).into_cause().to_string();
             Err(SchemaError::NoRight(text, store.address.database().to_owned()))
         }
+    }
+}
+
+/// Requires that the collections are there, and have a version that this program knows.
+///
+/// # Errors
+///
+/// [`SchemaError`].
+pub(crate) fn require(store: &Store) -> Result<(), SchemaError> {
+    let database = store.database()?;
+    match store.wait(async move { Head::read_version(&database).await })? {
+        None => Err(SchemaError::Absent),
+        Some(version) if version > VERSION => Err(SchemaError::Newer(version)),
+        Some(_) => Ok(()),
     }
 }
 

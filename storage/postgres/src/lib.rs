@@ -15,7 +15,10 @@
 mod address;
 #[cfg(test)]
 mod agreement;
+mod attempt;
+mod begin;
 mod candidates;
+mod columns;
 mod commit;
 mod counter;
 mod document;
@@ -24,6 +27,7 @@ mod expiry;
 mod fault;
 mod gaps;
 mod head;
+mod import;
 mod migration;
 mod narrowing;
 mod password;

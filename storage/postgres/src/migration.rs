@@ -19,6 +19,11 @@ pub(crate) enum SchemaError {
     /// The server cannot be used.
     #[error("{0}")]
     Server(String),
+    /// There are no tables.
+    #[error(
+        "there are no events of Argus: no table `head` in the schema that the URL names with `schema=`, or in `argus`"
+    )]
+    Absent,
     /// The server refuses to make the tables.
     #[error(
         "the tables cannot be made: {0}. Let somebody with the right to do so run the statements that the command \
@@ -48,6 +53,19 @@ pub(crate) fn prepare(session: &mut Session, schema: &SchemaName) -> Result<(), 
     let ended = session.run(async |client| client.batch_execute(end).await);
     made?;
     Ok(ended?)
+}
+
+/// Requires that the tables are there, and have a version that this program knows. Each of them can be read as it is.
+///
+/// # Errors
+///
+/// [`SchemaError`]
+pub(crate) fn require(session: &mut Session, schema: &SchemaName) -> Result<(), SchemaError> {
+    match read_version(session, schema)? {
+        None => Err(SchemaError::Absent),
+        Some(version) if version > VERSION => Err(SchemaError::Newer(version)),
+        Some(_) => Ok(()),
+    }
 }
 
 /// Makes the tables within a transaction.

@@ -10,17 +10,20 @@ use argus_core::clock::Moment;
 use argus_core::event::Timestamp;
 use argus_core::query::Filter;
 use argus_core::repository::{
-    CommitError, Erased, Expired, Failure, Maintenance, MaintenanceTask, Reader, Receipt, Repository,
+    CommitError, Erased, Expired, Failure, ImportError, Maintenance, MaintenanceTask, Reader, Receipt, Repository,
 };
+use argus_core::transfer::Transfer;
 use argus_database::TypeCache;
 use thiserror::Error;
 
 use crate::address::Address;
+use crate::attempt::Attempt;
 use crate::commit::{Commit, CommitTerms};
 use crate::erase::erase;
 use crate::expiry::{Expiry, Retention, of_task};
 use crate::fault::Fault;
-use crate::migration::{SchemaError, prepare};
+use crate::import::Import;
+use crate::migration::{SchemaError, prepare, require};
 use crate::pool::Pool;
 use crate::server::Server;
 use crate::session::Session;
@@ -116,6 +119,21 @@ impl PostgresRepository {
         Ok(repository)
     }
 
+    /// Reads the repository, and makes no tables.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if there are no tables, or if the server cannot be reached.
+    pub fn read_only(address: Address, options: &PostgresOptions) -> Result<Reader, OpenError> {
+        let refused = |error| OpenError::Refused(cause(error));
+        let mut session = Session::open(&address, options.patience).map_err(|fault| refused(fault.into()))?;
+        Server::ask(&mut session).map_err(refused)?;
+        require(&mut session, address.schema()).map_err(refused)?;
+        let pool = Pool::new(address.clone(), options.patience, options.connections);
+        let store = Store { address, pool, types_max: options.types_max };
+        Ok(Reader::Shared(Arc::new(Snapshots(Arc::new(store)))))
+    }
+
     /// Where it is.
     #[must_use]
     pub fn address(&self) -> &Address {
@@ -145,11 +163,37 @@ impl PostgresRepository {
         self.writer.as_mut().ok_or_else(|| Fault::Unavailable("there is no connection".into()))
     }
 
-    /// One attempt to commit.
-    fn attempt(&mut self, commit: &mut Commit<'_>) -> Result<Vec<Receipt>, Fault> {
+    /// Tries a transaction until its outcome is known, or no time is left.
+    fn persist<A: Attempt>(&mut self, transaction: &mut A) -> Result<A::Done, CommitError> {
+        let deadline = Instant::now() + self.options.patience;
+        let (mut conflicts, mut reconnects) = (0, 0);
+        loop {
+            let fault = match self.attempt(transaction) {
+                Ok(done) => return Ok(done),
+                Err(fault) => fault,
+            };
+            match fault {
+                Fault::Conflict(_) if conflicts < CONFLICTS_MAX => conflicts += 1,
+                // The connection was idle, and may have been closed long ago.
+                Fault::Lost(_) if reconnects < RECONNECTS_MAX && Instant::now() < deadline => reconnects += 1,
+                // Until the server answers again, nobody knows whether the events are stored.
+                Fault::Lost(_) | Fault::Unavailable(_) if transaction.is_in_doubt() && Instant::now() < deadline => {
+                    thread::sleep(SETTLING_PAUSE);
+                }
+                fault @ (Fault::Lost(_)
+                | Fault::Unavailable(_)
+                | Fault::Full(_)
+                | Fault::Conflict(_)
+                | Fault::Failed(_)) => return Err(self.fail(fault, transaction.is_in_doubt())),
+            }
+        }
+    }
+
+    /// One attempt.
+    fn attempt<A: Attempt>(&mut self, transaction: &mut A) -> Result<A::Done, Fault> {
         let types_max = self.options.types_max;
         let mut types = std::mem::take(&mut self.types);
-        let attempted = self.writer().and_then(|writer| commit.attempt(writer, &mut types, types_max));
+        let attempted = self.writer().and_then(|writer| transaction.attempt(writer, &mut types, types_max));
         self.types = types;
         attempted
     }
@@ -183,28 +227,7 @@ impl Repository for PostgresRepository {
         };
         let commit = Commit::new(store.address.schema(), group, terms);
         let mut commit = commit.map_err(|error| CommitError::unavailable(error.to_string()))?;
-        let deadline = Instant::now() + self.options.patience;
-        let (mut conflicts, mut reconnects) = (0, 0);
-        loop {
-            let fault = match self.attempt(&mut commit) {
-                Ok(receipts) => return Ok(receipts),
-                Err(fault) => fault,
-            };
-            match fault {
-                Fault::Conflict(_) if conflicts < CONFLICTS_MAX => conflicts += 1,
-                // The connection was idle, and may have been closed long ago.
-                Fault::Lost(_) if reconnects < RECONNECTS_MAX && Instant::now() < deadline => reconnects += 1,
-                // Until the server answers again, nobody knows whether the events are stored.
-                Fault::Lost(_) | Fault::Unavailable(_) if commit.is_in_doubt() && Instant::now() < deadline => {
-                    thread::sleep(SETTLING_PAUSE);
-                }
-                fault @ (Fault::Lost(_)
-                | Fault::Unavailable(_)
-                | Fault::Full(_)
-                | Fault::Conflict(_)
-                | Fault::Failed(_)) => return Err(self.fail(fault, commit.is_in_doubt())),
-            }
-        }
+        self.persist(&mut commit)
     }
 
     fn erase(&mut self, _: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
@@ -222,6 +245,11 @@ impl Repository for PostgresRepository {
             self.writer = None;
             self.fail(fault, in_doubt)
         })
+    }
+
+    fn import(&mut self, transfer: &Transfer) -> Result<(), ImportError> {
+        let store = Arc::clone(&self.store);
+        self.persist(&mut Import::new(store.address.schema(), transfer))?
     }
 
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
@@ -281,6 +309,8 @@ impl Maintenance for PostgresRepository {
 fn cause(error: SchemaError) -> Cause {
     match error {
         SchemaError::Fault(fault) => fault.into_cause(),
-        error @ (SchemaError::Server(_) | SchemaError::NoRight(_) | SchemaError::Newer(_)) => error.to_string().into(),
+        error @ (SchemaError::Server(_) | SchemaError::Absent | SchemaError::NoRight(_) | SchemaError::Newer(_)) => {
+            error.to_string().into()
+        }
     }
 }

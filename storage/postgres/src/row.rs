@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::values::{Micros, join};
 
 /// The columns of a [`StoredRow`].
-pub(crate) const COLUMNS: &str = "seq, time, nanos, id_generated, id, event_type, payload";
+pub(crate) const COLUMNS: &str = "seq, time, nanos, id_generated, id, event_type, payload, stored_at";
 
 /// A stored event.
 #[derive(Debug)]
@@ -32,6 +32,11 @@ impl StoredRow {
 
     fn text(&self, column: usize) -> Result<&str, ReadError> {
         self.row.try_get(column).map_err(broken)
+    }
+
+    fn stored_at(&self) -> Result<Timestamp, ReadError> {
+        let micros: Micros = self.row.try_get(7).map_err(broken)?;
+        join(micros, 0).ok_or_else(|| self.damaged("it was stored at a time out of range".to_owned()))
     }
 
     fn damaged(&self, reason: String) -> ReadError {
@@ -69,6 +74,7 @@ impl Row for StoredRow {
             event_type: EventType::parse(self.text(5)?).map_err(|error| self.damaged(error.to_string()))?,
             timestamp: self.position.timestamp,
             payload: self.payload()?,
+            stored_at: self.stored_at()?,
         })
     }
 }

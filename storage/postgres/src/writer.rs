@@ -57,32 +57,58 @@ impl Writer {
 
 impl Statements {
     async fn prepare(client: &Client, schema: &SchemaName) -> Result<Self, Error> {
-        // The document is the payload, so it is not sent twice.
-        let insert = format!(
-            "INSERT INTO {schema}.events \
-             (seq, time, nanos, stored_at, id_generated, id, event_type, payload, document) \
-             SELECT e.seq, e.time, e.nanos, $9, e.id_generated, e.id, e.event_type, e.payload, \
-             CASE WHEN e.has_document THEN e.payload::jsonb END \
-             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) \
-             e (seq, time, nanos, id_generated, id, event_type, payload, has_document)"
-        );
-        let columns = [
-            Type::INT8_ARRAY,
-            Type::TIMESTAMPTZ_ARRAY,
-            Type::INT2_ARRAY,
-            Type::BOOL_ARRAY,
-            Type::TEXT_ARRAY,
-            Type::TEXT_ARRAY,
-            Type::TEXT_ARRAY,
-            Type::BOOL_ARRAY,
-            Type::TIMESTAMPTZ,
-        ];
         let (lock, write) = (Head::lock_statement(schema), Head::write_statement(schema));
         let (lock, write, insert) = try_join!(
             client.prepare(&lock),
             client.prepare_typed(&write, &[Type::INT8; head::FIELDS]),
-            client.prepare_typed(&insert, &columns),
+            prepare_insert(client, schema, StoredAt::Once),
         )?;
         Ok(Self { lock, write, insert })
     }
+}
+
+/// How a statement that inserts events gets the times when they were stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum StoredAt {
+    /// One for all.
+    Once,
+    /// One for each.
+    Each,
+}
+
+/// The statement that inserts events, given in columns.
+///
+/// # Errors
+///
+/// The error of the server.
+pub(crate) async fn prepare_insert(
+    client: &Client,
+    schema: &SchemaName,
+    stored_at: StoredAt,
+) -> Result<Statement, Error> {
+    let (stored_at, last_column, last_name, last_type) = match stored_at {
+        StoredAt::Once => ("$9", "", "", Type::TIMESTAMPTZ),
+        StoredAt::Each => ("e.stored_at", ", $9", ", stored_at", Type::TIMESTAMPTZ_ARRAY),
+    };
+    // The document is the payload, so it is not sent twice.
+    let insert = format!(
+        "INSERT INTO {schema}.events \
+         (seq, time, nanos, stored_at, id_generated, id, event_type, payload, document) \
+         SELECT e.seq, e.time, e.nanos, {stored_at}, e.id_generated, e.id, e.event_type, e.payload, \
+         CASE WHEN e.has_document THEN e.payload::jsonb END \
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8{last_column}) \
+         e (seq, time, nanos, id_generated, id, event_type, payload, has_document{last_name})"
+    );
+    let columns = [
+        Type::INT8_ARRAY,
+        Type::TIMESTAMPTZ_ARRAY,
+        Type::INT2_ARRAY,
+        Type::BOOL_ARRAY,
+        Type::TEXT_ARRAY,
+        Type::TEXT_ARRAY,
+        Type::TEXT_ARRAY,
+        Type::BOOL_ARRAY,
+        last_type,
+    ];
+    client.prepare_typed(&insert, &columns).await
 }

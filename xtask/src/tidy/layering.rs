@@ -88,6 +88,7 @@ const CORE_LAYERS: &[&str] = &[
     "batch",
     "log",
     "ingest",
+    "transfer",
     // Queries, the repository trait, its implementation, and live streams over any.
     "query",
     "analysis",

@@ -54,6 +54,7 @@ impl Numbers {
             event_type: EventType::parse("n").unwrap(),
             timestamp: Timestamp::from_nanos(0),
             payload: Payload::parse(self.payload).unwrap(),
+            stored_at: Timestamp::from_nanos(0),
         })
     }
 }

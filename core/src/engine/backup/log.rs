@@ -158,19 +158,19 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
             return Ok(Some(StopReason::Bound));
         }
         self.put(&bytes)?;
-        let Some(events) = self.copy_body(&header, body_at..end)? else {
+        let Some(next_seq) = self.copy_body(&header, body_at..end)? else {
             self.undo_to(start)?;
             return Ok(Some(StopReason::NoRecord));
         };
-        (self.end, self.chain, self.next_seq, self.millis) = (end, crc, header.first_seq + events, header.millis);
+        (self.end, self.chain, self.next_seq, self.millis) = (end, crc, next_seq, header.millis);
         self.is_marked = header.is_mark() && header.durable == start;
         Ok(None)
     }
 
-    /// Copies the body of a record. Returns its number of events, or `None` if it does not match the header.
+    /// Copies the body of a record. Returns the next sequence number, or `None` if it does not match the header.
     fn copy_body(&mut self, header: &RecordHeader, range: Range<u64>) -> Result<Option<u64>, BackupError> {
         let mut crc = Crc32c::new();
-        let (mut events, mut erasure) = (0, None);
+        let (mut next_seq, mut erasure) = (header.first_seq, None);
         let mut at = range.start;
         while at < range.end {
             let len = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(WINDOW_BYTES);
@@ -181,10 +181,12 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
             if at == range.start {
                 erasure = header.erasure_number(&piece);
                 // The index of a batch begins with its number of rows, which is not 0.
-                events = piece.get(..4).map_or(0, |rows| u32_at(rows, 0, 0).into());
-                if events == 0 && erasure.is_none() {
+                let events: u64 = piece.get(..4).map_or(0, |rows| u32_at(rows, 0, 0).into());
+                let skip_target = header.skip_target(&piece);
+                if events == 0 && erasure.is_none() && skip_target.is_none() {
                     return Ok(None);
                 }
+                next_seq = skip_target.unwrap_or(header.first_seq + events);
             }
             crc.update(&piece);
             self.put(&piece)?;
@@ -194,7 +196,7 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
             return Ok(None);
         }
         self.next_erasure = erasure.map_or(self.next_erasure, |number| number + 1);
-        Ok(Some(events))
+        Ok(Some(next_seq))
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), BackupError> {

@@ -73,7 +73,8 @@ pub(in crate::engine) struct DamagedRange {
     /// The first and the last sequence number of its events; `None` if it had no events. The last is `u64::MAX` if
     /// unknown.
     pub(in crate::engine) seqs: Option<(u64, u64)>,
-    /// Whether it had all events from the first to the last. Otherwise it is unknown how many it had.
+    /// Whether it had all events from the first to the last, apart from skipped numbers: the record that skips them is
+    /// damaged, too. Otherwise it is unknown how many it had.
     pub(in crate::engine) is_exact: bool,
 }
 
@@ -278,6 +279,7 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
             // Perhaps an erasure by a later version.
             Content::Unknown => self.misses_erasures = true,
             Content::Events(rows) => self.next_seq += rows.len() as u64,
+            Content::Skip(next_seq) => self.next_seq = *next_seq,
             Content::Erasure(erasure) => {
                 // The numbers have no gaps. Without a manifest, nothing is known of those before the first one.
                 self.misses_erasures |= erasure.number > self.next_erasure;

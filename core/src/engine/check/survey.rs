@@ -309,7 +309,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
             match walk.next()? {
                 LogItem::Record(record) => {
                     match &record.content {
-                        Content::Mark => {}
+                        Content::Mark | Content::Skip(_) => {}
                         Content::Events(rows) => {
                             self.report.records += 1;
                             self.report.events += rows.len() as u64;

@@ -56,7 +56,7 @@ impl Losses {
                 self.erasures.push(erasure);
                 return None;
             }
-            Content::Mark | Content::Unknown => return None,
+            Content::Mark | Content::Skip(_) | Content::Unknown => return None,
         };
         let epochs = [Epoch { ordinal: 0, millis: record.header.millis }];
         let segment = Segment::new(record.header.first_seq, rows, epochs.into());

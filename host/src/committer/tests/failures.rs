@@ -5,7 +5,8 @@ use std::thread;
 use argus_core::cause::{Cause, NamedPlace};
 use argus_core::damage::{Affected, Damage};
 use argus_core::event::Timestamp;
-use argus_core::repository::{Maintenance, Stats};
+use argus_core::repository::{ImportError, Maintenance, Stats};
+use argus_core::transfer::Transfer;
 
 use super::super::*;
 use super::manual::{Command, FixedSnapshot, ROOMY, batch, failure, occupy, over, server_failure, start, stats, wait};
@@ -98,6 +99,10 @@ impl Repository for PanickingRepository {
 
     fn erase(&mut self, _now: Timestamp, _filter: &Filter) -> Result<Erased, CommitError> {
         unreachable!("the test erases nothing")
+    }
+
+    fn import(&mut self, _transfer: &Transfer) -> Result<(), ImportError> {
+        unreachable!("a server imports nothing")
     }
 
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {

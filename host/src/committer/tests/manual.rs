@@ -9,7 +9,8 @@ use std::thread::{self, Thread};
 use argus_core::batch::{BatchBuilder, NewEvent};
 use argus_core::event::{Event, EventType, Payload, Timestamp};
 use argus_core::query::Scan;
-use argus_core::repository::{Flow, Gap, GapRun, ReadError, ScanHead, ScanRun, Snapshot, Stats};
+use argus_core::repository::{Flow, Gap, GapRun, ImportError, ReadError, ScanHead, ScanRun, Snapshot, Stats};
+use argus_core::transfer::Transfer;
 use futures_util::FutureExt as _;
 
 use super::super::*;
@@ -64,6 +65,10 @@ impl Repository for ManualRepository {
             Command::Panic => panic!("as told"),
             Command::Succeed => Ok(Erased::Exactly(self.last_seq)),
         }
+    }
+
+    fn import(&mut self, _transfer: &Transfer) -> Result<(), ImportError> {
+        unreachable!("a server imports nothing")
     }
 
     fn on_idle(&mut self) -> Result<(), CommitError> {

@@ -4,8 +4,9 @@ use std::sync::mpsc::{Sender, channel};
 
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
-use argus_core::repository::Maintenance;
+use argus_core::repository::{ImportError, Maintenance};
 use argus_core::storage::MemoryStorage;
+use argus_core::transfer::Transfer;
 
 use super::super::*;
 use super::manual::{Command, ROOMY, batch, failure, occupy, over, start, stats, wait};
@@ -40,6 +41,10 @@ impl Repository for Closing {
 
     fn erase(&mut self, now: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
         self.engine.erase(now, filter)
+    }
+
+    fn import(&mut self, transfer: &Transfer) -> Result<(), ImportError> {
+        self.engine.import(transfer)
     }
 
     fn on_idle(&mut self) -> Result<(), CommitError> {

@@ -10,8 +10,9 @@ use std::thread;
 use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
-use argus_core::repository::{Expired, Maintenance, MaintenanceTask, Stats};
+use argus_core::repository::{Expired, ImportError, Maintenance, MaintenanceTask, Stats};
 use argus_core::storage::MemoryStorage;
+use argus_core::transfer::Transfer;
 
 use super::super::*;
 use super::manual::{FixedSnapshot, ROOMY, batch, failure, over, server_failure, stats, wait};
@@ -63,6 +64,10 @@ impl Repository for Remote {
 
     fn erase(&mut self, _now: Timestamp, _filter: &Filter) -> Result<Erased, CommitError> {
         unreachable!("the test erases nothing")
+    }
+
+    fn import(&mut self, _transfer: &Transfer) -> Result<(), ImportError> {
+        unreachable!("a server imports nothing")
     }
 
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
@@ -161,6 +166,10 @@ impl Repository for Compacting {
     fn erase(&mut self, _now: Timestamp, _filter: &Filter) -> Result<Erased, CommitError> {
         self.due.push(Box::new(Sealing));
         Ok(Erased::Exactly(0))
+    }
+
+    fn import(&mut self, _transfer: &Transfer) -> Result<(), ImportError> {
+        unreachable!("a server imports nothing")
     }
 
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {

@@ -21,6 +21,7 @@ fn outlives_erasures(step: &Step) -> bool {
         Step::Commit { .. }
         | Step::Maintain { .. }
         | Step::Erase { .. }
+        | Step::Import { .. }
         | Step::Wait { .. }
         | Step::Reopen
         | Step::Ask { .. }
