@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::{Args as _, FromArgMatches as _};
 
 use crate::check::CheckCommand;
+use crate::copy::{CopyArguments, CopyCommand};
 use crate::environment;
 use crate::export::{ExportArguments, ExportCommand};
 use crate::health::{HealthArguments, HealthCommand};
@@ -15,6 +16,7 @@ use crate::snapshot::SnapshotCommand;
 
 const SNAPSHOT: &str = "snapshot";
 const CHECK: &str = "check";
+const COPY: &str = "copy";
 const EXPORT: &str = "export";
 const HEALTH: &str = "health";
 const KEY: &str = "key";
@@ -30,6 +32,8 @@ pub enum Command {
     Snapshot(SnapshotCommand),
     /// `check PATH`: check a repository, and salvage its events if asked to.
     Check(CheckCommand),
+    /// `copy FROM TO`: copy the events of one repository to another.
+    Copy(Box<CopyCommand>),
     /// `export PATH --format FORMAT --output FILE`: write the events of a repository to a file.
     Export(Box<ExportCommand>),
     /// `health [URL]`: ask a server whether it is ready.
@@ -56,6 +60,7 @@ impl Command {
         let matches = environment::matches(&mut command, arguments)?;
         match matches.subcommand() {
             Some((CHECK, matches)) => Ok(Self::Check(CheckCommand::from_arg_matches(matches)?)),
+            Some((COPY, matches)) => Ok(Self::Copy(Box::new(CopyCommand::of(matches, &mut command, name)?))),
             Some((EXPORT, matches)) => Ok(Self::Export(Box::new(ExportCommand::of(matches, &mut command)?))),
             Some((HEALTH, matches)) => Ok(Self::Health(HealthCommand::of(matches, name)?)),
             Some((KEY, matches)) => Ok(Self::Key(KeyCommand::from_arg_matches(matches)?)),
@@ -71,6 +76,7 @@ fn command_of(name: &'static str) -> clap::Command {
     Settings::command_of(name)
         .subcommand(SnapshotCommand::augment_args(clap::Command::new(SNAPSHOT)))
         .subcommand(CheckCommand::augment_args(clap::Command::new(CHECK)))
+        .subcommand(CopyArguments::augment_args(clap::Command::new(COPY)))
         .subcommand(ExportArguments::augment_args(clap::Command::new(EXPORT)))
         .subcommand(HealthArguments::augment_args(clap::Command::new(HEALTH)))
         .subcommand(KeyCommand::augment_args(clap::Command::new(KEY)))
@@ -116,6 +122,11 @@ mod tests {
             (&["snapshot", "a"], "<TO>"),
             (&["snapshot", "a", "b", "c"], "unexpected argument 'c'"),
             (&["snapshot", "memory:", "b"], "a repository in memory belongs to its process"),
+            (&["copy", "a"], "<TO>"),
+            (&["copy", "memory:", "b"], "FROM: a repository in memory belongs to its process"),
+            (&["copy", "b", "memory"], "TO: a repository in memory belongs to its process"),
+            (&["copy", "a", "disk:a"], "FROM and TO are the same repository"),
+            (&["copy", "a", "s3://bucket"], "unknown kind of repository"),
             (&["health", "ftp://127.0.0.1:3000"], "or https://HOST:PORT"),
             (&["health", "a"], "expected http://HOST:PORT"),
             (&["check"], "<PATH>"),

@@ -234,6 +234,7 @@ mod tests {
             other @ (Command::Serve(_)
             | Command::Snapshot(_)
             | Command::Check(_)
+            | Command::Copy(_)
             | Command::Health(_)
             | Command::Key(_)
             | Command::Schema(_)) => panic!("{other:?}"),

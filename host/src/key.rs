@@ -127,6 +127,7 @@ mod tests {
             other @ (Command::Serve(_)
             | Command::Snapshot(_)
             | Command::Check(_)
+            | Command::Copy(_)
             | Command::Export(_)
             | Command::Health(_)
             | Command::Schema(_)) => panic!("{other:?}"),

@@ -28,6 +28,7 @@ pub mod check;
 pub mod clock;
 pub mod command;
 pub mod committer;
+pub mod copy;
 pub mod descriptors;
 pub mod exchange;
 pub mod export;

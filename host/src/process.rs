@@ -80,8 +80,8 @@ impl StartError {
     }
 }
 
-/// Runs the command of a process up to its exit code: serves requests, takes a snapshot, checks or exports a
-/// repository, or asks another server whether it is ready. A host's `main` does nothing else.
+/// Runs the command of a process up to its exit code: serves requests, takes a snapshot, checks, copies or exports
+/// a repository, or asks another server whether it is ready. A host's `main` does nothing else.
 ///
 /// `program` is the host's name (`argus-tokio`) for `--version` and the metrics. `executor` starts the given number of
 /// worker threads; one that dies calls [`Lifecycle::fail`]. `serve` starts to accept connections on them and returns.
@@ -109,6 +109,7 @@ pub fn run<E: Send + 'static>(
         Ok(Command::Serve(settings)) => *settings,
         Ok(Command::Snapshot(snapshot)) => return snapshot.run(),
         Ok(Command::Check(check)) => return check.run(),
+        Ok(Command::Copy(copy)) => return copy.run(),
         Ok(Command::Export(export)) => return export.run(),
         Ok(Command::Health(health)) => return health.run(),
         Ok(Command::Key(key)) => return key.run(),

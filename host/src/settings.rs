@@ -353,8 +353,8 @@ impl Settings {
                 ));
             }
         }
-        if let Err(message) = self.backend.check(&self.repository) {
-            return Some(message);
+        if let Err(reason) = self.backend.check(&self.repository) {
+            return Some(format!("--repository: {reason}"));
         }
         if let Some(max) = BackendOptions::payload_bytes_max(&self.repository)
             && self.max_payload_bytes > max

@@ -24,6 +24,9 @@ const COMPACTION_BYTES: usize = 128 * 1024 * 1024;
 /// those being merged.
 const TYPE_BYTES: usize = 1024;
 
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
 /// Options of an engine.
 #[derive(Args, Clone, Debug)]
 pub struct EngineOptions {
@@ -68,6 +71,19 @@ pub struct EngineOptions {
 }
 
 impl EngineOptions {
+    /// Those of the target of a copy: nothing expires there, and the limit of event types is that of the server that
+    /// opens it next.
+    pub(super) fn of_copy() -> Self {
+        Self {
+            retain_age: None,
+            clock_trust_after: DAY,
+            retain_bytes: None,
+            erase_within: HOUR,
+            max_filter_bytes: Tuning::default().filter_bytes_max as usize,
+            max_event_types: NonZeroUsize::MAX,
+        }
+    }
+
     /// The engine's sizes and limits under these options.
     #[must_use]
     pub fn tuning(&self) -> Tuning {

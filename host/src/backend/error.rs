@@ -20,6 +20,12 @@ pub enum OpenError {
     /// The stored data could not be read.
     #[error(transparent)]
     Repository(#[from] engine::OpenError),
+    /// The stored data could not be read.
+    #[error(transparent)]
+    Source(#[from] argus_export::SourceError),
+    /// No other process can open it.
+    #[error("a repository in memory belongs to its process; `./memory` is a folder of that name")]
+    Memory,
     /// A database cannot be used.
     #[error("{url}: {reason}")]
     Database {
@@ -55,6 +61,8 @@ impl OpenError {
             Self::Randomness(_)
             | Self::Folder(_)
             | Self::Repository(_)
+            | Self::Source(_)
+            | Self::Memory
             | Self::Database { .. }
             | Self::Damaged { .. } => self,
         }

@@ -12,10 +12,11 @@ mod mongodb;
 mod postgres;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use argus_core::engine::Seed;
-use argus_core::repository::Repository;
+use argus_core::repository::{Repository, Snapshot};
 use clap::Args;
 
 pub use database_options::DatabaseOptions;
@@ -59,7 +60,6 @@ impl BackendOptions {
             Location::Postgres(url) => postgres::check(url),
             Location::Mongodb(url) => mongodb::check(url),
         }
-        .map_err(|reason| format!("--repository: {reason}"))
     }
 
     /// The most memory that a repository at a location needs, without the index of stored events: a name and a number
@@ -78,6 +78,27 @@ impl BackendOptions {
         match location {
             Location::Memory | Location::Disk(_) | Location::Postgres(_) => None,
             Location::Mongodb(_) => Some(mongodb::PAYLOAD_BYTES_MAX),
+        }
+    }
+
+    /// The options of a copy, which differ from those of a server in that everything is kept.
+    pub(crate) fn of_copy(database: DatabaseOptions) -> Self {
+        let disk = DiskOptions { durability: Durability::Sync };
+        Self { disk, engine: EngineOptions::of_copy(), database }
+    }
+
+    /// Opens the repository at a location for reading alone, which changes nothing there. A server may use it. Takes a
+    /// snapshot of it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]
+    pub(crate) fn open_source(&self, location: &Location) -> Result<Arc<dyn Snapshot>, OpenError> {
+        match location {
+            Location::Memory => Err(OpenError::Memory),
+            Location::Disk(path) => Ok(argus_export::open(path)?),
+            Location::Postgres(url) => postgres::open_source(url, &self.database),
+            Location::Mongodb(url) => mongodb::open_source(url, &self.database),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Stands in for MongoDB in programs that are built without it.
 
-use argus_core::repository::Repository;
+use std::sync::Arc;
+
+use argus_core::repository::{Repository, Snapshot};
 
 use super::super::database_options::DatabaseOptions;
 use super::super::engine_options::EngineOptions;
@@ -18,6 +20,15 @@ pub(crate) const PAYLOAD_BYTES_MAX: usize = 0;
 /// Always.
 pub(crate) fn check(_: &DatabaseUrl) -> Result<(), String> {
     Err(built_without("MongoDB", "mongodb"))
+}
+
+/// Opens nothing.
+///
+/// # Errors
+///
+/// Always.
+pub(crate) fn open_source(url: &DatabaseUrl, _: &DatabaseOptions) -> Result<Arc<dyn Snapshot>, OpenError> {
+    Err(OpenError::Database { url: url.clone(), reason: built_without("MongoDB", "mongodb") })
 }
 
 /// Opens nothing.

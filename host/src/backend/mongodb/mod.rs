@@ -6,6 +6,6 @@ mod disabled;
 mod enabled;
 
 #[cfg(not(feature = "mongodb"))]
-pub(crate) use disabled::{PAYLOAD_BYTES_MAX, check, open};
+pub(crate) use disabled::{PAYLOAD_BYTES_MAX, check, open, open_source};
 #[cfg(feature = "mongodb")]
-pub(crate) use enabled::{PAYLOAD_BYTES_MAX, check, open};
+pub(crate) use enabled::{PAYLOAD_BYTES_MAX, check, open, open_source};

@@ -1,6 +1,8 @@
 //! Stands in for PostgreSQL in programs that are built without it.
 
-use argus_core::repository::Repository;
+use std::sync::Arc;
+
+use argus_core::repository::{Repository, Snapshot};
 
 use super::super::database_options::DatabaseOptions;
 use super::super::engine_options::EngineOptions;
@@ -15,6 +17,15 @@ use super::super::{Durability, built_without};
 /// Always.
 pub(crate) fn check(_: &DatabaseUrl) -> Result<(), String> {
     Err(built_without("PostgreSQL", "postgres"))
+}
+
+/// Opens nothing.
+///
+/// # Errors
+///
+/// Always.
+pub(crate) fn open_source(url: &DatabaseUrl, _: &DatabaseOptions) -> Result<Arc<dyn Snapshot>, OpenError> {
+    Err(OpenError::Database { url: url.clone(), reason: built_without("PostgreSQL", "postgres") })
 }
 
 /// Opens nothing.

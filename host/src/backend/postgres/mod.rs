@@ -6,6 +6,6 @@ mod disabled;
 mod enabled;
 
 #[cfg(not(feature = "postgres"))]
-pub(crate) use disabled::{check, open, schema};
+pub(crate) use disabled::{check, open, open_source, schema};
 #[cfg(feature = "postgres")]
-pub(crate) use enabled::{check, open, schema};
+pub(crate) use enabled::{check, open, open_source, schema};

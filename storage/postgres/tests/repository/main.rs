@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod counts;
-mod counts;
 mod database;
 mod expiry;
 mod failover;
