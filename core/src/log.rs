@@ -68,6 +68,11 @@ pub(crate) const BODY_HEADER_BYTES: usize = INDEX_HEADER_BYTES;
 /// Bytes of a row in the index, without id, type and text.
 const ROW_BYTES: u64 = 28;
 
+/// The most events for which a part of the log of this length has space.
+pub(crate) fn events_max_in(bytes: u64) -> u64 {
+    bytes / ROW_BYTES
+}
+
 /// An offset in the log at which a record begins, and the sequence number of the first event from there on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogPosition {
@@ -190,7 +195,7 @@ impl RecordHeader {
 
     /// The most events that the body can have: each takes at least [`ROW_BYTES`] of the index, after its fixed part.
     pub(crate) fn events_max(&self) -> u64 {
-        u64::from(self.index_len).saturating_sub(INDEX_HEADER_BYTES as u64) / ROW_BYTES
+        events_max_in(u64::from(self.index_len).saturating_sub(INDEX_HEADER_BYTES as u64))
     }
 
     /// Whether this is a durability mark.
@@ -220,7 +225,7 @@ impl RecordHeader {
     ///
     /// The price: a header without the first bytes of its body proves nothing about the records before it.
     pub(crate) fn is_credible(&self, at: u64, body: &[u8], before: Option<LogPosition>) -> bool {
-        let events_max = |before: LogPosition| at.saturating_sub(before.offset) / ROW_BYTES;
+        let events_max = |before: LogPosition| events_max_in(at.saturating_sub(before.offset));
         let seq_max =
             before.map_or(u64::MAX, |before| before.next_seq.saturating_add(events_max(before)).max(SKIP_SEQ_MAX));
         let has_body = if self.is_mark() {

@@ -23,6 +23,11 @@ fn a_killed_copy_is_continued() {
 }
 
 #[test]
-fn a_database_is_copied() {
-    copy::a_database_is_copied(PROGRAM);
+fn a_postgresql_database_is_copied() {
+    copy::a_postgresql_database_is_copied(PROGRAM);
+}
+
+#[test]
+fn a_mongodb_database_is_copied() {
+    copy::a_mongodb_database_is_copied(PROGRAM);
 }

@@ -84,6 +84,14 @@ impl Model {
         }
     }
 
+    /// Replaces the time of a commit by the one of another repository, which keeps these times ascending.
+    pub fn take_stored_at(&mut self, seq: u64, stored_at: Timestamp) {
+        let Ok(index) = self.events.binary_search_by_key(&seq, |event| event.seq) else { return };
+        if let Some(event) = Arc::make_mut(&mut self.events).get_mut(index) {
+            event.stored_at = stored_at;
+        }
+    }
+
     /// Drops all events after this sequence number, as a crash does. Their numbers are assigned again.
     pub fn truncate(&mut self, last_seq: u64) {
         self.retain(|event| event.seq <= last_seq);

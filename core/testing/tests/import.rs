@@ -182,6 +182,18 @@ fn damage_to_a_skip_is_noticed() {
 }
 
 #[test]
+fn a_lost_skip_over_many_numbers_is_not_taken_for_as_many_lost_events() {
+    let mut engine = open(1);
+    engine.import(&transfer(&[event(1_000, 5)], 0, 1_000)).unwrap();
+    engine.close().unwrap();
+    let damaged = with_log(engine.storage(), &flipped(engine.storage().log(), 0));
+    let damage: Vec<Affected> = check(&damaged).damage().map(|finding| finding.affected).collect();
+    assert_eq!(damage, [Affected::between(1, 999)]);
+    let salvaged = salvage(&damaged, &mut MemoryStorage::default(), Seed(9)).unwrap();
+    assert_eq!(salvaged.losses.iter().map(|loss| loss.is_exact).collect::<Vec<_>>(), [false]);
+}
+
+#[test]
 fn a_backup_has_skips() {
     let mut engine = imported();
     let mut copy = MemoryStorage::default();

@@ -53,8 +53,8 @@ impl Progress {
     /// Begins a phase.
     pub(super) fn begin(&mut self, phase: Phase) {
         self.phase = phase;
-        self.bar.reset();
         self.bar.set_message(phase.text());
+        self.bar.reset();
     }
 
     /// All events up to this sequence number are done.

@@ -6,7 +6,7 @@ use core::ops::{ControlFlow, Range};
 use super::super::log_end::LogEnd;
 use super::super::reading::{Content, Evidence, FoundHeader, Record, Tail, Window, find_headers, record_at};
 use crate::damage::Affected;
-use crate::log::{HEADER_BYTES, LogPosition, RecordHeader};
+use crate::log::{HEADER_BYTES, LogPosition, RecordHeader, events_max_in};
 use crate::storage::{StorageError, StorageReader};
 
 /// Reads a log as recovery does, and continues after damage.
@@ -256,9 +256,11 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
     /// Continues at the header at `at`. Returns the damaged range before it, from `offset` on.
     fn resume(&mut self, offset: u64, at: u64, header: &RecordHeader) -> LogItem {
         let seqs = (self.next_seq < header.first_seq).then(|| (self.next_seq, header.first_seq - 1));
+        // If there was no space for so many events, most of these numbers were skipped.
+        let is_exact = header.first_seq.saturating_sub(self.next_seq) <= events_max_in(at.saturating_sub(offset));
         (self.at, self.chain, self.next_seq) = (at, None, header.first_seq);
         self.next_known_seq = self.next_known_seq.max(header.first_seq);
-        LogItem::Damage(DamagedRange { offset, end: at, seqs, is_exact: true })
+        LogItem::Damage(DamagedRange { offset, end: at, seqs, is_exact })
     }
 
     /// The next record, if it is intact.

@@ -51,7 +51,8 @@ pub struct Loss {
     pub seqs: Vec<(u64, u64)>,
     /// The highest possible number of lost events; `None` if unknown.
     pub events: Option<u64>,
-    /// Whether each of these numbers is that of a lost event. Otherwise some of the events may have been found
+    /// Whether each of these numbers is that of a lost event, or was left out by an import whose record is lost, too.
+    /// Otherwise some of the events may have been found
     /// elsewhere, have expired, or never existed.
     pub is_exact: bool,
 }

@@ -301,7 +301,7 @@ impl Auditor {
         if !expected.iter().copied().eq(&found.events) {
             let events = expected.into_iter().cloned().collect();
             check_answer("all events", &Answer { next: None, events }, &found)?;
-            return Err(Finding::Broken("the id of an event has changed".to_string()));
+            return Err(Finding::Broken("the id of an event, or the time when it was stored, has changed".to_string()));
         }
         let count = self.model.events().len();
         let some = self.model.events().iter().step_by(1 + count / 8).chain(self.model.events().last());
@@ -376,7 +376,7 @@ impl Auditor {
         Ok(())
     }
 
-    /// Copies the subject's ids of new events into the model.
+    /// Copies the subject's ids and times of commit of new events into the model.
     fn learn(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
         let news = Scan::from(Filter { after_seq: Some(self.learned), ..Filter::default() });
         let found = collect(snapshot, &news, Pace::UNBROKEN)?;
@@ -389,6 +389,7 @@ impl Auditor {
             if let StoredId::Generated(id) = event.id {
                 self.model.take_id(event.seq, id);
             }
+            self.model.take_stored_at(event.seq, event.stored_at);
         }
         self.learned = self.model.last_seq();
         Ok(())
