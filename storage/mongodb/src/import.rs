@@ -11,11 +11,12 @@ use mongodb::error::Error;
 use mongodb::{ClientSession, Database};
 
 use crate::collections::{durable, events};
-use crate::commit::stored_types;
 use crate::fault::Fault;
 use crate::head::Head;
-use crate::row::{PAYLOAD_BYTES_MAX, document};
+use crate::row::{PAYLOAD_BYTES_MAX, counted_bytes, document};
 use crate::session::Session;
+use crate::staging::lock;
+use crate::types::stored_types;
 use crate::values::{count, count_of, number};
 
 /// The most ids that one command looks up.
@@ -70,9 +71,9 @@ impl<'a> Import<'a> {
         let names: HashSet<&str> = self.transfer.events().map(|event| event.event_type.as_str()).collect();
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         let types = names.len();
+        let head = lock(session, &durable(), None)?;
         let database = session.database()?;
-        session.begin(durable())?;
-        let found = session.run(move |session| Box::pin(begin(database, session, ids, names)))?;
+        let found = session.run(move |session| Box::pin(look_up(database, session, head, ids, names)))?;
         if self.is_done(&found) {
             // The majority of the servers may not have it yet.
             session.commit()?;
@@ -128,9 +129,8 @@ impl<'a> Import<'a> {
                 EventId::Generated(_) => None,
             };
             let event = NewEvent { event_type, timestamp, payload, id: given };
-            let (document, counted) = document(seq, &event, &id.text(), stored_at);
-            documents.push(document);
-            bytes += counted;
+            documents.push(document(seq, &event, &id.text(), stored_at));
+            bytes += counted_bytes(&event, &id.text());
         }
         let head = Head {
             last_seq: number(self.transfer.up_to()),
@@ -150,14 +150,14 @@ impl<'a> Import<'a> {
     }
 }
 
-/// Locks the head, and looks up ids and types.
-async fn begin(
+/// Looks up ids and types, while the head is locked.
+async fn look_up(
     database: Database,
     session: &mut ClientSession,
+    head: Head,
     ids: Vec<String>,
     types: Vec<String>,
 ) -> Result<Found, Error> {
-    let head = Head::lock(&database, session).await?;
     let (events, mut stored) = (events(&database), Vec::new());
     for ids in ids.chunks(IDS) {
         let mut cursor =

@@ -5,6 +5,7 @@
 mod database;
 mod expiry;
 mod faults;
+mod imports;
 mod model;
 mod orphans;
 mod secured;
