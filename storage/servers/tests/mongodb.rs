@@ -5,20 +5,21 @@
 use std::net::TcpStream;
 
 use argus_servers::{MongoServer, TestMongo};
+use bson::doc;
 
 #[test]
 fn a_server_ends_and_starts_again_on_its_port() {
     let Some(server) = MongoServer::for_test() else { return };
-    let is_listening = || TcpStream::connect(server.address()).is_ok();
-    assert!(is_listening());
+    let answers = || server.command("admin", doc! { "ping": 1 }).is_ok();
+    assert!(answers());
     server.kill();
-    assert!(!is_listening());
+    assert!(!answers());
     // There is nothing left to kill.
     server.kill();
     server.restart().unwrap();
-    assert!(is_listening());
+    assert!(answers());
     server.stop().unwrap();
-    assert!(!is_listening());
+    assert!(!answers());
     server.restart().unwrap();
     let address = server.address();
     assert!(server.url("shop").ends_with(&format!(":{}/shop", server.port())));
