@@ -80,18 +80,24 @@ impl DatabaseUrl {
     }
 }
 
-/// The URL without password and parameters.
+/// The URL without password and parameters, but with the schema, since one database may have several repositories.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, rest) = self.0.split_once("//").unwrap_or(("", &self.0));
-        let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
+        let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        let until_colon = |text: &str| text.split_once(':').map_or(text, |(start, _)| start).to_owned();
+        if parameters.contains('@') {
+            // Perhaps the `?` belongs to a password that was not escaped.
+            return write!(f, "{scheme}//{}", until_colon(place));
+        }
         // The last one: a password that was not escaped may have others.
-        match rest.rsplit_once('@') {
-            Some((user, place)) => {
-                let user = user.split_once(':').map_or(user, |(user, _)| user);
-                write!(f, "{scheme}//{user}@{place}")
-            }
-            None => write!(f, "{scheme}//{rest}"),
+        match place.rsplit_once('@') {
+            Some((user, place)) => write!(f, "{scheme}//{}@{place}", until_colon(user))?,
+            None => write!(f, "{scheme}//{place}")?,
+        }
+        match parameters.split('&').find(|parameter| parameter.starts_with("schema=")) {
+            Some(schema) => write!(f, "?{schema}"),
+            None => Ok(()),
         }
     }
 }
@@ -186,6 +192,9 @@ mod tests {
             ("postgres://ann@db:5432/shop", "postgres://ann@db:5432/shop"),
             ("postgresql://ann:secret@a,b/shop?password=secret", "postgresql://ann@a,b/shop"),
             ("postgres://ann:sec@ret:/@db/shop", "postgres://ann@db/shop"),
+            ("postgres://ann:secret@db/shop?password=secret&schema=two", "postgres://ann@db/shop?schema=two"),
+            ("postgres://ann:s?schema=secret@db/shop", "postgres://ann"),
+            ("postgres://ann:s@ec?schema=secret@db/shop", "postgres://ann"),
         ] {
             let location: Location = url.parse().unwrap();
             let kind = if url.starts_with("mongodb") { "mongodb" } else { "postgres" };
