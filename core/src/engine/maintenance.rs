@@ -308,10 +308,9 @@ impl<S: Storage> Engine<S> {
     /// Whether these fresh segments do not cover more sequence numbers than one segment may: imported events may leave
     /// many out.
     fn is_within_span(&self, range: Range<usize>) -> bool {
-        let chosen = self.fresh.get(range).unwrap_or_default();
-        let span =
-            chosen.first().zip(chosen.last()).map(|(first, last)| last.segment.last_seq() - first.segment.base());
-        span.is_none_or(|span| span < self.tuning.segment_events_max as u64)
+        let chosen = self.fresh.get(range).expect("neighbours are among the fresh segments");
+        let (first, last) = chosen.first().zip(chosen.last()).expect("a run of neighbours is not empty");
+        last.segment.last_seq() - first.segment.base() < self.tuning.segment_events_max as u64
     }
 
     /// How many of the oldest fresh segments may become one; at least one, if there is any.

@@ -30,6 +30,7 @@ mod run;
 mod script;
 mod simulation;
 mod stored;
+mod transfers;
 mod tree;
 mod tuning;
 
@@ -48,6 +49,7 @@ pub use run::{Answer, Pace, Run, all_events, all_gaps, collect, count_erased};
 pub use script::{Foreign, Planned, Step};
 pub use simulation::{Canary, Failure, Options, Summary, simulate, trace};
 pub use stored::{StoredEvent, StoredId, get};
+pub use transfers::{numbered, transfer};
 pub use tuning::{SMALL, UNCOMPACTED};
 
 use core::time::Duration;

@@ -15,7 +15,7 @@ use argus_core::storage::MemoryStorage;
 use argus_core::transfer::Transfer;
 use argus_testing::{
     Draft, Ending, Faults, NOW, Pair, Phase, Random, SMALL, SimStorage, StoredEvent, StoredId, all_events, all_gaps,
-    check_id, flipped, generate, maintain, steady, with_log,
+    check_id, flipped, generate, maintain, steady, transfer, with_log,
 };
 use proptest::prelude::*;
 use steps::{bytes, config, open, reopen, steps};
@@ -30,15 +30,6 @@ fn kept_events(snapshot: &Arc<dyn Snapshot>) -> Vec<StoredEvent> {
 }
 
 /// The events after `after` and up to `up_to`.
-fn transfer(events: &[StoredEvent], after: u64, up_to: u64) -> Transfer {
-    let mut transfer = Transfer::after(after);
-    for event in events.iter().filter(|event| (after + 1..=up_to).contains(&event.seq)) {
-        transfer.push(&event.as_event()).unwrap();
-    }
-    transfer.extend_to(up_to);
-    transfer
-}
-
 /// Whether a repository has the events up to its last number, and gaps in between.
 fn is_prefix(snapshot: &Arc<dyn Snapshot>, source: &[StoredEvent]) -> bool {
     let last_seq = snapshot.last_seq();
