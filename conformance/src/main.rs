@@ -246,9 +246,10 @@ fn run_all(columns: &[Column], cases: &[&Case], jobs: usize) -> Vec<Vec<Verdict>
                         (Ok(launcher), None) => case.check(launcher.as_ref()),
                         (Err(failure), _) => Err(failure.clone()),
                     };
+                    let verdict = Verdict { outcome, took: begun.elapsed() };
                     let mut done = lock(&done);
-                    done.push((row, column, Verdict { outcome, took: begun.elapsed() }));
-                    progress(done.len(), total, case);
+                    progress((done.len() + 1, total), case, &subject.name, &verdict);
+                    done.push((row, column, verdict));
                 }
             });
         }
@@ -264,13 +265,17 @@ fn run_all(columns: &[Column], cases: &[&Case], jobs: usize) -> Vec<Vec<Verdict>
     rows
 }
 
-fn progress(done: usize, total: usize, case: &Case) {
+/// Shows that a case has ended: on a terminal for a moment, and in a log for good, since a run may not reach its end.
+fn progress((done, total): (usize, usize), case: &Case, column: &str, verdict: &Verdict) {
     let mut stderr = std::io::stderr();
-    if stderr.is_terminal() {
-        // The cases go on even if progress cannot be shown.
+    // The cases go on even if progress cannot be shown.
+    let _ = if stderr.is_terminal() {
         let _ = write!(stderr, "\r\x1b[K{done}/{total} {}", case.path());
-        let _ = if done == total { write!(stderr, "\r\x1b[K") } else { stderr.flush() };
-    }
+        if done == total { write!(stderr, "\r\x1b[K") } else { stderr.flush() }
+    } else {
+        let (mark, seconds) = (verdict.mark(), verdict.took.as_secs_f64());
+        writeln!(stderr, "{done}/{total} {mark} {} on {column} in {seconds:.1} s", case.path())
+    };
 }
 
 fn print_matrix(columns: &[Column], cases: &[&Case], verdicts: &[Vec<Verdict>]) {

@@ -1,7 +1,8 @@
 //! `cargo xtask crash`: kills real servers of this tree under load.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use argus_servers::PostgresVersion;
@@ -19,6 +20,9 @@ const SMOKES: [(u64, &str); 2] = [(3, "disk"), (3, POSTGRES)];
 
 /// The name of the repository whose database is killed, too.
 const POSTGRES: &str = "postgres";
+
+/// The first word of the report of a violation, which goes on to the end of the output.
+const VIOLATION: &str = "VIOLATION";
 
 /// Builds what is needed and runs the rounds. Returns whether nothing was lost or stored twice.
 pub(crate) fn run(options: &CrashOptions) -> Result<bool> {
@@ -48,6 +52,10 @@ pub(crate) fn run(options: &CrashOptions) -> Result<bool> {
 
 /// Some short rounds with existing binaries, from a seed that is printed. Those over a database are left out if its
 /// server is not installed.
+///
+/// # Errors
+///
+/// A run failed. The error repeats the violation: the end of a long output may be all that is kept of it.
 pub(crate) fn smoke(directory: &Path) -> Result<()> {
     for (rounds, repository) in SMOKES {
         if repository == POSTGRES
@@ -58,8 +66,19 @@ pub(crate) fn smoke(directory: &Path) -> Result<()> {
         }
         let mut program = program(directory);
         program.args(["--smoke", "--rounds", &rounds.to_string(), "--repository", repository]);
-        let status = program.status().context("cannot start argus-crash")?;
-        ensure!(status.success(), "argus-crash over {repository}: {status}");
+        let mut child = program.stdout(Stdio::piped()).spawn().context("cannot start argus-crash")?;
+        let output = child.stdout.take().context("argus-crash has no output")?;
+        let mut violation = String::new();
+        for line in BufReader::new(output).lines() {
+            let line = line.context("the output of argus-crash")?;
+            println!("{line}");
+            if !violation.is_empty() || line.starts_with(VIOLATION) {
+                violation.push('\n');
+                violation.push_str(&line);
+            }
+        }
+        let status = child.wait().context("argus-crash")?;
+        ensure!(status.success(), "argus-crash over {repository}: {status}{violation}");
     }
     Ok(())
 }

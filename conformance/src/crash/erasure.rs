@@ -151,7 +151,9 @@ fn outcome(response: Result<Response, Failure>) -> Result<Erased, String> {
             None => Err(format!("an unknown form of answer to an erasure: {body}")),
         },
         (503, "/problems/timeout") if detail.contains("are erased for good") => Ok(Erased::Done(None)),
-        (503, _) if detail.contains("unknown") => Ok(Erased::Unknown(detail.to_owned())),
+        (503, _) if detail.contains("unknown") || detail.starts_with("events may have been erased") => {
+            Ok(Erased::Unknown(detail.to_owned()))
+        }
         (503 | 507, _) if detail.starts_with("nothing was erased") => Ok(Erased::Refused(detail.to_owned())),
         (503, "/problems/draining") => Ok(Erased::Refused(detail.to_owned())),
         (status, _) => Err(format!("an unexpected answer to an erasure: {status} {body}")),

@@ -30,18 +30,24 @@ const BUDGET: u32 = 10_000;
 /// A [`Fault`]. After [`Fault::Lost`], the events may be erased; otherwise they are not.
 pub(crate) fn erase(store: &Arc<Store>, session: &mut Session, filter: &Filter) -> Result<u64, Fault> {
     let schema = store.address.schema();
-    let head = session.run(async |client| Head::read(client, schema).await)?;
+    let head = session.run(async |client| Head::read(client, schema).await).map_err(before_commit)?;
     let last_seq = head.last_seq.cast_unsigned();
-    let mut removal = Removal::begin(session, schema)?;
-    let removed = remove(store, &mut removal, filter, last_seq);
-    match removed {
+    let mut removal = Removal::begin(session, schema).map_err(before_commit)?;
+    match remove(store, &mut removal, filter, last_seq) {
         Ok(()) => Ok(removal.commit(true)?.events),
-        // Without its end, the transaction has no effect.
-        Err(Fault::Lost(cause)) => Err(Fault::Unavailable(cause)),
+        Err(fault @ Fault::Lost(_)) => Err(before_commit(fault)),
         Err(fault) => {
-            removal.roll_back()?;
+            removal.roll_back().map_err(before_commit)?;
             Err(fault)
         }
+    }
+}
+
+/// The fault of a transaction that nobody has tried to commit: it has no effect, whatever the server has done.
+fn before_commit(fault: Fault) -> Fault {
+    match fault {
+        Fault::Lost(cause) => Fault::Unavailable(cause),
+        Fault::Unavailable(_) | Fault::Full(_) | Fault::Conflict(_) | Fault::Failed(_) => fault,
     }
 }
 
