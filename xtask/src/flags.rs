@@ -300,8 +300,11 @@ Parts:
   streams  a thousand live streams with few filters, and how late they are; POST of NDJSON beside a thousand that
            select nothing, and beside a thousand that select a part; one stream of all events over SSE and over
            WebSocket; and the first event of a reader that comes back
-  database  events in PostgreSQL, if it is installed: POST of single events beside pgbench, POST of batches by one
+  postgresql
+           events in PostgreSQL, if it is installed: POST of single events beside pgbench, POST of batches by one
            process and by two, beside COPY, pages of one type, one user and one country, and counts
+  mongodb  events in MongoDB: POST of single events and of batches beside bare inserts of the same documents, pages
+           beside a bare find, and counts. Without a mongod, a server that stands in for it is installed
 
 Options:
       --runtime <NAME>   Only this runtime: tokio or smol [default: all]

@@ -34,6 +34,7 @@ pub use psql::sql;
 pub use shared::{REQUIRED_VARIABLE, Schema, TestPostgres, URL_VARIABLE};
 pub use test_mongo::{MONGO_URL_VARIABLE, MongoDatabase, TestMongo};
 pub use version::PostgresVersion;
+pub use wire::MongoConnection;
 
 /// The features of our programs that bring their repositories in databases, as cargo names them:
 /// `argus-tokio/postgres`. All tasks that build the programs for tests build them with these.

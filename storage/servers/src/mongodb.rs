@@ -19,7 +19,7 @@ use crate::error::{Absent, ServerError};
 use crate::port::{self, HOST};
 use crate::process::Processes;
 use crate::pypi;
-use crate::wire;
+use crate::wire::MongoConnection;
 
 /// The environment variable with the path of a `secantusd-rs`, if it is not in `PATH`.
 pub const SECANTUSD_VARIABLE: &str = "ARGUS_SECANTUSD";
@@ -71,8 +71,16 @@ impl MongoServer {
     ///
     /// [`Absent`] if none is installed or can be, or if it does not start.
     pub fn start() -> Result<Self, Absent> {
+        Self::start_in(TempDir::with_prefix("argus-mongodb-").map_err(ServerError::of("a temporary folder"))?)
+    }
+
+    /// As [`start`](Self::start), with the data in this folder.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn start_in(folder: TempDir) -> Result<Self, Absent> {
         let program = Program::find()?;
-        let folder = TempDir::with_prefix("argus-mongodb-").map_err(ServerError::of("a temporary folder"))?;
         let mut server =
             Self { program, port: 0, has_passwords: false, has_tls: false, processes: Mutex::new(None), folder };
         for attempt in 1.. {
@@ -138,7 +146,16 @@ impl MongoServer {
     ///
     /// The server does not answer, or it refuses.
     pub fn command(&self, database: &str, command: Document) -> Result<Document, ServerError> {
-        wire::command(self.address(), database, command)
+        self.connect()?.command(database, command)
+    }
+
+    /// A connection for several commands, without a password.
+    ///
+    /// # Errors
+    ///
+    /// The server does not accept it.
+    pub fn connect(&self) -> Result<MongoConnection, ServerError> {
+        MongoConnection::open(self.address())
     }
 
     /// What runs, such as `secantusd-rs`.

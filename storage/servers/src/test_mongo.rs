@@ -9,7 +9,7 @@ use bson::doc;
 use crate::error::{Absent, ServerError};
 use crate::mongodb::MongoServer;
 use crate::shared::or_skip;
-use crate::wire::command;
+use crate::wire::MongoConnection;
 
 /// The environment variable with the URL of a MongoDB server that tests may use, such as `mongodb://127.0.0.1:27017`.
 /// It must be the primary of a replica set, and accept connections without a password.
@@ -113,7 +113,7 @@ impl MongoDatabase {
         let mut addresses = first.to_socket_addrs().map_err(ServerError::of(first))?;
         let address: SocketAddr =
             addresses.next().ok_or_else(|| ServerError::new(format!("{first} has no address")))?;
-        command(address, &self.name, doc! { "dropDatabase": 1 }).map(drop)
+        MongoConnection::open(address)?.command(&self.name, doc! { "dropDatabase": 1 }).map(drop)
     }
 }
 

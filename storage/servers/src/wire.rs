@@ -22,39 +22,62 @@ const OP_MSG: i32 = 2013;
 /// The bytes before the document of an answer: flags, and the kind of the only section.
 const SECTION: usize = 5;
 
-/// Executes a command of a database. Returns the answer.
-///
-/// # Errors
-///
-/// The server does not answer, or it refuses.
-pub(crate) fn command(server: SocketAddr, database: &str, mut command: Document) -> Result<Document, ServerError> {
-    command.insert("$db", database);
-    let answer = exchange(server, &command);
-    let answer = answer.map_err(ServerError::of(format!("a command for the MongoDB server at {server}")))?;
-    if is_ok(&answer) {
-        return Ok(answer);
-    }
-    Err(ServerError::new(format!("the MongoDB server at {server} refuses a command: {answer}")))
+/// A connection to a server, without a password.
+#[derive(Debug)]
+pub struct MongoConnection {
+    server: SocketAddr,
+    stream: TcpStream,
 }
 
-fn exchange(server: SocketAddr, command: &Document) -> std::io::Result<Document> {
-    let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    // Flags, and one section of kind 0, which is a document.
-    let body = [&[0; SECTION], &*command.to_vec().map_err(Error::other)?].concat();
-    let mut message = i32::try_from(16 + body.len()).map_err(Error::other)?.to_le_bytes().to_vec();
-    for number in [1, 0, OP_MSG] {
-        message.extend(i32::to_le_bytes(number));
+impl MongoConnection {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// The server does not accept it.
+    pub(crate) fn open(server: SocketAddr) -> Result<Self, ServerError> {
+        let stream = TcpStream::connect_timeout(&server, PATIENCE).and_then(|stream| {
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        });
+        let stream = stream.map_err(ServerError::of(format!("the MongoDB server at {server}")))?;
+        Ok(Self { server, stream })
     }
-    message.extend(body);
-    stream.write_all(&message)?;
-    let mut header = [0; 16];
-    stream.read_exact(&mut header)?;
-    let [a, b, c, d, ..] = header;
-    let bytes = i32::from_le_bytes([a, b, c, d]).clamp(16, ANSWER_BYTES_MAX) - 16;
-    let mut answer = vec![0; usize::try_from(bytes).map_err(Error::other)?];
-    stream.read_exact(&mut answer)?;
-    Document::from_reader(answer.get(SECTION..).unwrap_or_default()).map_err(Error::other)
+
+    /// Executes a command of a database. Returns the answer.
+    ///
+    /// # Errors
+    ///
+    /// The server refuses, or does not answer; then the connection is of no use any more.
+    pub fn command(&mut self, database: &str, mut command: Document) -> Result<Document, ServerError> {
+        let server = self.server;
+        command.insert("$db", database);
+        let answer = self.exchange(&command);
+        let answer = answer.map_err(ServerError::of(format!("a command for the MongoDB server at {server}")))?;
+        if is_ok(&answer) {
+            return Ok(answer);
+        }
+        Err(ServerError::new(format!("the MongoDB server at {server} refuses a command: {answer}")))
+    }
+
+    fn exchange(&mut self, command: &Document) -> std::io::Result<Document> {
+        // Flags, and one section of kind 0, which is a document.
+        let body = [&[0; SECTION], &*command.to_vec().map_err(Error::other)?].concat();
+        let mut message = i32::try_from(16 + body.len()).map_err(Error::other)?.to_le_bytes().to_vec();
+        for number in [1, 0, OP_MSG] {
+            message.extend(i32::to_le_bytes(number));
+        }
+        message.extend(body);
+        self.stream.write_all(&message)?;
+        let mut header = [0; 16];
+        self.stream.read_exact(&mut header)?;
+        let [a, b, c, d, ..] = header;
+        let bytes = i32::from_le_bytes([a, b, c, d]).clamp(16, ANSWER_BYTES_MAX) - 16;
+        let mut answer = vec![0; usize::try_from(bytes).map_err(Error::other)?];
+        self.stream.read_exact(&mut answer)?;
+        Document::from_reader(answer.get(SECTION..).unwrap_or_default()).map_err(Error::other)
+    }
 }
 
 /// Whether an answer has the member `ok` with the number 1, of any kind.

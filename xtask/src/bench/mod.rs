@@ -8,10 +8,11 @@
 
 mod batches;
 mod client;
-mod database;
 mod durable;
 mod fair;
 mod follow;
+mod in_mongodb;
+mod in_postgres;
 mod limits;
 mod load;
 mod machine;
@@ -91,7 +92,7 @@ const SMOKE: Scale = Scale {
 type Part = fn(&Subject, &Scale, &mut Report) -> Result<()>;
 
 /// The parts of the bench, by the names that `--filter` looks at.
-const PARTS: [(&str, Part); 9] = [
+const PARTS: [(&str, Part); 10] = [
     ("single", single::measure),
     ("limits", limits::measure),
     ("batches and memory", batches::measure),
@@ -100,7 +101,8 @@ const PARTS: [(&str, Part); 9] = [
     ("fair", fair::measure),
     ("durable", durable::measure),
     ("streams", streams::measure),
-    ("database", database::measure),
+    ("postgresql", in_postgres::measure),
+    ("mongodb", in_mongodb::measure),
 ];
 
 /// The names of the parts.

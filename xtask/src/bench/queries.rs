@@ -23,7 +23,8 @@ pub(super) const EVENTS_MIN: usize = 10_000;
 const EVENTS_PER_HOUR: u64 = 1000;
 /// Events of the queried type in each hour, however many others there are.
 const QUERIED_PER_HOUR: u64 = 200;
-const LIMIT: usize = 100;
+/// How many events are asked for.
+pub(super) const LIMIT: usize = 100;
 /// How many times more events the larger repositories hold.
 const GROWTH: u64 = 10;
 const LOADING_CONNECTIONS: usize = 4;
@@ -82,7 +83,8 @@ fn floor(subject: &Subject, scale: &Scale) -> Result<String> {
     Ok(format!("p50 {:.3} ms, p99 {:.3} ms", median(&latencies.p50_ms), median(&latencies.p99_ms)))
 }
 
-fn fill(server: &Server, hours: Hours, shuffled: bool, scale: &Scale) -> Result<()> {
+/// Stores the events of these hours.
+pub(super) fn fill(server: &Server, hours: Hours, shuffled: bool, scale: &Scale) -> Result<()> {
     let mut stamps = hours.stamps();
     if shuffled {
         shuffle(&mut stamps, &mut Random::new(5));
@@ -100,6 +102,34 @@ fn fill(server: &Server, hours: Hours, shuffled: bool, scale: &Scale) -> Result<
 pub(super) fn page_ms(server: &Server, hours: Hours, scale: &Scale) -> Result<(f64, f64)> {
     let latencies = query_runs(server, hours, scale)?;
     Ok((median(&latencies.p50_ms), median(&latencies.p99_ms)))
+}
+
+/// The median time to answer a question, of the runs after the first one.
+pub(super) fn answer_ms(server: &Server, target: &str, scale: &Scale) -> Result<f64> {
+    let mut client = Client::connect(server.address)?;
+    let mut latencies = Vec::new();
+    for _ in 0..=scale.runs {
+        let (response, latency) = client.get(target)?;
+        response.expect(200)?;
+        latencies.push(latency);
+    }
+    let mut measured = latencies.split_off(1);
+    measured.sort_unstable();
+    Ok(percentile_ms(&measured, 50))
+}
+
+/// The median and the 99th percentile of the time to get the latest events for which a condition holds.
+pub(super) fn latest_ms(server: &Server, condition: &str, scale: &Scale) -> Result<(f64, f64)> {
+    let mut client = Client::connect(server.address)?;
+    let mut latencies = Vec::new();
+    for _ in 0..scale.queries.min(200) {
+        let (response, latency) = client.get(&format!("/events?{condition}&order=desc&limit=100"))?;
+        response.expect(200)?;
+        ensure!(response.body.len() > 2, "no event has {condition}");
+        latencies.push(latency);
+    }
+    latencies.sort_unstable();
+    Ok((percentile_ms(&latencies, 50), percentile_ms(&latencies, 99)))
 }
 
 /// The measured runs, after one that is not measured.

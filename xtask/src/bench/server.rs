@@ -61,7 +61,7 @@ pub(super) fn build(options: &BenchOptions) -> Result<Vec<Subject>> {
         let floor = format!("{name}_floor");
         if !smoke {
             // Alone, so that it has the features that its users get, and no other package's; and that of databases.
-            let features = ["--features", "postgres"];
+            let features = ["--features", "postgres,mongodb"];
             let build = ["build", "--release", "-p", package, "--bins", "--example", &floor];
             steps::run(cargo(build).args(features))?;
         }

@@ -9,11 +9,9 @@ use tempfile::TempDir;
 use super::{
     Scale,
     batches::{self, stored},
-    client::Client,
-    load::{Extent, Load},
     postgres::figures,
     queries,
-    report::{Goal, Report, Row, median, percentile_ms, rate, rounded, thousands},
+    report::{Goal, Report, Row, median, rate, rounded, thousands},
     server::{Server, Subject},
     single::{self, CONNECTIONS},
     workload::{Hours, QUERIED, Random, TYPES, batch_requests, stream},
@@ -136,11 +134,7 @@ fn pages(database: &Database, subject: &Subject, scale: &Scale, report: &mut Rep
         let events = u64::try_from(scale.events)? / part;
         let hours = Hours { hours: events / 1_000, events_per_hour: 1_000, queried_per_hour: 200 };
         let server = database.start(subject)?;
-        let (requests, _) = batch_requests(&hours.stamps(), scale.batch);
-        let load =
-            Load { address: server.address, connections: 4, requests: &requests, extent: Extent::Once, check: stored };
-        load.run()?;
-        server.expect_stored(events)?;
+        queries::fill(&server, hours, false, scale)?;
         // As autovacuum does some time after many inserts.
         database.postgres.sql("VACUUM ANALYZE argus.events")?;
         let (p50, p99) = queries::page_ms(&server, hours, scale)?;
@@ -153,7 +147,7 @@ fn pages(database: &Database, subject: &Subject, scale: &Scale, report: &mut Rep
             goal: Goal::AtMost { goal: HOUR_GOAL_MS, is: p50, unit: "ms at p50" },
         });
         for (what, condition) in [("one user's", "payload.user=u-00017"), ("one country's", "payload.country=DE")] {
-            let (p50, p99) = latest_ms(&server, condition, scale)?;
+            let (p50, p99) = queries::latest_ms(&server, condition, scale)?;
             report.add(Row {
                 measure: format!("PostgreSQL: GET {what} latest 100, of {of} events"),
                 subject: subject.name,
@@ -167,7 +161,7 @@ fn pages(database: &Database, subject: &Subject, scale: &Scale, report: &mut Rep
             ("hourly count of one type", format!("/events/aggregate?interval=1h&type={QUERIED}")),
         ];
         for (what, target) in questions {
-            let ms = answer_ms(&server, &target, scale)?;
+            let ms = queries::answer_ms(&server, &target, scale)?;
             report.add(Row {
                 measure: format!("PostgreSQL: {what}, of {of} events"),
                 subject: subject.name,
@@ -178,34 +172,6 @@ fn pages(database: &Database, subject: &Subject, scale: &Scale, report: &mut Rep
         }
     }
     Ok(())
-}
-
-/// The median time to answer a question, of the runs after the first one.
-fn answer_ms(server: &Server, target: &str, scale: &Scale) -> Result<f64> {
-    let mut client = Client::connect(server.address)?;
-    let mut latencies = Vec::new();
-    for _ in 0..=scale.runs {
-        let (response, latency) = client.get(target)?;
-        response.expect(200)?;
-        latencies.push(latency);
-    }
-    let mut measured = latencies.split_off(1);
-    measured.sort_unstable();
-    Ok(percentile_ms(&measured, 50))
-}
-
-/// The median and the 99th percentile of the time to get the latest events for which a condition holds.
-fn latest_ms(server: &Server, condition: &str, scale: &Scale) -> Result<(f64, f64)> {
-    let mut client = Client::connect(server.address)?;
-    let mut latencies = Vec::new();
-    for _ in 0..scale.queries.min(200) {
-        let (response, latency) = client.get(&format!("/events?{condition}&order=desc&limit=100"))?;
-        response.expect(200)?;
-        ensure!(response.body.len() > 2, "no event has {condition}");
-        latencies.push(latency);
-    }
-    latencies.sort_unstable();
-    Ok((percentile_ms(&latencies, 50), percentile_ms(&latencies, 99)))
 }
 
 impl Database {
