@@ -1,6 +1,8 @@
 //! The subjects of the suite. Every case runs on every subject of this table, unless `needs.rs` says what the subject
 //! does not have.
 
+use argus_servers::MONGO_URL_VARIABLE;
+
 /// A runtime with a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subject {
@@ -99,6 +101,15 @@ pub const SUBJECTS: &[Subject] = &[
 /// The subjects that are tested if nobody names a repository.
 pub fn usual() -> impl Iterator<Item = &'static Subject> {
     SUBJECTS.iter().filter(|subject| subject.repository.is_usual())
+}
+
+/// The subjects that are tests: the usual ones, and those with MongoDB if [`MONGO_URL_VARIABLE`] names a server of it.
+pub fn tested() -> impl Iterator<Item = &'static Subject> {
+    let has_mongodb = std::env::var_os(MONGO_URL_VARIABLE).is_some_and(|url| !url.is_empty());
+    SUBJECTS.iter().filter(move |subject| match subject.repository {
+        RepositoryKind::Memory | RepositoryKind::Disk | RepositoryKind::Postgres => true,
+        RepositoryKind::Mongodb => has_mongodb,
+    })
 }
 
 /// The subjects that are compared with each other: the usual ones, and one with a database of MongoDB.

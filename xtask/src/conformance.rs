@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, path::PathBuf, process::Command, thread};
 
 use anyhow::{Context, Result, ensure};
-use argus_servers::{TestPostgres, URL_VARIABLE};
+use argus_servers::{MONGO_URL_VARIABLE, TestMongo, TestPostgres, URL_VARIABLE};
 
 use crate::{
     databases,
@@ -47,20 +47,31 @@ pub(crate) fn run(options: &ConformanceOptions) -> Result<bool> {
 
 /// Runs all cases on all usual subjects under nextest.
 pub(crate) fn run_all(postgres: Option<&TestPostgres>) -> Result<TestReport> {
-    under_nextest(&format!("binary_id({TEST_BINARY_ID})"), postgres)
+    let server = postgres.map(|postgres| (URL_VARIABLE, postgres.url()));
+    under_nextest(&format!("binary_id({TEST_BINARY_ID})"), server)
 }
 
 /// Runs all cases under nextest on the subjects whose events are in PostgreSQL, with this server.
-pub(crate) fn run_over(postgres: &TestPostgres) -> Result<TestReport> {
-    under_nextest(&format!("binary_id({TEST_BINARY_ID}) & test(/^[a-z]+::postgres::/)"), Some(postgres))
+pub(crate) fn run_over_postgres(server: &TestPostgres) -> Result<TestReport> {
+    run_over("postgres", (URL_VARIABLE, server.url()))
 }
 
-fn under_nextest(filter: &str, postgres: Option<&TestPostgres>) -> Result<TestReport> {
+/// The same for MongoDB.
+pub(crate) fn run_over_mongodb(server: &TestMongo) -> Result<TestReport> {
+    run_over("mongodb", (MONGO_URL_VARIABLE, server.url()))
+}
+
+/// Runs all cases on the subjects with this repository, on the server that a variable names.
+fn run_over(repository: &str, server: (&str, &str)) -> Result<TestReport> {
+    under_nextest(&format!("binary_id({TEST_BINARY_ID}) & test(/^[a-z]+::{repository}::/)"), Some(server))
+}
+
+fn under_nextest(filter: &str, server: Option<(&str, &str)>) -> Result<TestReport> {
     // Many cases wait for a timeout, so more of them can run at once than there are processors.
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get) * 2;
     let threads = format!("--test-threads={threads}");
     let mut nextest = cargo(["nextest", "run", "--workspace", "--filterset", filter, &threads]);
-    nextest.args(databases::features()).envs(postgres.map(|postgres| (URL_VARIABLE, postgres.url())));
+    nextest.args(databases::features()).envs(server);
     steps::run_tests(nextest.env(BINARIES_VARIABLE, binaries_directory()?))
 }
 

@@ -38,7 +38,7 @@ pub(crate) enum Command {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct TestOptions {
     /// Run the conformance suite over every version of `PostgreSQL`, not only the usual and the newest one.
-    pub(crate) every_postgres: bool,
+    pub(crate) every_database: bool,
 }
 
 /// Which subjects and which cases the conformance suite runs.
@@ -161,8 +161,9 @@ Everything that a change must pass
 Usage: cargo xtask test [OPTIONS]
 
 Options:
-      --every-postgres  Run the conformance suite also over the versions of PostgreSQL between the usual and the newest
-                        one: for a nightly run
+      --every-database  Run the conformance suite also over the versions of PostgreSQL between the usual and the newest
+                        one, and over MongoDB: for a nightly run. If ARGUS_TEST_MONGODB has the URL of a server, that is
+                        used; else `mongod`, `secantusd-rs`, or what PyPI has in their place
   -h, --help            This text
 
 Runs these steps in this order, and continues after a failure:
@@ -177,7 +178,7 @@ Runs these steps in this order, and continues after a failure:
   6. doc tests: under cargo
   7. binaries for the conformance suite: the servers, the minimal host and xtask itself
   8. conformance: one test for each subject and case, under nextest
-  9. conformance over newer PostgreSQL: the cases on the newest version, installed from npm if it is missing
+  9. conformance over other databases: the cases on the newest PostgreSQL, installed from npm if it is missing
  10. everything that cases need is there: skipped if something is missing; the summary names it, and the cases that
      were skipped for it
  11. conformance in containers, a part: some twenty cases. As root on Debian, podman, debootstrap and what they need are
@@ -380,7 +381,7 @@ fn test(parser: &mut Parser) -> Result<Command, lexopt::Error> {
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help(TEST_HELP)),
-            Arg::Long("every-postgres") => options.every_postgres = true,
+            Arg::Long("every-database") => options.every_database = true,
             other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => return Err(other.unexpected()),
         }
     }

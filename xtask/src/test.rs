@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use argus_servers::{PostgresVersion, REQUIRED_VARIABLE, TestPostgres, URL_VARIABLE};
+use argus_servers::{PostgresVersion, REQUIRED_VARIABLE, TestMongo, TestPostgres, URL_VARIABLE};
 
 use crate::{
     apt, bench, check, conformance, container, crash, databases,
@@ -27,7 +27,7 @@ pub(crate) const STEPS: [&str; 14] = [
     "doc tests",
     "binaries for the conformance suite",
     "conformance",
-    "conformance over newer PostgreSQL",
+    "conformance over other databases",
     "everything that cases need is there",
     "conformance in containers, a part",
     "simulation, from a fresh seed",
@@ -85,11 +85,11 @@ pub(crate) fn run(options: &TestOptions) -> Result<bool> {
         Ok(()) => {
             steps.run_tests("conformance", || conformance::run_all(postgres.as_ref()));
             drop(postgres);
-            steps.run_tests("conformance over newer PostgreSQL", || conformance_over(newer_postgres(options)));
+            steps.run_tests("conformance over other databases", || conformance_over_others(options));
         }
         Err(reason) => {
             steps.cannot_run("conformance", reason);
-            steps.cannot_run("conformance over newer PostgreSQL", reason);
+            steps.cannot_run("conformance over other databases", reason);
         }
     }
     if built {
@@ -123,19 +123,19 @@ pub(crate) fn run(options: &TestOptions) -> Result<bool> {
     Ok(steps.finish())
 }
 
-/// The versions after the usual one on which the suite runs: the newest, or all.
-fn newer_postgres(options: &TestOptions) -> impl Iterator<Item = u32> {
-    let count = if options.every_postgres { usize::MAX } else { 1 };
-    PostgresVersion::INSTALLABLE.into_iter().rev().take(count)
-}
-
-/// Runs the part of the suite that is about PostgreSQL on a server of each of these versions.
-fn conformance_over(majors: impl Iterator<Item = u32>) -> Result<TestReport> {
+/// Runs the part of the suite that is about a database on the newest PostgreSQL; or on every one after the usual one,
+/// and on MongoDB.
+fn conformance_over_others(options: &TestOptions) -> Result<TestReport> {
+    let count = if options.every_database { usize::MAX } else { 1 };
     let mut report = TestReport::default();
-    for major in majors {
+    for major in PostgresVersion::INSTALLABLE.into_iter().rev().take(count) {
         eprintln!("PostgreSQL {major}:");
         let server = TestPostgres::start(&PostgresVersion::find(major)?)?;
-        report.add(conformance::run_over(&server)?);
+        report.add(conformance::run_over_postgres(&server)?);
+    }
+    if options.every_database {
+        eprintln!("MongoDB:");
+        report.add(conformance::run_over_mongodb(&TestMongo::find()?)?);
     }
     Ok(report)
 }
