@@ -36,7 +36,7 @@ mod tuning;
 
 pub use compare::{Difference, check_answer, check_id, check_query, check_same};
 pub use contents::{Contents, blob, flipped, segments, with_blob, with_log};
-pub use counting::check_counted;
+pub use counting::{bytes_read_to_count, check_counted, check_counting, count_by_type, store_turning};
 pub use generate::Draft;
 pub use maintain::maintain;
 pub use medium::{Ending, FaultClass, Faults, InjectedFault, Phase, SimStorage};

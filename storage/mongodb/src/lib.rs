@@ -17,6 +17,7 @@ mod address;
 mod candidates;
 mod collections;
 mod commit;
+mod counter;
 mod erase;
 mod expiry;
 mod fault;

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use argus_core::event::Event;
 use argus_core::query::Scan;
-use argus_core::repository::{ErasureStats, GapRun, ReadError, ScanRun, Snapshot, Stats, TakeSnapshot};
+use argus_core::repository::{
+    ErasureStats, EventCounter, GapRun, Grouping, ReadError, ScanRun, Snapshot, Stats, TakeSnapshot,
+};
 use argus_database::{Row as _, Run};
 use mongodb::bson::doc;
 
+use crate::counter::Counter;
 use crate::gaps::Search;
 use crate::head::Head;
 use crate::row::StoredRow;
@@ -76,6 +79,11 @@ impl Snapshot for View {
         let Some(document) = found.into_iter().next() else { return Ok(false) };
         sink(StoredRow::of(document)?.event()?);
         Ok(true)
+    }
+
+    fn counter(self: Arc<Self>, scan: &Scan, grouping: Grouping) -> Result<Option<Box<dyn EventCounter>>, ReadError> {
+        let counter = Counter::new(Arc::clone(&self.store), scan, grouping, self.last_seq())?;
+        Ok(counter.map(|counter| Box::new(counter) as Box<dyn EventCounter>))
     }
 
     fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError> {

@@ -76,7 +76,11 @@ impl argus_database::Source for Source {
 }
 
 /// The types that a walk reads.
-fn types(store: &Store, tests: Option<&[TypeTest]>, order: Order) -> Result<Types, ReadError> {
+///
+/// # Errors
+///
+/// [`ReadError`].
+pub(crate) fn types(store: &Store, tests: Option<&[TypeTest]>, order: Order) -> Result<Types, ReadError> {
     let Some(tests) = tests else { return Ok(Types::All) };
     let mut names = Vec::new();
     for test in tests {

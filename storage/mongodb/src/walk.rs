@@ -48,6 +48,17 @@ pub(crate) enum Types {
     Tested(Vec<TypeTest>),
 }
 
+impl Types {
+    /// Whether this type is among them.
+    pub(crate) fn contain(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Few(names) => names.iter().any(|wanted| wanted == name),
+            Self::Tested(tests) => tests.iter().any(|test| test.matches(name.as_bytes())),
+        }
+    }
+}
+
 /// Events in order, and whether there are more.
 type Found = (Vec<RawDocumentBuf>, bool);
 
@@ -120,12 +131,8 @@ impl Walk {
 
     /// Keeps the events of the types, where the index does not decide.
     fn retain_types(&self, page: &mut Vec<StoredRow>) -> Result<(), ReadError> {
-        let is_wanted = |name: &str| match &self.types {
-            Types::All => true,
-            Types::Few(names) => names.iter().any(|wanted| wanted == name),
-            Types::Tested(tests) => tests.iter().any(|test| test.matches(name.as_bytes())),
-        };
-        let wanted = page.iter().map(|row| row.event_type().map(is_wanted)).collect::<Result<Vec<_>, _>>()?;
+        let is_wanted = |row: &StoredRow| row.event_type().map(|name| self.types.contain(name));
+        let wanted = page.iter().map(is_wanted).collect::<Result<Vec<_>, _>>()?;
         let mut wanted = wanted.into_iter();
         page.retain(|_| wanted.next().unwrap_or(false));
         Ok(())
