@@ -41,8 +41,8 @@ impl Snapshot for Uncounted {
     }
 }
 
-/// Compares answers of an empty repository from numbers of events with those from reading all events: while it is empty,
-/// of a snapshot that is not the newest, of all events, and after some were erased.
+/// Compares answers of an empty repository from numbers of events with those from reading all events: while it is
+/// empty, of a snapshot that is not the newest, of all events, and after some were erased.
 ///
 /// # Errors
 ///
