@@ -28,8 +28,11 @@ const VIOLATION: &str = "VIOLATION";
 pub(crate) fn run(options: &CrashOptions) -> Result<bool> {
     let packages = ["-p", "argus-tokio", "-p", "argus-smol", "-p", "argus-conformance"];
     steps::run(cargo(["build", "--release", "--bins"].into_iter().chain(packages)).args(databases::features()))?;
-    if options.repository.as_deref() == Some(POSTGRES) {
-        databases::install()?;
+    match options.repository.as_deref() {
+        Some(POSTGRES) => databases::install()?,
+        Some("mongodb") => databases::install_mongodb()?,
+        // The program knows which names there are.
+        Some(_) | None => {}
     }
     let directory = target_directory(&metadata()?)?.join("release");
     let mut program = program(&directory);

@@ -163,7 +163,7 @@ Usage: cargo xtask test [OPTIONS]
 Options:
       --every-database  Run the conformance suite also over the versions of PostgreSQL between the usual and the newest
                         one, and over MongoDB: for a nightly run. If ARGUS_TEST_MONGODB has the URL of a server, that is
-                        used; else `mongod`, `secantusd-rs`, or what PyPI has in their place
+                        used; else `mongod` or `secantusd-rs`, which is built if it is missing
   -h, --help            This text
 
 Runs these steps in this order, and continues after a failure:

@@ -135,6 +135,7 @@ fn conformance_over_others(options: &TestOptions) -> Result<TestReport> {
     }
     if options.every_database {
         eprintln!("MongoDB:");
+        databases::install_mongodb()?;
         report.add(conformance::run_over_mongodb(&TestMongo::find()?)?);
     }
     Ok(report)

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::error::{Absent, ServerError};
 use crate::port::{self, HOST};
 use crate::process::Processes;
-use crate::pypi;
+use crate::secantusdb;
 use crate::wire::MongoConnection;
 
 /// The environment variable with the path of a `secantusd-rs`, if it is not in `PATH`.
@@ -64,8 +64,15 @@ enum Program {
 }
 
 impl MongoServer {
-    /// Starts a server without databases: `mongod`, if it is in `PATH`; else `secantusd-rs` of [`SECANTUSD_VARIABLE`]
-    /// or of `PATH`; else that of `PyPI`. It takes about a second.
+    /// Whether there is a `mongod` in `PATH`; or a `secantusd-rs` of [`SECANTUSD_VARIABLE`], in `PATH`, or below
+    /// [`secantusd_root`](crate::secantusd_root).
+    #[must_use]
+    pub fn is_installed() -> bool {
+        Program::installed().is_some()
+    }
+
+    /// Starts a server without databases: one that [is installed](Self::is_installed), else `PyPI`'s, which is slow.
+    /// It takes about a second.
     ///
     /// # Errors
     ///
@@ -273,14 +280,13 @@ impl MongoServer {
 
 impl Program {
     fn find() -> Result<Self, Absent> {
-        if let Some(mongod) = in_path("mongod") {
-            return Ok(Self::Mongod(mongod));
-        }
-        let named = env::var_os(SECANTUSD_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        if let Some(secantusd) = named.or_else(|| in_path("secantusd-rs")) {
-            return Ok(Self::SecantusdRs(secantusd));
-        }
-        pypi::secantusdb().map(Self::SecantusdPy)
+        Self::installed().map_or_else(|| secantusdb::packaged().map(Self::SecantusdPy), Ok)
+    }
+
+    fn installed() -> Option<Self> {
+        let named = || env::var_os(SECANTUSD_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let secantusd = || named().or_else(|| in_path("secantusd-rs")).or_else(secantusdb::built);
+        in_path("mongod").map(Self::Mongod).or_else(|| secantusd().map(Self::SecantusdRs))
     }
 
     /// The path of the program, and the text in its log when it accepts connections.

@@ -20,6 +20,7 @@ use super::{
     single::{self, CONNECTIONS},
     workload::{HOUR_MS, Hours, QUERIED, Random, batch_requests, stream},
 };
+use crate::databases;
 
 /// The database of Argus, and the collection of bare documents in it.
 const DATABASE: &str = "argus";
@@ -35,6 +36,9 @@ const CONDITIONS: [(&str, &str, &str); 2] = [("one user's", "user", "u-00017"), 
 struct Database(MongoServer);
 
 pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
+    if scale.installs {
+        databases::install_mongodb()?;
+    }
     let server = match MongoServer::start_in(subject.folder()?) {
         Err(Absent::NotInstalled(reason)) => {
             report.skip("events in MongoDB", &reason);

@@ -1,4 +1,5 @@
-//! A server that speaks MongoDB's protocol, from `PyPI`'s package `SecantusDB`.
+//! `SecantusDB`, which stands in for MongoDB: as `PyPI`'s package, which is installed in seconds, and as the program in
+//! Rust, which is many times as fast and takes minutes to build.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -12,14 +13,30 @@ const PACKAGE: &str = "SecantusDB";
 
 const VERSION: &str = "0.7.0b3";
 
+/// The crate with the program in Rust, and the version that tests use.
+pub const SECANTUSD_CRATE: (&str, &str) = ("secantus-mdb", "0.5.3-beta.196");
+
+/// The folder for `cargo install --root` into which the program in Rust belongs, in the folder for cargo's output;
+/// `None` if that is unknown.
+#[must_use]
+pub fn secantusd_root() -> Option<PathBuf> {
+    let (name, version) = SECANTUSD_CRATE;
+    folder(&format!("{name}-{version}"))
+}
+
+/// The program in Rust, if it was installed there.
+pub(crate) fn built() -> Option<PathBuf> {
+    secantusd_root().map(|root| root.join("bin/secantusd-rs")).filter(|program| program.is_file())
+}
+
 /// The folder of the installed package, which is installed if it is not there yet. It takes some seconds.
 ///
 /// # Errors
 ///
 /// [`Absent::NotInstalled`] if pip cannot install it.
-pub(crate) fn secantusdb() -> Result<PathBuf, Absent> {
+pub(crate) fn packaged() -> Result<PathBuf, Absent> {
     let unknown = "the folder for cargo's output, into which PyPI's packages are installed, is unknown";
-    let folder = folder().ok_or_else(|| ServerError::new(unknown))?;
+    let folder = folder(&format!("secantusdb-{VERSION}")).ok_or_else(|| ServerError::new(unknown))?;
     let parent = folder.parent().ok_or_else(|| ServerError::new(unknown))?;
     if folder.exists() {
         return Ok(folder);
@@ -45,12 +62,11 @@ pub(crate) fn secantusdb() -> Result<PathBuf, Absent> {
     Ok(folder)
 }
 
-/// The folder of the package, in the folder for cargo's output. The version is part of its name, so that another one is
-/// not taken for it.
-fn folder() -> Option<PathBuf> {
+/// A folder in that for cargo's output. The version is part of its name, so that another one is not taken for it.
+fn folder(name: &str) -> Option<PathBuf> {
     let program = env::current_exe().ok()?;
     let folder = program.parent()?;
     // cargo puts programs into the profile's folder, and tests into `deps` below it.
     let profile = if folder.file_name() == Some(OsStr::new("deps")) { folder.parent()? } else { folder };
-    Some(profile.parent()?.join(format!("secantusdb-{VERSION}")))
+    Some(profile.parent()?.join(name))
 }
