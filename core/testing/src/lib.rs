@@ -2,6 +2,7 @@
 //!
 //! - [`Model`] is a repository so naive that it is obviously right. Every other repository must answer as it does.
 //! - [`generate`] generates events and queries from a [`Random`]: a seed, a fuzzer's bytes, or proptest's.
+//! - [`nasty`] generates payloads that are difficult for databases.
 //! - [`check_same`] compares the answers of two snapshots and reports the first difference.
 //! - [`SimStorage`] is a simulated medium with the faults of a real disk. [`simulate`] runs the engine on it; the seed
 //!   determines everything.
@@ -24,6 +25,7 @@ mod medium;
 mod model;
 mod moment;
 mod naive;
+pub mod nasty;
 mod pair;
 mod random;
 mod run;

@@ -2,12 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod nasty;
-
 use argus_core::event::Payload;
 use argus_core::query::{Conditions, PayloadFilter, Test};
 use argus_servers::TestPostgres;
-use argus_testing::{Random, generate};
+use argus_testing::{Random, generate, nasty};
 use tokio_postgres::{Client, NoTls};
 
 use super::document::document;

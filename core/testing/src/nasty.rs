@@ -1,10 +1,12 @@
-//! Generates payloads around the limits of documents, and conditions on them.
+//! Generates payloads around the limits of what databases can hold as documents, and conditions on them.
 
 use argus_core::json::{RawString, Scanner, SyntaxError, Value};
 use argus_core::query::{Operand, PayloadFilter, PayloadPath, Test};
-use argus_testing::Random;
 
-use super::super::document::ARRAY_LEVELS_MAX;
+use crate::random::Random;
+
+/// How many arrays mostly lie directly within each other at most.
+const ARRAY_LEVELS_MAX: usize = 4;
 
 /// Names of members as tokens, without quotes. Some are equal without their escapes.
 const NAMES: [&str; 10] = ["a", "b", "a", "\\u0061", "é", "\\u00e9", "", "\\\"", "$.*[0]", "\\\\u0000"];
@@ -57,7 +59,7 @@ const OPERANDS: [&str; 16] = [
 ];
 
 /// A payload: mostly an object whose names are few, sometimes one chain of containers.
-pub(super) fn payload(random: &mut Random<'_>) -> String {
+pub fn payload(random: &mut Random<'_>) -> String {
     let mut json = String::new();
     match random.below(10) {
         0 => chain(random, &mut json),
@@ -68,7 +70,7 @@ pub(super) fn payload(random: &mut Random<'_>) -> String {
 }
 
 /// A condition of equality.
-pub(super) fn condition(random: &mut Random<'_>) -> PayloadFilter {
+pub fn condition(random: &mut Random<'_>) -> PayloadFilter {
     let names: Vec<&str> = (0..random.pick(&[1, 1, 1, 2, 3])).map(|_| random.pick(&PATHS)).collect();
     let operand = match random.below(3) {
         0 => number(random),
@@ -79,7 +81,7 @@ pub(super) fn condition(random: &mut Random<'_>) -> PayloadFilter {
 }
 
 /// A condition that holds for a payload; `None` if there is no value at any path.
-pub(super) fn condition_in(random: &mut Random<'_>, payload: &str) -> Option<PayloadFilter> {
+pub fn condition_in(random: &mut Random<'_>, payload: &str) -> Option<PayloadFilter> {
     let mut found = Vec::new();
     collect(&mut Scanner::new(payload), &mut Vec::new(), &mut found).unwrap();
     found.retain(|(names, _)| !names.is_empty() && names.len() <= 16);
