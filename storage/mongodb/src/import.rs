@@ -13,7 +13,7 @@ use mongodb::{ClientSession, Database};
 use crate::collections::{durable, events};
 use crate::fault::Fault;
 use crate::head::Head;
-use crate::row::{PAYLOAD_BYTES_MAX, counted_bytes, document};
+use crate::row::{PAYLOAD_BYTES_MAX, counted_bytes, new_row};
 use crate::session::Session;
 use crate::staging::lock;
 use crate::types::stored_types;
@@ -129,7 +129,7 @@ impl<'a> Import<'a> {
                 EventId::Generated(_) => None,
             };
             let event = NewEvent { event_type, timestamp, payload, id: given };
-            documents.push(document(seq, &event, &id.text(), stored_at));
+            documents.push(new_row(seq, &event, &id.text(), stored_at).document);
             bytes += counted_bytes(&event, &id.text());
         }
         let head = Head {

@@ -11,11 +11,11 @@ use argus_database::{GeneratedIds, TypeCache};
 use mongodb::bson::RawDocumentBuf;
 
 use crate::head::{Head, Staged};
-use crate::row::{counted_bytes, document};
+use crate::row::{NewRow, counted_bytes, new_row};
 use crate::values::count_of;
 
-/// The most bytes of types, ids and payloads that one transaction inserts, unless there is only one event.
-const PART_BYTES: i64 = 4 * 1024 * 1024;
+/// The most weight of the events that one transaction inserts, unless there is only one: about as many bytes.
+const PART_WEIGHT: i64 = 4 * 1024 * 1024;
 
 /// The ids of the events of a group that came without one.
 #[derive(Debug)]
@@ -81,6 +81,21 @@ impl GroupIds {
     }
 }
 
+impl Part {
+    /// The first of these events that fit into a transaction: at most so many, and at least one.
+    pub(crate) fn of(rows: impl Iterator<Item = NewRow>, events_max: usize) -> Self {
+        let (mut documents, mut total) = (Vec::new(), 0);
+        for NewRow { document, weight } in rows {
+            total += weight;
+            if !documents.is_empty() && (documents.len() >= events_max || total > PART_WEIGHT) {
+                return Self { documents, is_last: false };
+            }
+            documents.push(document);
+        }
+        Self { documents, is_last: true }
+    }
+}
+
 impl<'a> Plan<'a> {
     /// A plan of which nothing is stored yet.
     pub(crate) fn new(proposal: Proposal<'a>, ids: &GroupIds, types: &TypeCache) -> Self {
@@ -102,16 +117,9 @@ impl<'a> Plan<'a> {
 
     /// The events after those that are staged: at most so many, and at least one.
     pub(crate) fn part(&self, ids: &GroupIds, now: Timestamp, events_max: usize) -> Part {
-        let (mut documents, mut bytes) = (Vec::new(), 0);
-        for (batch, index, seq, event) in numbered(self.proposal.batches()).skip(self.staged) {
-            let id = ids.of(batch, index, &event);
-            bytes += counted_bytes(&event, &id);
-            if !documents.is_empty() && (documents.len() >= events_max || bytes > PART_BYTES) {
-                return Part { documents, is_last: false };
-            }
-            documents.push(document(seq, &event, &id, now));
-        }
-        Part { documents, is_last: true }
+        let rows = numbered(self.proposal.batches()).skip(self.staged);
+        let rows = rows.map(|(batch, index, seq, event)| new_row(seq, &event, &ids.of(batch, index, &event), now));
+        Part::of(rows, events_max)
     }
 
     /// Notes that so many more events are staged.

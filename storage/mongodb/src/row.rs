@@ -7,12 +7,26 @@ use argus_core::query::Position;
 use argus_core::repository::ReadError;
 use argus_database::Row;
 use mongodb::bson::error::Error;
-use mongodb::bson::{Document, RawDocument, RawDocumentBuf, cstr, doc};
+use mongodb::bson::{Document, RawArrayBuf, RawBson, RawDocument, RawDocumentBuf, cstr, doc};
 
+use crate::document::value_of;
+use crate::fingerprint::fingerprints;
 use crate::values::{count_of, join, number, split};
 
 /// The longest payload, in bytes. A document of MongoDB has 16 MiB at most, with the other fields.
 pub const PAYLOAD_BYTES_MAX: usize = 15 << 20;
+
+/// What an entry of an index takes in a transaction, about, in bytes.
+const ENTRY_BYTES: i64 = 100;
+
+/// The document of an event that is to be stored.
+#[derive(Debug)]
+pub(crate) struct NewRow {
+    pub(crate) document: RawDocumentBuf,
+    /// What it takes in a transaction, about: its bytes, and the entries of the index of values. A payload of 1 KiB may
+    /// have 256 of them.
+    pub(crate) weight: i64,
+}
 
 /// A stored event.
 #[derive(Debug)]
@@ -27,7 +41,8 @@ pub(crate) fn counted_bytes(event: &NewEvent<'_>, id: &str) -> i64 {
 }
 
 /// The document of an event.
-pub(crate) fn document(seq: u64, event: &NewEvent<'_>, id: &str, stored_at: Timestamp) -> RawDocumentBuf {
+pub(crate) fn new_row(seq: u64, event: &NewEvent<'_>, id: &str, stored_at: Timestamp) -> NewRow {
+    let fingerprints = fingerprints(event.payload);
     let (time, nanos) = split(event.timestamp);
     let (stored_at, stored_nanos) = split(stored_at);
     let mut document = RawDocumentBuf::new();
@@ -41,7 +56,15 @@ pub(crate) fn document(seq: u64, event: &NewEvent<'_>, id: &str, stored_at: Time
     document.append(cstr!("stored_nanos"), stored_nanos);
     document.append(cstr!("bytes"), counted_bytes(event, id));
     document.append(cstr!("payload"), event.payload.as_str());
-    document
+    document.append(cstr!("document"), value_of(event.payload).unwrap_or(RawBson::Null));
+    document.append(cstr!("values"), fingerprints.iter().copied().collect::<RawArrayBuf>());
+    let weight = count_of(document.as_bytes().len()) + count_of(fingerprints.len()) * ENTRY_BYTES;
+    NewRow { document, weight }
+}
+
+/// The fields of a [`StoredRow`]: all but those that help to find it.
+pub(crate) fn row_fields() -> Document {
+    doc! { "document": 0, "values": 0 }
 }
 
 /// The fields of which [`position`] makes a position.

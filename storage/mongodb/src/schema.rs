@@ -112,7 +112,7 @@ async fn make(database: &Database) -> Result<State, Error> {
 }
 
 /// The indexes of the events beside that of `_id`, which is the sequence number.
-fn indexes() -> [IndexModel; 3] {
+fn indexes() -> [IndexModel; 4] {
     let index = |name: &str, keys: Document, is_unique: bool| {
         let options = IndexOptions::builder().name(name.to_owned()).unique(is_unique).build();
         IndexModel::builder().keys(keys).options(options).build()
@@ -122,6 +122,8 @@ fn indexes() -> [IndexModel; 3] {
         index("id", doc! { "id": 1 }, true),
         index("time", doc! { "time": 1, "nanos": 1, "_id": 1 }, false),
         index("type_time", doc! { "event_type": 1, "time": 1, "nanos": 1, "_id": 1 }, false),
+        // Has an entry for each value, and so has the events of each value in order of time.
+        index("values_time", doc! { "values": 1, "time": 1, "nanos": 1, "_id": 1 }, false),
     ]
 }
 

@@ -1,18 +1,22 @@
 //! Chooses how the events of a scan are found.
 
-use argus_core::query::{Order, Scan, TypeTest};
+use argus_core::query::{Order, PayloadFilter, Scan, TypeTest};
 use argus_core::repository::ReadError;
 use argus_database::{Bounds, Page};
 use mongodb::bson::{Document, doc};
 
 use crate::candidates::Candidates;
 use crate::collections::events;
+use crate::fingerprint::wanted;
 use crate::row::StoredRow;
 use crate::store::Store;
 use crate::walk::{Types, Walk};
 
 /// Up to this many types are read by the index of types and times, and their events merged.
 const FEW_TYPES: usize = 16;
+
+/// Up to this many conditions on payloads are compared, to find the events by the rarest of their values.
+const NARROWING_MAX: usize = 4;
 
 /// Where the events of a scan come from, in its order.
 #[derive(Debug)]
@@ -42,7 +46,7 @@ impl argus_database::Source for Source {
             return Candidates::by_id(store, filter, ids, &bounds, order).map(Self::Candidates);
         }
         let types = types(store, filter.types.as_deref(), order)?;
-        Ok(Self::Walk(Walk::new(order, types, bounds)))
+        Ok(Self::Walk(Walk::new(order, types, narrowing(&filter.payload), bounds)))
     }
 
     /// Whether there are no more events.
@@ -73,6 +77,17 @@ impl argus_database::Source for Source {
             Self::Candidates(candidates) => candidates.page(store, rows),
         }
     }
+}
+
+/// The fingerprints of the first conditions that have one: an event that fulfils all conditions has all of them.
+fn narrowing(conditions: &[PayloadFilter]) -> Vec<i64> {
+    let mut fingerprints = Vec::new();
+    for fingerprint in conditions.iter().filter_map(wanted) {
+        if fingerprints.len() < NARROWING_MAX && !fingerprints.contains(&fingerprint) {
+            fingerprints.push(fingerprint);
+        }
+    }
+    fingerprints
 }
 
 /// The types that a walk reads.

@@ -17,6 +17,7 @@ use crate::collections::events;
 use crate::fault::Fault;
 use crate::head::Head;
 use crate::pause::pause;
+use crate::row::row_fields;
 use crate::size::{Size, ask};
 
 /// The threads of a repository. They wait for sockets.
@@ -62,7 +63,7 @@ pub(crate) struct Store {
 pub(crate) struct Find {
     pub(crate) filter: Document,
     pub(crate) sort: Document,
-    /// All fields if it is empty.
+    /// Those of a [`StoredRow`](crate::row::StoredRow) if it is empty.
     pub(crate) fields: Document,
     /// How many; 0 for all.
     pub(crate) limit: u32,
@@ -231,7 +232,8 @@ impl Find {
         patience: Duration,
         bytes_max: usize,
     ) -> Result<(Vec<RawDocumentBuf>, bool), Error> {
-        let mut find = events.find(self.filter).sort(self.sort).projection(self.fields).max_time(patience);
+        let fields = if self.fields.is_empty() { row_fields() } else { self.fields };
+        let mut find = events.find(self.filter).sort(self.sort).projection(fields).max_time(patience);
         if self.limit > 0 {
             // One more than the limit, so that the server need not keep a cursor.
             find = find.limit(self.limit.into()).batch_size(self.limit.saturating_add(1));

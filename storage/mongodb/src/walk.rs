@@ -3,7 +3,6 @@
 //! Each page is some commands of their own that return a bounded number of documents, which an index finds in order.
 //! Between pages the server holds nothing for the reader.
 
-use std::iter;
 use std::time::Duration;
 
 use argus_core::query::{Order, Position, TypeTest};
@@ -15,7 +14,7 @@ use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::Error;
 
 use crate::collections::events;
-use crate::fault::Fault;
+use crate::fingerprint::ANY;
 use crate::pieces::{pieces, sort};
 use crate::row::{StoredRow, seq};
 use crate::store::{Find, Store};
@@ -24,14 +23,21 @@ use crate::values::number;
 /// A page ends before it has many more bytes.
 pub(crate) const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The fewest events that are read of each of several types at once.
-const ROWS_OF_TYPE_MIN: u32 = 16;
+/// The fewest events that are read of each of several lists at once.
+const ROWS_OF_LIST_MIN: u32 = 16;
+
+/// After this many pages more, the ways to find the events are compared again: what is rare here may be frequent there.
+const CHOICE_PAGES: u32 = 7;
 
 /// A walk through the events within bounds, in an order.
 #[derive(Debug)]
 pub(crate) struct Walk {
     order: Order,
     types: Types,
+    /// How to find the events by time. Each way finds all of them. The first one is in use.
+    ways: Vec<Way>,
+    /// The pages until the ways are compared.
+    pages_to_choice: u32,
     /// What remains.
     bounds: Bounds,
     is_complete: bool,
@@ -48,6 +54,9 @@ pub(crate) enum Types {
     Tested(Vec<TypeTest>),
 }
 
+/// Lists of events, each of which an index has in order of time: a filter for each.
+type Way = Vec<Document>;
+
 impl Types {
     /// Whether this type is among them.
     pub(crate) fn contain(&self, name: &str) -> bool {
@@ -62,10 +71,28 @@ impl Types {
 /// Events in order, and whether there are more.
 type Found = (Vec<RawDocumentBuf>, bool);
 
+/// The next events in order.
+struct Stretch {
+    rows: Vec<StoredRow>,
+    has_more: bool,
+    /// The lists in which nothing remains.
+    ended: Vec<Document>,
+}
+
 impl Walk {
-    pub(crate) fn new(order: Order, types: Types, bounds: Bounds) -> Self {
+    /// A walk through the events of these types. If there are fingerprints, only through those whose payloads may have
+    /// all of them, as far as an index tells.
+    pub(crate) fn new(order: Order, types: Types, fingerprints: Vec<i64>, bounds: Bounds) -> Self {
         let is_empty = bounds.is_empty() || matches!(&types, Types::Few(names) if names.is_empty());
-        Self { order, types, bounds, is_complete: is_empty }
+        let of_value = |fingerprint| [fingerprint, ANY].map(|value: i64| doc! { "values": value }).to_vec();
+        let mut ways: Vec<Way> = fingerprints.into_iter().map(of_value).collect();
+        match &types {
+            Types::Few(names) => ways.push(names.iter().map(|name| doc! { "event_type": name }).collect()),
+            Types::All | Types::Tested(_) if ways.is_empty() => ways.push(vec![Document::new()]),
+            // No value is more frequent than all events.
+            Types::All | Types::Tested(_) => {}
+        }
+        Self { order, types, ways, pages_to_choice: 0, bounds, is_complete: is_empty }
     }
 
     /// Whether there are no more events.
@@ -80,35 +107,14 @@ impl Walk {
     ///
     /// [`ReadError`]; the walk is as before.
     pub(crate) fn page(&mut self, store: &Store, rows: u32) -> Result<Page<StoredRow>, ReadError> {
-        let lists = match (&self.types, self.order) {
-            (_, Order::Sequence) => vec![self.by_seq(store, rows)?],
-            (Types::Few(names), Order::TimeAscending | Order::TimeDescending) => {
-                self.by_time(store, names.iter().map(|name| doc! { "event_type": name }), rows)?
-            }
-            (Types::All | Types::Tested(_), Order::TimeAscending | Order::TimeDescending) => {
-                self.by_time(store, iter::once(Document::new()), rows)?
-            }
+        let Stretch { rows: mut page, has_more, ended } = match self.order {
+            Order::Sequence => self.merged(vec![self.by_seq(store, rows)?], &Way::new())?,
+            Order::TimeAscending | Order::TimeDescending => self.by_time(store, rows)?,
         };
-        let (mut page, mut has_more, mut horizon) = (Vec::new(), false, None);
-        for (documents, is_cut) in lists {
-            let list = documents.into_iter().map(StoredRow::of).collect::<Result<Vec<_>, _>>()?;
-            if is_cut {
-                has_more = true;
-                // What comes after the end of a list may have events of this list before it.
-                let end = list.last().map(|row| row.position);
-                horizon = match (horizon, end) {
-                    (Some(one), Some(other)) => Some(if self.is_after(one, other) { other } else { one }),
-                    (one, other) => one.or(other),
-                };
-            }
-            page.extend(list);
+        // Whatever comes to the database later is not within the bounds.
+        for way in &mut self.ways {
+            way.retain(|list| !ended.contains(list));
         }
-        page.sort_unstable_by(|one, other| match self.order {
-            Order::TimeAscending => one.position.cmp(&other.position),
-            Order::TimeDescending => other.position.cmp(&one.position),
-            Order::Sequence => one.position.seq.cmp(&other.position.seq),
-        });
-        page.retain(|row| horizon.is_none_or(|horizon| !self.is_after(row.position, horizon)));
         let reached = page.last().map(|row| row.position);
         self.is_complete = !has_more;
         // By sequence number, events of any time are found.
@@ -138,23 +144,77 @@ impl Walk {
         Ok(())
     }
 
-    /// Events by time, a list for each filter.
-    fn by_time(
-        &self,
-        store: &Store,
-        filters: impl ExactSizeIterator<Item = Document>,
-        rows: u32,
-    ) -> Result<Vec<Found>, Fault> {
-        let count = filters.len().max(1);
+    /// The next events by time. Now and then chooses the way on which as many events reach furthest, so that the fewest
+    /// are examined. The database could intersect the ways, but then no limit would bound its work.
+    fn by_time(&mut self, store: &Store, rows: u32) -> Result<Stretch, ReadError> {
+        let is_choice = self.pages_to_choice == 0;
+        let candidates = if is_choice { self.ways.len() } else { 1 };
+        let mut best: Option<(usize, Stretch)> = None;
+        for (index, way) in self.ways.iter().enumerate().take(candidates) {
+            let stretch = self.stretch(store, way, rows)?;
+            let is_last = !stretch.has_more;
+            if best.as_ref().is_none_or(|(_, best)| self.reaches_further(&stretch, best)) {
+                best = Some((index, stretch));
+            }
+            if is_last {
+                break;
+            }
+        }
+        let (index, stretch) = best.expect("there is a way to find the events of any filter");
+        self.ways.swap(0, index);
+        self.pages_to_choice = if is_choice { CHOICE_PAGES } else { self.pages_to_choice - 1 };
+        Ok(stretch)
+    }
+
+    fn reaches_further(&self, one: &Stretch, other: &Stretch) -> bool {
+        let end = |stretch: &Stretch| stretch.rows.last().map(|row| row.position);
+        match (one.has_more, other.has_more) {
+            (true, true) => end(one).zip(end(other)).is_some_and(|(one, other)| self.is_after(one, other)),
+            (false, true) => true,
+            (true | false, false) => false,
+        }
+    }
+
+    /// The next events by time that one way finds.
+    fn stretch(&self, store: &Store, way: &Way, rows: u32) -> Result<Stretch, ReadError> {
+        let count = way.len().max(1);
         let fair = rows.div_ceil(u32::try_from(count).unwrap_or(u32::MAX));
-        let (rows, bytes_max) = (fair.max(ROWS_OF_TYPE_MIN.min(rows)), PAGE_BYTES_MAX / count);
-        let lists: Vec<Vec<Find>> = filters.map(|filter| self.finds(&filter, rows)).collect();
+        let (rows, bytes_max) = (fair.max(ROWS_OF_LIST_MIN.min(rows)), PAGE_BYTES_MAX / count);
+        let lists: Vec<Vec<Find>> = way.iter().map(|filter| self.finds(filter, rows)).collect();
         let (database, patience) = (store.database()?, store.patience());
-        store.wait(async move {
+        let found = store.wait(async move {
             let events = &events(&database);
             let list = |finds| first(finds, events, patience, rows, bytes_max);
             try_join_all(lists.into_iter().map(list)).await
-        })
+        })?;
+        self.merged(found, way)
+    }
+
+    /// The events of the lists of a way, up to where all of them are known.
+    fn merged(&self, lists: Vec<Found>, way: &Way) -> Result<Stretch, ReadError> {
+        let is_end = |(documents, is_cut): &Found| documents.is_empty() && !is_cut;
+        let ended = way.iter().zip(&lists).filter(|(_, list)| is_end(list)).map(|(filter, _)| filter.clone()).collect();
+        let (mut merged, mut has_more, mut horizon) = (Vec::new(), false, None);
+        for (documents, is_cut) in lists {
+            let list = documents.into_iter().map(StoredRow::of).collect::<Result<Vec<_>, _>>()?;
+            if is_cut {
+                has_more = true;
+                // What comes after the end of a list may have events of this list before it.
+                let end = list.last().map(|row| row.position);
+                horizon = match (horizon, end) {
+                    (Some(one), Some(other)) => Some(if self.is_after(one, other) { other } else { one }),
+                    (one, other) => one.or(other),
+                };
+            }
+            merged.extend(list);
+        }
+        merged.sort_unstable_by(|one, other| match self.order {
+            Order::TimeAscending => one.position.cmp(&other.position),
+            Order::TimeDescending => other.position.cmp(&one.position),
+            Order::Sequence => one.position.seq.cmp(&other.position.seq),
+        });
+        merged.retain(|row| horizon.is_none_or(|horizon| !self.is_after(row.position, horizon)));
+        Ok(Stretch { rows: merged, has_more, ended })
     }
 
     /// What to look for, piece by piece in this order.

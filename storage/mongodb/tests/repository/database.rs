@@ -120,6 +120,16 @@ impl Raw {
         self.runtime.block_on(async { self.collection(collection).count_documents(doc! {}).await.unwrap() })
     }
 
+    /// A document that a filter finds.
+    pub(crate) fn first(&self, collection: &str, filter: Document) -> Document {
+        self.runtime.block_on(async { self.collection(collection).find_one(filter).await.unwrap().unwrap() })
+    }
+
+    /// The answer to a command.
+    pub(crate) fn command(&self, command: Document) -> Document {
+        self.runtime.block_on(async { self.database.run_command(command).await.unwrap() })
+    }
+
     /// How many events are staged; `None` if none are.
     pub(crate) fn staged(&self) -> Option<u64> {
         let head = self.runtime.block_on(async { self.collection("head").find_one(doc! {}).await.unwrap() })?;

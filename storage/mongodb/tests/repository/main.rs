@@ -8,6 +8,7 @@ mod expiry;
 mod faults;
 mod imports;
 mod model;
+mod narrowing;
 mod orphans;
 mod secured;
 mod staging;
