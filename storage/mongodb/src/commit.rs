@@ -8,18 +8,18 @@ use argus_core::event::Timestamp;
 use argus_core::proposal::{IdLookups, Proposal, Terms};
 use argus_core::repository::Receipt;
 use argus_database::{TypeCache, TypesAt};
-use mongodb::bson::{DateTime, RawDocument, RawDocumentBuf, doc};
+use mongodb::bson::{DateTime, RawDocument, doc};
 use mongodb::error::Error;
 use mongodb::{ClientSession, Database};
 
 use crate::collections::{durable, events, replicated};
 use crate::fault::Fault;
-use crate::head::{Head, Staged};
+use crate::head::Head;
 use crate::plan::{GroupIds, Part, Plan, numbered};
 use crate::session::Session;
-use crate::staging::lock;
+use crate::staging::{insert, lock, stage};
 use crate::types::stored_types;
-use crate::values::{count, count_of, split};
+use crate::values::{count, split};
 
 /// The most ids that one command looks up.
 const IDS: usize = 5_000;
@@ -132,7 +132,9 @@ impl<'a> Commit<'a> {
         let plan = self.plan.as_mut().expect("only its own staged events are in a locked head");
         let Part { documents, is_last } = plan.part(&self.ids, self.terms.now, self.terms.transaction_events);
         if !is_last {
-            stage(session, head, plan, documents)?;
+            let events = documents.len();
+            stage(session, head, documents)?;
+            plan.add_staged(events);
             return Ok(Poll::Pending);
         }
         insert(session, documents, plan.head(head))?;
@@ -203,30 +205,6 @@ impl<'a> Commit<'a> {
             own.get(&*self.ids.of(batch, index, &event)).map(|seq| seq + 1 - place.cast_signed())
         })
     }
-}
-
-/// Stores events that are not the last ones of a plan, and commits.
-fn stage(session: &mut Session, head: Head, plan: &mut Plan<'_>, documents: Vec<RawDocumentBuf>) -> Result<(), Fault> {
-    let events = documents.len();
-    // Others take the writer for gone if there is no sign of it.
-    session.show_life()?;
-    let by = session.id();
-    let staged = head.staged.map_or(0, |staged| staged.events) + count_of(events);
-    insert(session, documents, Head { staged: Some(Staged { by, events: staged }), ..head })?;
-    session.commit()?;
-    plan.add_staged(events);
-    Ok(())
-}
-
-/// Inserts events, and writes the head.
-fn insert(session: &mut Session, documents: Vec<RawDocumentBuf>, head: Head) -> Result<(), Fault> {
-    let database = session.database()?;
-    session.run(move |session| {
-        Box::pin(async move {
-            events(&database).insert_many(&documents).ordered(true).session(&mut *session).await?;
-            head.write(&database, session).await
-        })
-    })
 }
 
 impl Held {

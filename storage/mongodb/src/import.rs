@@ -1,21 +1,23 @@
-//! Imports events with their numbers and times of commit in one transaction.
+//! Imports events with their numbers and times of commit: in one transaction, or in several if they are many.
 
 use std::collections::HashSet;
+use std::task::Poll;
 
 use argus_core::batch::NewEvent;
 use argus_core::event::{Event, EventId};
 use argus_core::repository::ImportError;
 use argus_core::transfer::Transfer;
-use mongodb::bson::{RawDocumentBuf, doc};
+use mongodb::bson::doc;
 use mongodb::error::Error;
 use mongodb::{ClientSession, Database};
 
 use crate::collections::{durable, events};
 use crate::fault::Fault;
-use crate::head::Head;
-use crate::row::{PAYLOAD_BYTES_MAX, counted_bytes, new_row};
+use crate::head::{Head, Staged};
+use crate::plan::Part;
+use crate::row::{NewRow, PAYLOAD_BYTES_MAX, counted_bytes, new_row};
 use crate::session::Session;
-use crate::staging::lock;
+use crate::staging::{insert, lock, stage};
 use crate::types::stored_types;
 use crate::values::{count, count_of, number};
 
@@ -26,6 +28,12 @@ const IDS: usize = 5_000;
 #[derive(Debug)]
 pub(crate) struct Import<'a> {
     transfer: &'a Transfer,
+    /// The most events that one transaction stores.
+    transaction_events: usize,
+    /// How many events are staged.
+    staged: usize,
+    /// How many types are new.
+    new_types: usize,
     /// Whether an earlier attempt may have stored them.
     is_in_doubt: bool,
 }
@@ -35,13 +43,13 @@ struct Found {
     head: Head,
     /// The ids that stored events have, with the numbers of these.
     stored: Vec<(String, u64)>,
-    /// Those of the types of which there are events.
-    types: Vec<String>,
+    /// How many types have no stored event.
+    new_types: usize,
 }
 
 impl<'a> Import<'a> {
-    pub(crate) fn new(transfer: &'a Transfer) -> Self {
-        Self { transfer, is_in_doubt: false }
+    pub(crate) fn new(transfer: &'a Transfer, transaction_events: usize) -> Self {
+        Self { transfer, transaction_events, staged: 0, new_types: 0, is_in_doubt: false }
     }
 
     /// Whether the events may be stored although no attempt has succeeded.
@@ -49,47 +57,71 @@ impl<'a> Import<'a> {
         self.is_in_doubt
     }
 
-    /// Tries to store the events. If an earlier attempt has, does nothing.
+    /// Runs the next transaction. Ready if it was the last one, or if an earlier attempt has stored the events. None of
+    /// them is visible before.
     ///
     /// # Errors
     ///
-    /// A [`Fault`]. [`is_in_doubt`](Self::is_in_doubt) tells whether the events may be stored.
-    pub(crate) fn attempt(
+    /// A [`Fault`]. The step can be repeated. [`is_in_doubt`](Self::is_in_doubt) tells whether the events may be
+    /// stored.
+    pub(crate) fn step(
         &mut self,
         session: &mut Session,
         types_max: usize,
-    ) -> Result<Result<(), ImportError>, Fault> {
-        let attempted = self.transact(session, types_max);
-        if !matches!(attempted, Ok(Ok(()))) {
+    ) -> Result<Poll<Result<(), ImportError>>, Fault> {
+        let stepped = self.transact(session, types_max);
+        if !matches!(stepped, Ok(Poll::Pending | Poll::Ready(Ok(())))) {
             session.roll_back();
         }
-        attempted
+        stepped
     }
 
-    fn transact(&mut self, session: &mut Session, types_max: usize) -> Result<Result<(), ImportError>, Fault> {
-        let ids: Vec<String> = self.transfer.events().map(|event| event.id.text().into_owned()).collect();
-        let names: HashSet<&str> = self.transfer.events().map(|event| event.event_type.as_str()).collect();
-        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-        let types = names.len();
-        let head = lock(session, &durable(), None)?;
-        let database = session.database()?;
-        let found = session.run(move |session| Box::pin(look_up(database, session, head, ids, names)))?;
-        if self.is_done(&found) {
-            // The majority of the servers may not have it yet.
-            session.commit()?;
-            self.is_in_doubt = false;
-            return Ok(Ok(()));
+    fn transact(&mut self, session: &mut Session, types_max: usize) -> Result<Poll<Result<(), ImportError>>, Fault> {
+        let own = (self.staged > 0).then(|| Staged { by: session.id(), events: count_of(self.staged) });
+        let head = lock(session, &durable(), own)?;
+        if head.staged.is_none() {
+            // Nothing was staged, or another process has removed it. What is stored may have changed since.
+            self.staged = 0;
+            let found = self.look_up(session, head)?;
+            if self.is_done(&found) {
+                // The majority of the servers may not have it yet.
+                session.commit()?;
+                self.is_in_doubt = false;
+                return Ok(Poll::Ready(Ok(())));
+            }
+            self.new_types = found.new_types;
+            if let Some(refusal) = self.refusal(&found, types_max) {
+                self.is_in_doubt = false;
+                return Ok(Poll::Ready(Err(refusal)));
+            }
         }
         self.is_in_doubt = false;
-        let new_types = types - found.types.len();
-        match self.refusal(&found, new_types, types_max) {
-            Some(refusal) => Ok(Err(refusal)),
-            None => self.store(session, found.head, new_types).map(Ok),
+        let rows = self.transfer.events().skip(self.staged).map(|event| new_row_of(&event));
+        let Part { documents, is_last } = Part::of(rows, self.transaction_events);
+        if !is_last {
+            let events = documents.len();
+            stage(session, head, documents)?;
+            self.staged += events;
+            return Ok(Poll::Pending);
         }
+        insert(session, documents, self.head(head))?;
+        let committed = session.commit();
+        // Also after an answer of the server: if the driver has asked twice, it knows the second answer only.
+        self.is_in_doubt = committed.as_ref().is_err_and(|fault| !matches!(fault, Fault::Full(_)));
+        committed.map(|()| Poll::Ready(Ok(())))
+    }
+
+    /// Looks up the ids and types of the events, while the head is locked.
+    fn look_up(&self, session: &mut Session, head: Head) -> Result<Found, Fault> {
+        let ids: Vec<String> = self.transfer.events().map(|event| event.id.text().into_owned()).collect();
+        let names: HashSet<&str> = self.transfer.events().map(|event| event.event_type.as_str()).collect();
+        let names = names.into_iter().map(str::to_owned).collect();
+        let database = session.database()?;
+        session.run(move |session| Box::pin(look_up(database, session, head, ids, names)))
     }
 
     /// Whether an earlier attempt has stored the events.
-    fn is_done(&self, Found { head, stored, types: _ }: &Found) -> bool {
+    fn is_done(&self, Found { head, stored, new_types: _ }: &Found) -> bool {
         let own: HashSet<(String, u64)> =
             self.transfer.events().map(|event| (event.id.text().into_owned(), event.seq)).collect();
         self.is_in_doubt
@@ -99,8 +131,8 @@ impl<'a> Import<'a> {
     }
 
     /// Why the events cannot be stored, if they cannot.
-    fn refusal(&self, found: &Found, new_types: usize, types_max: usize) -> Option<ImportError> {
-        let Found { head, stored, types: _ } = found;
+    fn refusal(&self, found: &Found, types_max: usize) -> Option<ImportError> {
+        let Found { head, stored, new_types: _ } = found;
         if head.last_seq.cast_unsigned() != self.transfer.first_after() {
             return Some(ImportError::other_head(self.transfer, head.last_seq.cast_unsigned()));
         }
@@ -115,39 +147,38 @@ impl<'a> Import<'a> {
             let reason = format!("the payload of event {} is too long for a document of MongoDB", long.seq);
             return Some(ImportError::Refused(reason));
         }
-        let is_beyond = count(head.event_types) + new_types > types_max;
+        let is_beyond = count(head.event_types) + found.new_types > types_max;
         is_beyond.then(|| ImportError::too_many_types(types_max))
     }
 
-    /// Stores the events, and commits the transaction.
-    fn store(&mut self, session: &mut Session, head: Head, new_types: usize) -> Result<(), Fault> {
-        let (mut documents, mut bytes) = (Vec::with_capacity(self.transfer.len()), 0);
-        for event in self.transfer.events() {
-            let Event { id, seq, event_type, timestamp, payload, stored_at } = event;
-            let given = match id {
-                EventId::Given(id) => Some(id),
-                EventId::Generated(_) => None,
-            };
-            let event = NewEvent { event_type, timestamp, payload, id: given };
-            documents.push(new_row(seq, &event, &id.text(), stored_at).document);
-            bytes += counted_bytes(&event, &id.text());
-        }
-        let head = Head {
+    /// The head once all events are stored.
+    fn head(&self, head: Head) -> Head {
+        let counted = |event: Event<'_>| counted_bytes(&new_event(&event), &event.id.text());
+        Head {
             last_seq: number(self.transfer.up_to()),
             events: head.events + count_of(self.transfer.len()),
-            bytes: head.bytes + bytes,
-            event_types: head.event_types + count_of(new_types),
+            bytes: head.bytes + self.transfer.events().map(counted).sum::<i64>(),
+            event_types: head.event_types + count_of(self.new_types),
             // Whoever looks for gaps looks only if there may be some.
             removals: head.removals + i64::from(self.transfer.has_gaps()),
+            staged: None,
             ..head
-        };
-        let database = session.database()?;
-        session.run(move |session| Box::pin(insert(database, session, documents, head)))?;
-        let committed = session.commit();
-        // Also after an answer of the server: if the driver has asked twice, it knows the second answer only.
-        self.is_in_doubt = committed.as_ref().is_err_and(|fault| !matches!(fault, Fault::Full(_)));
-        committed
+        }
     }
+}
+
+fn new_row_of(event: &Event<'_>) -> NewRow {
+    new_row(event.seq, &new_event(event), &event.id.text(), event.stored_at)
+}
+
+/// The event as it came to the other repository.
+fn new_event<'e>(event: &Event<'e>) -> NewEvent<'e> {
+    let Event { id, seq: _, event_type, timestamp, payload, stored_at: _ } = *event;
+    let id = match id {
+        EventId::Given(id) => Some(id),
+        EventId::Generated(_) => None,
+    };
+    NewEvent { event_type, timestamp, payload, id }
 }
 
 /// Looks up ids and types, while the head is locked.
@@ -170,19 +201,6 @@ async fn look_up(
             stored.push((id.to_owned(), seq.cast_unsigned()));
         }
     }
-    let types = stored_types(&database, session, &types).await?;
-    Ok(Found { head, stored, types })
-}
-
-/// Inserts the events, if there are any, and writes the head.
-async fn insert(
-    database: Database,
-    session: &mut ClientSession,
-    documents: Vec<RawDocumentBuf>,
-    head: Head,
-) -> Result<(), Error> {
-    if !documents.is_empty() {
-        events(&database).insert_many(&documents).ordered(true).session(&mut *session).await?;
-    }
-    head.write(&database, session).await
+    let new_types = types.len() - stored_types(&database, session, &types).await?.len();
+    Ok(Found { head, stored, new_types })
 }

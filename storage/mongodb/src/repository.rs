@@ -269,12 +269,16 @@ impl Repository for MongoRepository {
     }
 
     fn import(&mut self, transfer: &Transfer) -> Result<(), ImportError> {
-        let mut import = Import::new(transfer);
+        let mut import = Import::new(transfer, self.options.transaction_events);
         let types_max = self.options.types_max;
         let mut retries = Retries::new(self.options.patience);
         loop {
-            let fault = match self.attempt(|session, _| import.attempt(session, types_max)) {
-                Ok(imported) => return imported,
+            let fault = match self.attempt(|session, _| import.step(session, types_max)) {
+                Ok(Poll::Ready(imported)) => return imported,
+                Ok(Poll::Pending) => {
+                    retries = Retries::new(self.options.patience);
+                    continue;
+                }
                 Err(fault) => fault,
             };
             if let Err(fault) = retries.wait(fault, import.is_in_doubt(), self) {

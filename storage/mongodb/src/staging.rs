@@ -1,15 +1,15 @@
 //! Events that are stored before the head includes them, since one transaction has no room for all of them.
 //!
-//! A server aborts a transaction that takes too much of its cache, or too much time. So a large group is stored in
-//! several, and only the last one moves the head past the events: it makes all of them visible at once. The others
-//! *stage* their events right after the last number of the head, and note in the head who has done so, and how many
-//! there are. While there are staged events, nobody else changes the events.
+//! A server aborts a transaction that takes too much of its cache, or too much time. So a large group, and a large
+//! import, is stored in several, and only the last one moves the head past the events: it makes all of them visible at
+//! once. The others *stage* their events after the last number of the head, and note in the head who has done so, and
+//! how many there are. While there are staged events, nobody else changes the events.
 //!
 //! If their writer is gone, whoever locks the head next removes them, so that their numbers and ids are free again. A
 //! writer that is only thought to be gone does no harm: each of its transactions locks the head, too, and finds there
 //! that its events are not staged any more.
 
-use mongodb::bson::{Uuid, doc};
+use mongodb::bson::{RawDocumentBuf, Uuid, doc};
 use mongodb::error::Error;
 use mongodb::options::WriteConcern;
 use mongodb::{ClientSession, Database};
@@ -18,6 +18,7 @@ use crate::collections::{events, writers};
 use crate::fault::Fault;
 use crate::head::{Head, Staged};
 use crate::session::Session;
+use crate::values::count_of;
 
 /// How many staged events one transaction removes.
 const REMOVED_EVENTS: i64 = 5_000;
@@ -39,6 +40,37 @@ pub(crate) fn lock(session: &mut Session, concern: &WriteConcern, own: Option<St
             Some(staged) => unstage(session, head, staged)?,
         }
     }
+}
+
+/// Stores events after those that the session has staged, and commits. Nobody sees them yet.
+///
+/// # Errors
+///
+/// A [`Fault`].
+pub(crate) fn stage(session: &mut Session, head: Head, documents: Vec<RawDocumentBuf>) -> Result<(), Fault> {
+    // Others take the writer for gone if there is no sign of it.
+    session.show_life()?;
+    let events = head.staged.map_or(0, |staged| staged.events) + count_of(documents.len());
+    let staged = Some(Staged { by: session.id(), events });
+    insert(session, documents, Head { staged, ..head })?;
+    session.commit()
+}
+
+/// Inserts events, if there are any, and writes the head.
+///
+/// # Errors
+///
+/// A [`Fault`].
+pub(crate) fn insert(session: &mut Session, documents: Vec<RawDocumentBuf>, head: Head) -> Result<(), Fault> {
+    let database = session.database()?;
+    session.run(move |session| {
+        Box::pin(async move {
+            if !documents.is_empty() {
+                events(&database).insert_many(&documents).ordered(true).session(&mut *session).await?;
+            }
+            head.write(&database, session).await
+        })
+    })
 }
 
 /// Removes some of the staged events, the last ones first, and commits.
