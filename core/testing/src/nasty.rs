@@ -76,14 +76,18 @@ pub fn condition(random: &mut Random<'_>) -> PayloadFilter {
         0 => number(random),
         _ => random.pick(&OPERANDS).to_owned(),
     };
-    let path = PayloadPath::parse(&names.join(".")).unwrap();
+    let path = PayloadPath::parse(&names.join(".")).expect("dots, brackets and backslashes are escaped");
     PayloadFilter { path, test: Test::Eq(Operand::new(&operand)) }
 }
 
 /// A condition that holds for a payload; `None` if there is no value at any path.
+///
+/// # Panics
+///
+/// The payload is no JSON.
 pub fn condition_in(random: &mut Random<'_>, payload: &str) -> Option<PayloadFilter> {
     let mut found = Vec::new();
-    collect(&mut Scanner::new(payload), &mut Vec::new(), &mut found).unwrap();
+    collect(&mut Scanner::new(payload), &mut Vec::new(), &mut found).expect("generators give valid payloads");
     found.retain(|(names, _)| !names.is_empty() && names.len() <= 16);
     let (names, token) = found.get(random.index(found.len()))?;
     let operand = match Value::of(token) {
@@ -95,7 +99,7 @@ pub fn condition_in(random: &mut Random<'_>, payload: &str) -> Option<PayloadFil
         },
         Value::String(_) | Value::Bool(_) | Value::Null | Value::Object | Value::Array => (*token).to_owned(),
     };
-    let path = PayloadPath::parse(&names.join(".")).unwrap();
+    let path = PayloadPath::parse(&names.join(".")).expect("dots, brackets and backslashes are escaped");
     Some(PayloadFilter { path, test: Test::Eq(Operand::new(&operand)) })
 }
 

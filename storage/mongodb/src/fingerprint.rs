@@ -147,6 +147,8 @@ fn finish(hasher: &SipHasher24) -> i64 {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::slice::from_ref;
+
     use argus_core::query::{Conditions, Operand, PayloadPath};
     use argus_testing::{Random, generate, nasty};
 
@@ -261,7 +263,7 @@ mod tests {
             for condition in conditions.into_iter().flatten() {
                 let Some(wanted) = wanted(&condition) else { continue };
                 let is_found = found.contains(&wanted) || found == [ANY];
-                if Conditions::compile(&[condition.clone()]).evaluate(payload).matches {
+                if Conditions::compile(from_ref(&condition)).evaluate(payload).matches {
                     assert!(is_found, "{condition:?} {}", payload.as_str());
                     held += 1;
                 } else {
