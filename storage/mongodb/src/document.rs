@@ -7,8 +7,8 @@ use argus_core::json::{Decimal, RawString, Scanner, SyntaxError, Value};
 use mongodb::bson::raw::CString;
 use mongodb::bson::{Decimal128, RawArrayBuf, RawBson, RawDocumentBuf};
 
-/// The longest payload, in bytes of its text, and the longest value, in bytes of BSON, which has 12 for an element of an
-/// array that has 2 in JSON. The text is beside it, and a document of MongoDB has 16 MiB at most.
+/// The longest payload, in bytes of its text, and the longest value, in bytes of BSON, which has 12 for an element of
+/// an array that has 2 in JSON. The text is beside it, and a document of MongoDB has 16 MiB at most.
 const TEXT_BYTES_MAX: usize = 512 * 1024;
 const VALUE_BYTES_MAX: usize = 1024 * 1024;
 

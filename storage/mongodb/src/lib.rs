@@ -6,7 +6,8 @@
 //!
 //! Commits wait for the journals of the majority of the servers (`w: majority`, `j: true`).
 //!
-//! Payloads are stored as text, byte for byte.
+//! Payloads are stored as text, byte for byte. Beside it stand their values as BSON, for queries that people write, and
+//! hashes of these, by which an index finds the events that a condition of equality may hold for.
 //!
 //! A commit whose outcome is unknown, because the connection broke, is repeated. The ids of its events tell whether it
 //! was successful: those of callers are unique, and those that Argus generates are known before the commit is sent.

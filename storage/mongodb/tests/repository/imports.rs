@@ -43,3 +43,21 @@ fn what_does_not_fit_is_refused_and_nothing_is_stored() {
     other.push(&StoredEvent { event_type: "other".into(), ..numbered(10) }.as_event()).unwrap();
     refused(&other, "more event types than the limit, 3");
 }
+
+/// Each transaction stores two events, and the numbers have gaps.
+#[test]
+fn an_import_in_several_transactions_is_whole() {
+    let Some(database) = Database::new() else { return };
+    let mut repository = database.open();
+    let events = [2, 3, 7, 8, 9, 11, 12].map(numbered);
+    repository.import(&transfer(&events[..], 0, 20)).unwrap();
+    assert_eq!(database.raw().staged(), None);
+    let snapshot = repository.reader().take().unwrap();
+    assert_eq!(all_events(&snapshot).unwrap(), events);
+    assert_eq!(all_gaps(&snapshot, 0, 20, 100).unwrap().len(), 4);
+    let stats = snapshot.stats().unwrap();
+    assert_eq!((stats.events, stats.last_seq, stats.event_types), (7, 20, 3));
+    // The next one begins after it, also if its first transaction is the last one.
+    repository.import(&transfer(&[numbered(22)], 20, 22)).unwrap();
+    assert_eq!(repository.reader().take().unwrap().stats().unwrap().events, 8);
+}
