@@ -54,9 +54,6 @@ pub(crate) enum Types {
     Tested(Vec<TypeTest>),
 }
 
-/// Lists of events, each of which an index has in order of time: a filter for each.
-type Way = Vec<Document>;
-
 impl Types {
     /// Whether this type is among them.
     pub(crate) fn contain(&self, name: &str) -> bool {
@@ -67,6 +64,9 @@ impl Types {
         }
     }
 }
+
+/// Lists of events, each of which an index has in order of time: a filter for each.
+type Way = Vec<Document>;
 
 /// Events in order, and whether there are more.
 type Found = (Vec<RawDocumentBuf>, bool);
