@@ -12,7 +12,7 @@ use argus_conformance::contained;
 use argus_conformance::failure::Failure;
 use argus_conformance::launcher::{Engine, Launcher, UrlLauncher, remove_left_over_folders};
 use argus_conformance::subjects::{SUBJECTS, Subject};
-use argus_conformance::{binaries, cases, needs, subjects};
+use argus_conformance::{binaries, cases, client, needs, subjects};
 use lexopt::{Arg, ValueExt};
 
 const HELP: &str = "\
@@ -190,6 +190,7 @@ fn columns(options: &Options) -> Result<(Vec<Column>, Option<Arc<Engine>>), Stri
         Some(name) => SUBJECTS.iter().filter(|subject| subject.repository.name() == name).collect(),
         None => subjects::usual().collect(),
     };
+    client::wait_longer(subjects.iter().map(|subject| subject.repository.patience_factor()).max().unwrap_or(1));
     let columns = subjects
         .into_iter()
         .filter(|subject| wanted(&options.runtime, subject.runtime))

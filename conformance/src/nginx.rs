@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::client::PATIENCE;
+use crate::client::patience;
 use crate::failure::Failure;
 
 /// Where packages install it. These folders may be missing in `PATH`.
@@ -80,7 +80,7 @@ impl Nginx {
 
     /// Waits until it listens; returns false if it has ended instead.
     fn listens(&mut self) -> Result<bool, Failure> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while Instant::now() < deadline {
             if self.child.try_wait().map_err(unmet("a process that can be waited for"))?.is_some() {
                 return Ok(false);
@@ -92,7 +92,7 @@ impl Nginx {
             }
             thread::sleep(LOOK_INTERVAL);
         }
-        Err(Failure::unmet(format!("nginx to listen at {} within {PATIENCE:?}", self.address)))
+        Err(Failure::unmet(format!("nginx to listen at {} within {:?}", self.address, patience())))
     }
 }
 

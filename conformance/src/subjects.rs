@@ -139,6 +139,16 @@ impl RepositoryKind {
         }
     }
 
+    /// How many times longer than usual cases wait for it: what stands in for MongoDB reads the whole rest of an index
+    /// before it returns a page of it.
+    #[must_use]
+    pub const fn patience_factor(self) -> u32 {
+        match self {
+            Self::Memory | Self::Disk | Self::Postgres => 1,
+            Self::Mongodb => 4,
+        }
+    }
+
     /// Whether it is tested if nobody names it. The server that stands in for MongoDB is slow.
     #[must_use]
     pub const fn is_usual(self) -> bool {

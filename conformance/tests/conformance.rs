@@ -11,7 +11,7 @@ use argus_conformance::differential::Party;
 use argus_conformance::failure::Failure;
 use argus_conformance::launcher::remove_left_over_folders;
 use argus_conformance::subjects::{SUBJECTS, Subject};
-use argus_conformance::{binaries, cases, differential, needs, odd_requests, subjects};
+use argus_conformance::{binaries, cases, client, differential, needs, odd_requests, subjects};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The number of random requests in the comparison of subjects.
@@ -79,6 +79,7 @@ fn trials(folder: &Path) -> Vec<Trial> {
 }
 
 fn run(subject: &Subject, case: &Case, folder: &Path) -> Result<(), Failed> {
+    client::wait_longer(subject.repository.patience_factor());
     let launcher = binaries::launcher(subject, folder)?;
     Ok(case.check(&launcher)?)
 }

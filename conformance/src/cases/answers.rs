@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::case::{Case, cases};
-use crate::client::{Connection, Head, PATIENCE, Request};
+use crate::client::{Connection, Head, Request, patience};
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
@@ -61,7 +61,7 @@ impl Slow {
 
 /// Waits until the running answers hold at most this much memory.
 fn wait_until_held(server: &Server, bytes_max: f64) -> Outcome {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         let held = server.metric("argus_answer_bytes_held")?;
         if held <= bytes_max {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
 use crate::chromium::{Browser, Page};
-use crate::client::PATIENCE;
+use crate::client::patience;
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
 use crate::launcher::Signal;
@@ -107,7 +107,7 @@ fn beacon_of_an_allowed_page(ctx: &Context<'_>) -> Outcome {
         ",
     )?;
     check_eq!(browser.report()?["sent"], json!([true, true, true]), "what the browser took");
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         let events = server.find("")?;
         if events.len() == 4 {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use flate2::{Decompress, FlushDecompress};
 
 use crate::case::{Case, cases};
-use crate::client::{Head, PATIENCE, Request};
+use crate::client::{Head, Request, patience};
 use crate::compress;
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
@@ -252,7 +252,7 @@ fn slow_clients_get_everything(ctx: &Context<'_>) -> Outcome {
         readers.push((connection, head));
     }
     check_eq!(server.metric("argus_answers_in_flight")?, 2.0, "running answers");
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while server.metric("argus_answer_bytes_held")? > 2.0 * WAITING_BYTES_MAX {
         check!(Instant::now() < deadline, "answers that wait to hold little");
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::case::{Case, cases};
-use crate::client::PATIENCE;
+use crate::client::patience;
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
 use crate::launcher::Signal;
@@ -59,7 +59,7 @@ fn expect_no_path(body: &Value, folder: &Path) -> Outcome {
 
 /// Waits until the server has logged this. A log line may arrive later than the answer.
 fn expect_logged(server: &Server, text: &str) -> Outcome {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while !server.log().contains(text) {
         check!(Instant::now() < deadline, "{text:?} in the log, not {}", server.log());
         server.get("/health/live")?.expect(200)?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::keys::{ALL, File, NEXT, OLD, WEB, event};
 use crate::case::{Case, cases};
-use crate::client::{PATIENCE, Request};
+use crate::client::{Request, patience};
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
 use crate::launcher::Signal;
@@ -24,7 +24,7 @@ const REWRITE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Asks until the status is this one.
 pub(super) fn wait_for_status(server: &Server, request: &Request, status: u16) -> Outcome {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         let found = server.send(request)?.status();
         if found == status {
@@ -85,7 +85,7 @@ fn a_wrong_file_keeps_the_keys(ctx: &Context<'_>) -> Outcome {
 }
 
 fn wait_for_readiness(server: &Server, status: &str) -> Outcome {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         let health = server.get("/health/ready")?;
         health.expect(200)?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::case::{Case, cases};
-use crate::client::{Connection, PATIENCE, Request};
+use crate::client::{Connection, Request, patience};
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
 use crate::launcher::Signal;
@@ -120,7 +120,7 @@ fn no_new_connections_while_draining(ctx: &Context<'_>) -> Outcome {
     let mut running = server.begin_submission(EVENT)?;
     begin_drain(&server)?;
     // A connection in the backlog of a listening socket is not refused: its client would wait.
-    let deadline = Instant::now() + PATIENCE / 3;
+    let deadline = Instant::now() + patience() / 3;
     while server.connect().is_ok() {
         check!(Instant::now() < deadline, "connections to be refused while the server drains");
         thread::yield_now();
@@ -200,7 +200,7 @@ fn terminate_under_load(ctx: &Context<'_>) -> Outcome {
 
 /// Waits until this many events are stored.
 fn wait_for_events(server: &Server, count: usize) -> Outcome {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while server.find(&format!("after_seq={}&limit=1", count - 1))?.is_empty() {
         check!(Instant::now() < deadline, "{count} events stored");
     }

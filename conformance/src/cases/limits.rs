@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::case::{Case, cases};
-use crate::client::{Connection, PATIENCE, Request, Response};
+use crate::client::{Connection, Request, Response, patience};
 use crate::compress;
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
@@ -249,7 +249,7 @@ fn bodies_in_flight_are_bounded(ctx: &Context<'_>) -> Outcome {
         ("--max-inflight-bytes", "15000"),
     ])?;
     let request = Request::post("/events", "application/json", padded(10_000));
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         let mut held = held_body(&server, 10_000, 9_999)?;
         // Once the subject has read these bytes, there is no memory for a second body of this size.
@@ -295,7 +295,7 @@ fn declared_lengths_take_no_memory(ctx: &Context<'_>) -> Outcome {
 fn memory_is_reserved_for_small_bodies(ctx: &Context<'_>) -> Outcome {
     const LENGTH: usize = 1 << 20;
     let server = ctx.start(&[("--max-body-bytes", "1048576"), ("--max-inflight-bytes", "2097152")])?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         check!(Instant::now() < deadline, "503 for a large body while others are held");
         // Stalled bodies lose their memory after some time. If this took longer, it is repeated.
@@ -322,7 +322,7 @@ fn stalled_bodies_give_their_memory_to_others(ctx: &Context<'_>) -> Outcome {
     ];
     let server = ctx.start(&settings)?;
     let mut held = held_body(&server, LENGTH, LENGTH - 1)?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         check!(Instant::now() < deadline, "memory for a body while another one is stalled");
         let next = server.submit(padded(LENGTH))?;

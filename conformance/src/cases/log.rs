@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::lifecycle::{begin_drain, signal_again};
 use crate::case::{Case, cases};
-use crate::client::{PATIENCE, Request};
+use crate::client::{Request, patience};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::launcher::{BrokenLog, Signal};
@@ -93,7 +93,7 @@ fn counted(ctx: &Context<'_>, broken: BrokenLog, requests: usize) -> Outcome {
     for _ in 0..requests {
         connection.request(&Request::get(&target))?.expect(404)?;
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while server.metric(LOST)? == 0.0 {
         check!(Instant::now() < deadline, "lost lines to be counted");
         thread::yield_now();

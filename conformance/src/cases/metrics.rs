@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::case::{Case, cases};
-use crate::client::{PATIENCE, Request};
+use crate::client::{Request, patience};
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
@@ -172,7 +172,7 @@ fn broken_connections_are_counted(ctx: &Context<'_>) -> Outcome {
 
 /// Waits until this many connections have been counted as broken.
 pub(super) fn expect_broken(server: &Server, count: f64, what: &str) -> Outcome {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         let counted = sum(&samples(server)?, "argus_connection_incidents_total", &[r#"kind="broken""#]);
         if counted >= count {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::keys::WEB;
 use crate::case::{Case, cases};
 use crate::client::websocket::WebSocket;
-use crate::client::{PATIENCE, Request};
+use crate::client::{Request, patience};
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
 use crate::launcher::{LOCAL_NETWORKS, Signal};
@@ -298,7 +298,7 @@ fn a_renamed_file_is_opened_again(ctx: &Context<'_>) -> Outcome {
     // The signal may take a moment to arrive.
     let begun = Instant::now();
     while !path.exists() {
-        check!(begun.elapsed() < PATIENCE, "the log to be opened again");
+        check!(begun.elapsed() < patience(), "the log to be opened again");
         server.get("/third")?.expect(404)?;
         thread::sleep(Duration::from_millis(10));
     }
@@ -310,7 +310,7 @@ fn a_renamed_file_is_opened_again(ctx: &Context<'_>) -> Outcome {
 fn wait_for(path: &Path, text: &str) -> Outcome {
     let begun = Instant::now();
     while !path.exists() || !read(path)?.contains(text) {
-        check!(begun.elapsed() < PATIENCE, "{text} in {}", path.display());
+        check!(begun.elapsed() < patience(), "{text} in {}", path.display());
         thread::sleep(Duration::from_millis(10));
     }
     Ok(())

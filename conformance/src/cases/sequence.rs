@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::cursor::{next, walk};
 use crate::case::{Case, cases};
-use crate::client::{PATIENCE, Request, Response};
+use crate::client::{Request, Response, patience};
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
@@ -137,7 +137,11 @@ fn polling_misses_nothing_while_others_write(ctx: &Context<'_>) -> Outcome {
         let mut progressed = Instant::now();
         while after < total {
             // A writer that has failed writes nothing more.
-            check!(progressed.elapsed() < PATIENCE, "{total} events, not {after} and then none within {PATIENCE:?}");
+            check!(
+                progressed.elapsed() < patience(),
+                "{total} events, not {after} and then none within {:?}",
+                patience()
+            );
             let before = after;
             let response =
                 connection.request(&Request::get(&format!("/events?order=seq&limit=7&after_seq={after}")))?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::lifecycle::begin_drain;
 use crate::case::{Case, cases};
-use crate::client::{Connection, PATIENCE, Request};
+use crate::client::{Connection, Request, patience};
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
 use crate::launcher::LOCAL_NETWORKS;
@@ -130,7 +130,7 @@ fn incidents(kind: &str) -> String {
 /// Waits until the server has counted such an incident.
 fn expect_incident(server: &Server, kind: &str) -> Outcome {
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
+    while begun.elapsed() < patience() {
         if server.metric(&incidents(kind))? > 0.0 {
             return Ok(());
         }
@@ -150,7 +150,7 @@ fn one_address_has_few_connections(ctx: &Context<'_>) -> Outcome {
             let mut connection = server.connect()?;
             match connection.request(&health) {
                 Ok(answer) if answer.status() == 200 => return Ok(connection),
-                Ok(_) | Err(_) if begun.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(5)),
+                Ok(_) | Err(_) if begun.elapsed() < patience() => thread::sleep(Duration::from_millis(5)),
                 other => return Err(Failure::unmet(format!("200 on one of {MOST} connections, not {other:?}"))),
             }
         }

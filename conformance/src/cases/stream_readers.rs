@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::case::{Case, cases};
-use crate::client::{EventStream, PATIENCE, Request};
+use crate::client::{EventStream, Request, patience};
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
@@ -32,7 +32,7 @@ const OPEN: &str = "argus_streams{transport=\"sse\"}";
 
 /// Waits until a metric has this value.
 fn wait_for_metric(server: &Server, series: &str, value: f64) -> Outcome {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         let found = server.metric(series)?;
         if found == value {

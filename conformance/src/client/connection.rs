@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,8 +16,23 @@ use crate::compress;
 use crate::description::{Answer, Description};
 use crate::failure::{Failure, Outcome};
 
-/// How long a case waits for something that must happen. A case that passes does not wait that long.
+/// How long a case waits for something that must happen, unless [`wait_longer`] says otherwise. A case that passes does
+/// not wait that long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How many times [`PATIENCE`] this process waits.
+static PATIENCE_FACTOR: AtomicU32 = AtomicU32::new(1);
+
+/// Has all cases of this process wait so many times longer, for a subject that is slow.
+pub fn wait_longer(factor: u32) {
+    PATIENCE_FACTOR.store(factor, Ordering::Relaxed);
+}
+
+/// How long a case of this process waits for something that must happen.
+#[must_use]
+pub fn patience() -> Duration {
+    PATIENCE * PATIENCE_FACTOR.load(Ordering::Relaxed)
+}
 
 /// The size of a small receive buffer, in bytes.
 const SMALL_BUFFER_BYTES: usize = 4 * 1024;
@@ -56,7 +72,7 @@ impl Connection {
     ///
     /// [`Failure`] if nobody listens there.
     pub fn open(address: SocketAddr, transcript: Transcript) -> Result<Self, Failure> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)
+        let stream = TcpStream::connect_timeout(&address, patience())
             .map_err(|error| Failure::unmet(format!("a connection to {address}: {error}")))?;
         Self::over(stream, address, transcript)
     }
@@ -71,7 +87,7 @@ impl Connection {
             let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
             // Before connecting, because it limits the TCP window.
             socket.set_recv_buffer_size(SMALL_BUFFER_BYTES)?;
-            socket.connect_timeout(&address.into(), PATIENCE)?;
+            socket.connect_timeout(&address.into(), patience())?;
             Ok(socket.into())
         };
         let stream = connect().map_err(|error| Failure::unmet(format!("a connection to {address}: {error}")))?;
@@ -147,7 +163,7 @@ impl Connection {
     pub fn write(&mut self, bytes: &[u8]) -> Outcome {
         self.transcript.note('>', bytes);
         self.last_request = None;
-        self.set_timeouts(PATIENCE)?;
+        self.set_timeouts(patience())?;
         match self.stream.write_all(bytes) {
             Ok(()) => Ok(()),
             Err(error) if is_disconnect(&error) => {
@@ -164,7 +180,7 @@ impl Connection {
     ///
     /// [`Failure`] if the subject neither takes the bytes nor closes the connection.
     pub fn write_is_refused(&mut self, bytes: &[u8]) -> Result<bool, Failure> {
-        self.set_timeouts(PATIENCE)?;
+        self.set_timeouts(patience())?;
         match self.stream.write_all(bytes) {
             Ok(()) => Ok(false),
             Err(error) if is_disconnect(&error) => Ok(true),
@@ -231,7 +247,7 @@ impl Connection {
 
     /// Reads the next head, or to the end of the connection.
     fn try_read_head(&mut self, method: &str) -> Result<Result<Head, End>, Failure> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             if let Some((head, length)) = Head::parse(&self.unread, method)? {
                 let bytes: Vec<u8> = self.unread.drain(..length).collect();
@@ -293,7 +309,7 @@ impl Connection {
     ///
     /// [`Failure`] if the subject keeps the connection open.
     pub fn read_until_end(&mut self) -> Result<(Vec<u8>, End), Failure> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             if let Received::Closed(end) = self.receive(deadline)? {
                 return Ok((std::mem::take(&mut self.unread), end));
@@ -307,10 +323,10 @@ impl Connection {
     ///
     /// [`Failure`] if the connection stays open, or is closed without a reset.
     pub fn wait_for_reset(&self) -> Outcome {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            check!(!left.is_zero(), "a reset of the connection within {PATIENCE:?}");
+            check!(!left.is_zero(), "a reset of the connection within {:?}", patience());
             let left = Timespec::try_from(left).map_err(|error| Failure::unmet(format!("a time to wait: {error}")))?;
             // Without requested events, `poll` reports only errors.
             match poll(&mut [PollFd::new(&self.stream, PollFlags::empty())], Some(&left)) {
@@ -358,7 +374,7 @@ impl Connection {
     /// [`Failure`] if nothing arrives.
     pub fn read_some(&mut self) -> Result<Vec<u8>, Failure> {
         if self.unread.is_empty() {
-            self.receive(Instant::now() + PATIENCE)?;
+            self.receive(Instant::now() + patience())?;
         }
         Ok(std::mem::take(&mut self.unread))
     }
@@ -370,7 +386,7 @@ impl Connection {
     /// [`Failure`] if nothing arrives.
     pub fn read_little(&mut self) -> Result<Vec<u8>, Failure> {
         if self.unread.is_empty() {
-            self.receive_into(&mut [0; 1024], Instant::now() + PATIENCE)?;
+            self.receive_into(&mut [0; 1024], Instant::now() + patience())?;
         }
         Ok(std::mem::take(&mut self.unread))
     }
@@ -412,7 +428,7 @@ impl Connection {
     }
 
     fn take_line(&mut self) -> Result<String, Failure> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\r\n") {
                 let line = self.unread.drain(..end + 2).take(end).collect::<Vec<u8>>();
@@ -425,7 +441,7 @@ impl Connection {
     }
 
     pub(super) fn take(&mut self, length: usize) -> Result<Vec<u8>, Failure> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while self.unread.len() < length {
             if let Received::Closed(_) = self.receive(deadline)? {
                 let received = self.unread.len();
@@ -443,7 +459,7 @@ impl Connection {
 
     fn receive_into(&mut self, buffer: &mut [u8], deadline: Instant) -> Result<Received, Failure> {
         let left = deadline.saturating_duration_since(Instant::now());
-        check!(!left.is_zero(), "a response, or the end of the connection, within {PATIENCE:?}");
+        check!(!left.is_zero(), "a response, or the end of the connection, within {:?}", patience());
         self.set_timeouts(left)?;
         match self.stream.read(buffer) {
             Ok(0) => Ok(Received::Closed(End::Close)),
@@ -458,7 +474,10 @@ impl Connection {
             }
             Err(error) => {
                 let rest = self.unread.escape_ascii().to_string();
-                Err(Failure::unmet(format!("something to read within {PATIENCE:?} ({error}); unread so far: {rest:?}")))
+                Err(Failure::unmet(format!(
+                    "something to read within {:?} ({error}); unread so far: {rest:?}",
+                    patience()
+                )))
             }
         }
     }

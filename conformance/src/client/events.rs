@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Connection, Framing, Head, PATIENCE, Request};
+use super::{Connection, Framing, Head, Request, patience};
 use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
 
@@ -86,7 +86,7 @@ impl EventStream {
     ///
     /// [`Failure`] if it is malformed, the stream breaks off, or only signs of life come for long.
     pub fn next_sent(&mut self) -> Result<Option<Sent>, Failure> {
-        self.next_sent_within(PATIENCE)
+        self.next_sent_within(patience())
     }
 
     fn next_sent_within(&mut self, patience: Duration) -> Result<Option<Sent>, Failure> {

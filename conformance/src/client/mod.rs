@@ -9,7 +9,7 @@ mod request;
 mod response;
 pub mod websocket;
 
-pub use connection::{Connection, End, PATIENCE};
+pub use connection::{Connection, End, PATIENCE, patience, wait_longer};
 pub use events::{EventStream, Sent};
 pub use request::Request;
 pub use response::{Framing, Head, Response};

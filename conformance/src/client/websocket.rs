@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Connection, Framing, PATIENCE};
+use super::{Connection, Framing, patience};
 use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
 
@@ -144,7 +144,7 @@ impl WebSocket {
     /// [`Failure`] unless a frame arrives that is whole, unmasked, not fragmented and without reserved bits, or if only
     /// pings come for long.
     pub fn read(&mut self) -> Result<(u8, Vec<u8>), Failure> {
-        self.read_within(PATIENCE)
+        self.read_within(patience())
     }
 
     fn read_within(&mut self, patience: Duration) -> Result<(u8, Vec<u8>), Failure> {

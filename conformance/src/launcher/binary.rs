@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::process::{Captured, Process, ends_within, wait_for};
 use super::repository::{Place, Repository};
 use super::{BrokenLog, Demand, Exit, Identity, Launcher, READY_LINE, Running};
-use crate::client::PATIENCE;
+use crate::client::patience;
 use crate::failure::Failure;
 
 /// A wrapper that closes standard error.
@@ -57,7 +57,7 @@ impl Launcher for BinaryLauncher {
         };
         arguments.extend(settings.iter().flat_map(|(flag, value)| [*flag, *value]));
         let Spawned { mut child, stdout, stderr, unread, ready } = self.spawn(&arguments, broken_log)?;
-        match ready.recv_timeout(PATIENCE) {
+        match ready.recv_timeout(patience()) {
             Ok(address) => Ok(Box::new(Process { child, address, stdout, stderr, _unread: unread, place })),
             Err(error) => {
                 let _ = child.kill();

@@ -14,7 +14,7 @@ use super::engine::{Client, Engine};
 use super::process::{Captured, ends_within, wait_for};
 use super::repository::{Place, Repository};
 use super::{Demand, Exit, Identity, Launcher, READY_LINE, Running, Signal};
-use crate::client::PATIENCE;
+use crate::client::patience;
 use crate::failure::Failure;
 
 /// The program in the image.
@@ -128,7 +128,7 @@ impl ContainerLauncher {
                 let _ = sender.send(address);
             }
         })?;
-        match ready.recv_timeout(PATIENCE) {
+        match ready.recv_timeout(patience()) {
             Ok(announced) => {
                 let address = container.published.unwrap_or(announced);
                 Ok((container, address))
@@ -254,7 +254,7 @@ impl Drop for Container {
         // The client ends with its container, which `--rm` has removed by then.
         if !matches!(self.client.child.try_wait(), Ok(Some(_))) {
             let _ = self.engine.output(&["kill", "--signal", "KILL", &self.client.name]);
-            if !matches!(ends_within(&mut self.client.child, PATIENCE), Ok(Some(_))) {
+            if !matches!(ends_within(&mut self.client.child, patience()), Ok(Some(_))) {
                 // Both fail only if the client has ended.
                 let _ = self.client.child.kill();
                 let _ = self.client.child.wait();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::repository::Place;
 use super::{Exit, Running, Signal};
-use crate::client::PATIENCE;
+use crate::client::patience;
 use crate::failure::Failure;
 
 /// How often to check whether a process has ended.
@@ -116,7 +116,7 @@ impl Captured {
 
     /// Waits for the end of the stream, which comes with the end of the process; returns everything.
     pub(super) fn finish(&self) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while self.collector.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < deadline {
             thread::sleep(EXIT_POLL_INTERVAL);
         }
@@ -126,9 +126,9 @@ impl Captured {
 
 /// Waits for a process to end; returns its exit code, or `None` if a signal killed it.
 pub(super) fn wait_for(child: &mut Child) -> Result<Option<i32>, Failure> {
-    match ends_within(child, PATIENCE)? {
+    match ends_within(child, patience())? {
         Some(status) => Ok(status.code()),
-        None => Err(Failure::unmet(format!("the process to end within {PATIENCE:?}"))),
+        None => Err(Failure::unmet(format!("the process to end within {:?}", patience()))),
     }
 }
 

@@ -216,12 +216,13 @@ impl MongoServer {
         match &self.program {
             Program::Mongod(_) => {
                 server.arg("--dbpath").arg(self.folder.path()).args(["--bind_ip", HOST, "--replSet", REPLICA_SET]);
-                server.args(["--wiredTigerCacheSizeGB", "0.25"]);
+                server.args(["--wiredTigerCacheSizeGB", "1"]);
             }
             Program::SecantusdRs(_) | Program::SecantusdPy(_) => {
                 // Without the flag, `j: true` of a transaction does not wait for the disk.
                 server.arg("--storage-path").arg(self.folder.path()).args(["--host", HOST, "--sync-on-commit"]);
-                server.args(["--cache-size", "256M"]);
+                // With 256 MB, a hundred thousand inserted events fill it, and then the server no longer answers.
+                server.args(["--cache-size", "1G"]);
             }
         }
         if self.has_passwords {
