@@ -103,7 +103,8 @@ fn running_submission_finishes(ctx: &Context<'_>) -> Outcome {
 
 fn running_answer_finishes(ctx: &Context<'_>) -> Outcome {
     const EVENTS: usize = 100_000;
-    let mut server = ctx.empty()?;
+    // Longer than any repository takes for the answer.
+    let mut server = ctx.start(&[("--drain-timeout", "5m")])?;
     server.submit_lines(format!("{EVENT}\n").repeat(EVENTS))?.expect(201)?;
     let mut reader = server.connect()?;
     reader.write(&Request::get("/events").to_bytes(&server.host()))?;
