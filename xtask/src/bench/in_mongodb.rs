@@ -29,9 +29,6 @@ const BARE: &str = "bare";
 /// The server is slow, so there are fewer events.
 const FEWER: usize = 10;
 
-/// A user and a country that events have.
-const CONDITIONS: [(&str, &str, &str); 2] = [("one user's", "user", "u-00017"), ("one country's", "country", "DE")];
-
 /// A server whose collections Argus makes.
 struct Database(MongoServer);
 
@@ -128,9 +125,10 @@ fn pages(database: &Database, subject: &Subject, scale: &Scale, report: &mut Rep
     };
     let page = shown(queries::page_ms(&server, hours, scale)?);
     add(&format!("GET one type in one hour, first {LIMIT}"), page, bare(&in_the_hour, 1)?);
-    for (whose, field, value) in CONDITIONS {
-        let latest = shown(queries::latest_ms(&server, &format!("payload.{field}={value}"), scale)?);
-        let condition = |_| doc! { format!("document.{field}"): value };
+    for (whose, member) in [("one user's", "user"), ("one country's", "country")] {
+        let value = queries::value_of(&server, member)?;
+        let latest = shown(queries::latest_ms(&server, &format!("payload.{member}={value}"), scale)?);
+        let condition = |_| doc! { format!("document.{member}"): &value };
         add(&format!("GET {whose} latest {LIMIT}"), latest, bare(&condition, -1)?);
     }
     for (what, target) in [

@@ -146,8 +146,9 @@ fn pages(database: &Database, subject: &Subject, scale: &Scale, report: &mut Rep
             floor: String::new(),
             goal: Goal::AtMost { goal: HOUR_GOAL_MS, is: p50, unit: "ms at p50" },
         });
-        for (what, condition) in [("one user's", "payload.user=u-00017"), ("one country's", "payload.country=DE")] {
-            let (p50, p99) = queries::latest_ms(&server, condition, scale)?;
+        for (what, member) in [("one user's", "user"), ("one country's", "country")] {
+            let condition = format!("payload.{member}={}", queries::value_of(&server, member)?);
+            let (p50, p99) = queries::latest_ms(&server, &condition, scale)?;
             report.add(Row {
                 measure: format!("PostgreSQL: GET {what} latest 100, of {of} events"),
                 subject: subject.name,

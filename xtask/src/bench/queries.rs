@@ -118,6 +118,15 @@ pub(super) fn answer_ms(server: &Server, target: &str, scale: &Scale) -> Result<
     Ok(percentile_ms(&measured, 50))
 }
 
+/// A value that some event has: that of a member of the first event's payload.
+pub(super) fn value_of(server: &Server, member: &str) -> Result<String> {
+    let (response, _) = Client::connect(server.address)?.get("/events?limit=1")?;
+    response.expect(200)?;
+    let answer = response.json()?;
+    let value = answer.pointer(&format!("/0/payload/{member}")).and_then(Value::as_str);
+    Ok(value.with_context(|| format!("no {member} in {answer}"))?.to_owned())
+}
+
 /// The median and the 99th percentile of the time to get the latest events for which a condition holds.
 pub(super) fn latest_ms(server: &Server, condition: &str, scale: &Scale) -> Result<(f64, f64)> {
     let mut client = Client::connect(server.address)?;
@@ -125,7 +134,7 @@ pub(super) fn latest_ms(server: &Server, condition: &str, scale: &Scale) -> Resu
     for _ in 0..scale.queries.min(200) {
         let (response, latency) = client.get(&format!("/events?{condition}&order=desc&limit=100"))?;
         response.expect(200)?;
-        ensure!(response.body.len() > 2, "no event has {condition}");
+        ensure!(response.json()?.as_array().is_some_and(|events| !events.is_empty()), "no event has {condition}");
         latencies.push(latency);
     }
     latencies.sort_unstable();
