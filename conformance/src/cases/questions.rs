@@ -235,7 +235,7 @@ fn a_year_of_seconds_is_refused(ctx: &Context<'_>) -> Outcome {
 
 fn a_million_groups_are_refused(ctx: &Context<'_>) -> Outcome {
     // Longer than any repository takes to read all events.
-    let server = ctx.start(&[("--query-timeout", "5m")])?;
+    let server = ctx.start(&[("--request-timeout", "5m"), ("--query-timeout", "5m")])?;
     numbers(&server, 120_000)?;
     expect_too_large(&server, "/events/aggregate?group_by=payload.user", "--query-groups", "group_by")?;
     expect_rows(&server, "agg=count&agg=sum(payload.n)", &json!([[120_000, 7_199_940_000_i64]]))?;
