@@ -44,7 +44,7 @@ pub(crate) fn erase(store: &Arc<Store>, session: &mut Session, filter: &Filter) 
 }
 
 /// The fault of a transaction that nobody has tried to commit: it has no effect, whatever the server has done.
-fn before_commit(fault: Fault) -> Fault {
+pub(crate) fn before_commit(fault: Fault) -> Fault {
     match fault {
         Fault::Lost(cause) => Fault::Unavailable(cause),
         Fault::Unavailable(_) | Fault::Full(_) | Fault::Conflict(_) | Fault::Failed(_) => fault,

@@ -19,7 +19,7 @@ use thiserror::Error;
 use crate::address::Address;
 use crate::attempt::Attempt;
 use crate::commit::{Commit, CommitTerms};
-use crate::erase::erase;
+use crate::erase::{before_commit, erase};
 use crate::expiry::{Expiry, Retention, of_task};
 use crate::fault::Fault;
 use crate::import::Import;
@@ -232,12 +232,13 @@ impl Repository for PostgresRepository {
 
     fn erase(&mut self, _: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
         let store = Arc::clone(&self.store);
-        let mut erased = self.writer().and_then(|writer| erase(&store, &mut writer.session, filter));
+        let mut erased =
+            self.writer().map_err(before_commit).and_then(|writer| erase(&store, &mut writer.session, filter));
         for _ in 0..CONFLICTS_MAX {
             if !matches!(erased, Err(Fault::Conflict(_))) {
                 break;
             }
-            erased = self.writer().and_then(|writer| erase(&store, &mut writer.session, filter));
+            erased = self.writer().map_err(before_commit).and_then(|writer| erase(&store, &mut writer.session, filter));
         }
         erased.map(Erased::Exactly).map_err(|fault| {
             let in_doubt = fault.is_lost();

@@ -119,7 +119,9 @@ fn pages(database: &Database, subject: &Subject, scale: &Scale, report: &mut Rep
     };
 
     let in_the_hour = |hour: u64| {
-        let time = |ms: u64| Bson::DateTime(bson::DateTime::from_millis(i64::try_from(ms).unwrap_or(i64::MAX)));
+        let time = |ms: u64| {
+            Bson::DateTime(bson::DateTime::from_millis(i64::try_from(ms).expect("the hours lie in our time")))
+        };
         let (start, end) = (time(hours.start(hour)), time(hours.start(hour) + HOUR_MS - 1));
         doc! { "event_type": QUERIED, "time": { "$gte": start, "$lte": end } }
     };
@@ -198,7 +200,10 @@ impl Database {
         let mut connection = self.0.connect()?;
         let mut documents: Vec<Document> = Vec::new();
         while documents.len() < count {
-            let last = documents.last().and_then(|document| document.get("_id")).cloned().unwrap_or(Bson::Int64(0));
+            let last = match documents.last() {
+                Some(document) => document.get("_id").context("a document has no _id")?.clone(),
+                None => Bson::Int64(0),
+            };
             let limit = i32::try_from((count - documents.len()).min(1_000))?;
             let find = doc! {
                 "find": "events", "filter": { "_id": { "$gt": last } }, "sort": { "_id": 1 },
@@ -265,5 +270,6 @@ fn insert(connection: &mut MongoConnection, documents: Vec<Document>) -> Result<
 fn batch(answer: &Document) -> Result<Vec<Document>> {
     let batch = answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
     let batch = batch.with_context(|| format!("no documents: {answer}"))?;
-    Ok(batch.iter().filter_map(Bson::as_document).cloned().collect())
+    let document = |item: &Bson| item.as_document().cloned().with_context(|| format!("no document: {item}"));
+    batch.iter().map(document).collect()
 }
