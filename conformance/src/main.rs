@@ -11,7 +11,7 @@ use argus_conformance::case::Case;
 use argus_conformance::contained;
 use argus_conformance::failure::Failure;
 use argus_conformance::launcher::{Engine, Launcher, UrlLauncher, remove_left_over_folders};
-use argus_conformance::subjects::{SUBJECTS, Subject};
+use argus_conformance::subjects::{RepositoryKind, SUBJECTS, Subject};
 use argus_conformance::{binaries, cases, client, needs, subjects};
 use lexopt::{Arg, ValueExt};
 
@@ -25,7 +25,7 @@ Usage: argus-conformance [OPTIONS]
                           server that is started for it) or mongodb (likewise ARGUS_TEST_MONGODB; only if it is named)
       --url URL           A running server (http://HOST:PORT); no other is started
       --filter TEXT       Only cases whose group::name contains this; repeated: any of these
-      --jobs COUNT        Cases that run at the same time [default: two per CPU]
+      --jobs COUNT        Cases that run at the same time [default: two per CPU; one with --repository mongodb]
       --list              List the cases and exit
       --needs             Print what this machine lacks and the cases that are skipped for it, a line each, and exit
   -h, --help              Print this
@@ -107,7 +107,7 @@ fn main() -> ExitCode {
             eprintln!("argus-conformance: no subject or no case matches the options; --list lists the cases");
             ExitCode::from(2)
         }
-        Ok((columns, engine)) => run(&columns, &cases, options.jobs, engine.as_deref()),
+        Ok((columns, engine)) => run(&columns, &cases, jobs(&options), engine.as_deref()),
         Err(message) => {
             eprintln!("argus-conformance: {message}");
             ExitCode::from(2)
@@ -207,9 +207,16 @@ fn name_of(subject: &Subject) -> String {
     format!("{}×{}", subject.runtime, subject.repository.name())
 }
 
-fn run(columns: &[Column], cases: &[&Case], jobs: Option<usize>, engine: Option<&Engine>) -> ExitCode {
+/// How many cases run at once. Most wait more than they compute, so there are more of them than processors. Over what
+/// stands in for MongoDB they run one by one: large cases would slow it down until others time out.
+fn jobs(options: &Options) -> usize {
+    let one_by_one = options.repository.as_deref() == Some(RepositoryKind::Mongodb.name());
+    let default = || if one_by_one { 1 } else { thread::available_parallelism().map_or(2, |count| 2 * count.get()) };
+    options.jobs.unwrap_or_else(default).max(1)
+}
+
+fn run(columns: &[Column], cases: &[&Case], jobs: usize, engine: Option<&Engine>) -> ExitCode {
     let begun = Instant::now();
-    let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(2, |count| 2 * count.get())).max(1);
     let verdicts = run_all(columns, cases, jobs);
     if let Some(code) = engine.and_then(Engine::exit_code) {
         return ExitCode::from(code);

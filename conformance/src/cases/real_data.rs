@@ -110,7 +110,8 @@ fn read(file: &str) -> Result<Vec<u8>, Failure> {
 /// A server with the events of a file, whose records have their type and time in these members.
 pub(super) fn imported(ctx: &Context<'_>, file: &str, type_at: &str, time_at: &str) -> Result<Server, Failure> {
     let compressed = read(file)?;
-    let server = ctx.empty()?;
+    // Longer than any repository takes to read all events.
+    let server = ctx.start(&[("--request-timeout", "5m"), ("--query-timeout", "5m")])?;
     let target = format!("/events?type_from=/{type_at}&time_from=/{time_at}");
     let request = Request::post(&target, "application/x-ndjson", compressed).header("content-encoding", "gzip");
     server.send(&request)?.expect(201)?;

@@ -7,13 +7,12 @@ use argus_core::batch::Batch;
 use argus_core::event::Timestamp;
 use argus_core::proposal::{IdLookups, Proposal, Terms};
 use argus_core::repository::Receipt;
-use argus_database::{TypeCache, TypesAt};
+use argus_database::{Fault, TypeCache, TypesAt};
 use mongodb::bson::{DateTime, RawDocument, doc};
 use mongodb::error::Error;
 use mongodb::{ClientSession, Database};
 
 use crate::collections::{durable, events, replicated};
-use crate::fault::Fault;
 use crate::head::Head;
 use crate::plan::{GroupIds, Part, Plan, numbered};
 use crate::session::Session;

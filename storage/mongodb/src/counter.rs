@@ -8,28 +8,24 @@ use std::sync::Arc;
 
 use argus_core::damage::Damage;
 use argus_core::event::EventType;
-use argus_core::query::{Order, Position, Scan, TypeTest};
+use argus_core::query::{Order, Position, Scan};
 use argus_core::repository::{Count, Counts, EventCounter, Grouping, ReadError};
-use argus_database::Bounds;
+use argus_database::{Counting, ScanTypes};
 use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::{Hint, ReadConcern};
 
 use crate::collections::events;
 use crate::pieces::{pieces, sort};
 use crate::row::position;
-use crate::source::types;
+use crate::source::with_prefix;
 use crate::store::Store;
-use crate::walk::Types;
 
 /// Counts the events of a scan. Each call is a few commands, which go through a bounded number of entries of an index.
 /// Between calls the server holds nothing.
 #[derive(Debug)]
 pub(crate) struct Counter {
     store: Arc<Store>,
-    types: Types,
-    grouping: Grouping,
-    /// Those of the scan.
-    bounds: Bounds,
+    counting: Counting,
 }
 
 /// The events of a group within one piece.
@@ -50,17 +46,8 @@ impl Counter {
         grouping: Grouping,
         last_seq: u64,
     ) -> Result<Option<Self>, ReadError> {
-        let filter = &scan.filter;
-        let is_in_order = scan.order == Order::TimeAscending && scan.limit.is_none();
-        let is_by_index = filter.payload.is_empty() && filter.ids.is_none();
-        if !is_in_order || !is_by_index {
-            return Ok(None);
-        }
-        // The index of times does not have the types. If they are few, the other index has each of them in that order.
-        let any = [TypeTest::Prefix("".into())];
-        let tests = filter.types.as_deref().or(grouping.by_type.then_some(&any));
-        let types = types(&store, tests, scan.order)?;
-        Ok(Some(Self { store, types, grouping, bounds: Bounds::of(scan, last_seq) }))
+        let counting = Counting::of(scan, grouping, last_seq, |prefix| with_prefix(&store, prefix))?;
+        Ok(counting.map(|counting| Self { store, counting }))
     }
 
     /// Counts the first events of a piece, at most so many.
@@ -83,13 +70,13 @@ impl Counter {
 
     fn pipeline(&self, piece: Document, max: u32, cell_seconds: Option<NonZeroU32>) -> [Document; 4] {
         let mut filter = Document::new();
-        if let Types::Few(names) = &self.types {
+        if let ScanTypes::Few(names) = &self.counting.types {
             // The server merges the events of each, in order.
             filter.insert("event_type", doc! { "$in": names });
         }
         filter.extend(piece);
         let mut key = Document::new();
-        if self.has_types() {
+        if self.counting.has_types() {
             key.insert("event_type", "$event_type");
         }
         if let Some(seconds) = cell_seconds {
@@ -110,27 +97,18 @@ impl Counter {
     /// The keys of the index that has the events in order. A server that chooses for itself may take another one, and
     /// sort all events before it counts the first.
     fn index(&self) -> Document {
-        let mut keys = match &self.types {
-            Types::Few(_) => doc! { "event_type": 1 },
-            Types::All | Types::Tested(_) => Document::new(),
+        let mut keys = match &self.counting.types {
+            ScanTypes::Few(_) => doc! { "event_type": 1 },
+            ScanTypes::All | ScanTypes::Tested(_) => Document::new(),
         };
         keys.extend(sort(Order::TimeAscending));
         keys
     }
 
-    /// Whether the pipeline tells types apart.
-    fn has_types(&self) -> bool {
-        match &self.types {
-            Types::All | Types::Few(_) => self.grouping.by_type,
-            // They are tested afterwards.
-            Types::Tested(_) => true,
-        }
-    }
-
     /// The group in a document.
     fn group(&self, document: &RawDocument) -> Result<Group, ReadError> {
         let part = |name: &str| document.get_document(name).map_err(|error| damaged(error.to_string()));
-        let event_type = match self.has_types() {
+        let event_type = match self.counting.has_types() {
             true => {
                 let name = part("_id")?.get_str("event_type").map_err(|error| damaged(error.to_string()))?;
                 EventType::parse(name).map_err(|error| damaged(error.to_string()))?;
@@ -145,11 +123,6 @@ impl Counter {
         let (first, last) = (position(part("first")?)?, position(part("last")?)?);
         Ok(Group { count: Count { event_type, events, times: (first.timestamp, last.timestamp) }, last })
     }
-
-    /// Whether the scan wants the events of a group.
-    fn wants(&self, count: &Count) -> bool {
-        count.event_type.as_deref().is_none_or(|name| self.types.contain(name))
-    }
 }
 
 impl EventCounter for Counter {
@@ -159,18 +132,16 @@ impl EventCounter for Counter {
         max: u32,
         cell_seconds: Option<NonZeroU32>,
     ) -> Result<Counts, ReadError> {
-        let bounds = after.map_or(self.bounds, |after| self.bounds.rest(Order::TimeAscending, after));
         let mut groups = Vec::new();
-        if bounds.is_empty() || matches!(&self.types, Types::Few(names) if names.is_empty()) {
-            return Ok(Counts { groups, reached: None });
-        }
+        let Some(bounds) = self.counting.rest(after) else { return Ok(Counts { groups, reached: None }) };
+        let wanted = |count: &Count| self.counting.wants(count.event_type.as_deref());
         let mut left = max;
         for piece in pieces(&bounds) {
             let found = self.groups(piece, left, cell_seconds)?;
             let events: u64 = found.iter().map(|group| group.count.events).sum();
             left = left.saturating_sub(u32::try_from(events).unwrap_or(u32::MAX));
             let last = found.iter().map(|group| group.last).max();
-            groups.extend(found.into_iter().map(|group| group.count).filter(|count| self.wants(count)));
+            groups.extend(found.into_iter().map(|group| group.count).filter(wanted));
             if left == 0 {
                 return Ok(Counts { groups, reached: last });
             }

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use argus_core::query::{Filter, Order, Scan};
-use argus_core::repository::{Flow, ReadError, ScanRun as _};
-use argus_database::Run;
+use argus_core::repository::{Flow, ScanRun as _};
+use argus_database::{Fault, Run};
 use mongodb::bson::doc;
 
-use crate::fault::Fault;
 use crate::pieces::sort;
 use crate::removal::{EVENTS, Removal};
 use crate::row::seq;
@@ -54,7 +53,7 @@ impl Erasure {
             Finder::All { up_to: last_seq }
         } else {
             let scan = Scan::from(filter.clone());
-            Finder::Some(Box::new(Run::<Source>::new(Arc::clone(store), &scan, last_seq).map_err(unreadable)?))
+            Finder::Some(Box::new(Run::<Source>::new(Arc::clone(store), &scan, last_seq)?))
         };
         Ok(Self {
             store: Arc::clone(store),
@@ -108,7 +107,7 @@ impl Erasure {
                 let find = Find { filter, sort: sort(Order::Sequence), fields: doc! { "_id": 1 }, limit: EVENTS };
                 let (found, _) = self.store.find(find, usize::MAX)?;
                 let seqs = found.iter().map(|document| seq(document)).collect::<Result<Vec<_>, _>>();
-                self.next = seqs.map_err(unreadable)?;
+                self.next = seqs?;
                 return Ok(self.next.len() < max);
             }
             Finder::Some(run) => run,
@@ -119,7 +118,7 @@ impl Erasure {
                 self.next.push(event.seq);
                 if self.next.len() < max { Flow::More } else { Flow::Stop }
             });
-            if polled.map_err(unreadable)? == Poll::Ready(()) {
+            if polled? == Poll::Ready(()) {
                 return Ok(true);
             }
             if self.next.len() >= max {
@@ -135,13 +134,5 @@ impl std::fmt::Debug for Finder {
             Self::All { .. } => "All",
             Self::Some(_) => "Some",
         })
-    }
-}
-
-/// The fault of a read.
-fn unreadable(error: ReadError) -> Fault {
-    match error {
-        ReadError::Unavailable(cause) => Fault::Unavailable(cause),
-        error @ (ReadError::Failed(_) | ReadError::Damaged(_)) => Fault::Failed(error.into()),
     }
 }

@@ -7,26 +7,17 @@ use std::task::Poll;
 use argus_core::event::Timestamp;
 use argus_core::query::Order;
 use argus_core::repository::{Expired, ExpiryCause, MaintenanceTask, ReadError};
+use argus_database::{Fault, Retention};
 use mongodb::bson::{DateTime, Document, doc};
 
-use crate::fault::Fault;
 use crate::head::Head;
 use crate::pieces::sort;
-use crate::removal::{EVENTS, Removal, Removed};
+use crate::removal::{EVENTS, Removal};
 use crate::row::seq;
 use crate::session::Session;
 use crate::standoff::Standoff;
 use crate::store::{Find, Store};
 use crate::values::{join, split};
-
-/// Which events are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Retention {
-    /// Events that are older are removed; `None` keeps them. In nanoseconds.
-    pub age: Option<i64>,
-    /// If the types, ids and payloads of all events have more bytes, those that were stored first are removed.
-    pub bytes: Option<u64>,
-}
 
 /// How often a step is tried while commits are in the way.
 const CONFLICTS_MAX: u32 = 100;
@@ -76,13 +67,15 @@ impl Expiry {
 
     /// The events that are too old, the oldest first; `None` if there are none.
     fn too_old(&self) -> Result<Option<Vec<u64>>, Fault> {
-        let Some(age) = self.retention.age else { return Ok(None) };
+        if self.retention.age.is_none() {
+            return Ok(None);
+        }
         let database = self.store.database()?;
         let hello = self.store.wait(async move { database.run_command(doc! { "hello": 1 }).await })?;
         // Both clocks must say that they are old: a clock that has jumped must not remove anything.
         let servers = hello.get_datetime("localTime").ok().and_then(|time: &DateTime| join(*time, 0));
         let now = servers.map_or(self.now, |servers| self.now.min(servers));
-        let (cutoff, _) = split(Timestamp::from_nanos(now.as_nanos().saturating_sub(age)));
+        let (cutoff, _) = split(self.retention.keep_from(now));
         // Those beyond are only staged. Others may get their numbers.
         let last_seq = self.store.head()?.last_seq;
         let filter = doc! { "time": { "$lt": cutoff }, "_id": { "$lte": last_seq } };
@@ -92,17 +85,18 @@ impl Expiry {
 
     /// The events that were stored first, about as many as are too much; `None` if there are not too many.
     fn too_many(&self) -> Result<Option<Vec<u64>>, Fault> {
-        let Some(max) = self.retention.bytes else { return Ok(None) };
+        if self.retention.bytes.is_none() {
+            return Ok(None);
+        }
         let head = self.store.head()?;
-        let Some(surplus) = surplus(&head, max) else { return Ok(None) };
+        let Some(surplus) = surplus(self.retention, &head) else { return Ok(None) };
         self.find(doc! { "_id": { "$lte": head.last_seq } }, Order::Sequence, surplus).map(Some)
     }
 
     fn find(&self, filter: Document, order: Order, limit: u32) -> Result<Vec<u64>, Fault> {
         let find = Find { filter, sort: sort(order), fields: doc! { "_id": 1 }, limit };
         let (found, _) = self.store.find(find, usize::MAX)?;
-        let seqs = found.iter().map(|document| seq(document)).collect::<Result<_, ReadError>>();
-        seqs.map_err(|error| Fault::Failed(error.into()))
+        Ok(found.iter().map(|document| seq(document)).collect::<Result<_, ReadError>>()?)
     }
 
     /// Removes events. Returns how many were still there.
@@ -113,9 +107,8 @@ impl Expiry {
         };
         let mut removal = Removal::begin(session)?;
         // Another process may have removed some meanwhile.
-        let is_enough = cause == ExpiryCause::Size
-            && self.retention.bytes.is_some_and(|max| surplus(removal.head(), max).is_none());
-        if is_enough {
+        let has_surplus = surplus(self.retention, removal.head()).is_some();
+        if cause == ExpiryCause::Size && !has_surplus {
             removal.roll_back();
             return Ok(0);
         }
@@ -125,26 +118,19 @@ impl Expiry {
             return Err(fault);
         }
         let removed = removal.commit()?;
-        self.expired.extend(expired(removed, cause));
+        self.expired.extend(removed.expired(cause));
         Ok(removed.events)
     }
 }
 
-/// How many events are too many, about; `None` if none.
-fn surplus(head: &Head, max: u64) -> Option<u32> {
-    let bytes = head.bytes.cast_unsigned();
-    let mean = (bytes / head.events.cast_unsigned().max(1)).max(1);
-    let surplus = bytes.checked_sub(max).filter(|surplus| *surplus > 0)?;
-    Some(u32::try_from(surplus / mean + 1).unwrap_or(EVENTS).min(EVENTS))
+/// How many events are too many, about, and as one transaction can remove; `None` if none is.
+fn surplus(retention: Retention, head: &Head) -> Option<u32> {
+    let surplus = retention.surplus(head.events.cast_unsigned(), head.bytes.cast_unsigned())?;
+    Some(u32::try_from(surplus).unwrap_or(EVENTS).min(EVENTS))
 }
 
 fn count(events: u32) -> usize {
     usize::try_from(events).unwrap_or(usize::MAX)
-}
-
-fn expired(removed: Removed, cause: ExpiryCause) -> Option<Expired> {
-    let (first, last) = removed.span?;
-    Some(Expired { events: removed.events, first, last, cause })
 }
 
 impl MaintenanceTask for Expiry {

@@ -1,25 +1,10 @@
-//! What goes wrong between this process and a server.
+//! What the errors of the driver mean.
 
 use std::time::Duration;
 
 use argus_core::cause::{Cause, NamedPlace};
-use argus_core::repository::{CommitError, ReadError};
+use argus_database::Fault;
 use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure};
-
-/// Why the server has not done what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// The connection broke, or the server did not answer in time. Whether it has done anything is unknown.
-    Lost(Cause),
-    /// The server cannot do it at present. It has done nothing.
-    Unavailable(Cause),
-    /// The server has no space left. It has done nothing.
-    Full(Cause),
-    /// Another transaction was in the way. The server has done nothing, and the next try may succeed.
-    Conflict(Cause),
-    /// The server refuses, and will refuse again. It has done nothing.
-    Failed(Cause),
-}
 
 /// The codes of [errors](https://www.mongodb.com/docs/manual/reference/error-codes/) by what follows from them.
 const OUT_OF_DISK_SPACE: i32 = 14031;
@@ -40,86 +25,45 @@ const UNAUTHORIZED: i32 = 13;
 /// Another document has the same value in a unique index.
 const DUPLICATE_KEY: i32 = 11000;
 
-impl Fault {
-    /// The fault of a command.
-    pub(crate) fn of(error: &Error) -> Self {
-        // The commit was sent, and the server does not know what became of it.
-        if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) {
-            return Self::Lost(cause(error, "does not answer"));
-        }
-        match code(error) {
-            Some(OUT_OF_DISK_SPACE) => return Self::Full(cause(error, "has no space left")),
-            Some(code) if CONFLICTS.contains(&code) => {
-                return Self::Conflict(cause(error, "was busy with another transaction"));
-            }
-            Some(code) if NO_ROOM.contains(&code) => {
-                return Self::Conflict(cause(error, "has no room for a transaction in its cache"));
-            }
-            Some(code) if PASSING.contains(&code) => return Self::Unavailable(cause(error, "is not available")),
-            Some(_) if error.contains_label(TRANSIENT_TRANSACTION_ERROR) => {
-                return Self::Conflict(cause(error, "has ended a transaction"));
-            }
-            Some(UNAUTHORIZED) => return Self::Unavailable(cause(error, "does not let us in")),
-            Some(_) => return Self::Failed(cause(error, "refuses")),
-            None => {}
-        }
-        let kind = &*error.kind;
-        if matches!(kind, ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. }) {
-            return Self::Lost(cause(error, "does not answer"));
-        }
-        if matches!(kind, ErrorKind::ServerSelection { .. } | ErrorKind::DnsResolve { .. }) {
-            return Self::Unavailable(cause(error, "cannot be reached"));
-        }
-        if is_refused(error) {
-            // A process that runs already waits until the password or a right was put right.
-            return Self::Unavailable(cause(error, "does not let us in"));
-        }
-        Self::Failed(cause(error, "cannot be used"))
+/// The fault of a command.
+pub(crate) fn fault_of(error: &Error) -> Fault {
+    // The commit was sent, and the server does not know what became of it.
+    if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) {
+        return Fault::Lost(cause(error, "does not answer"));
     }
-
-    /// The server did not answer in time.
-    pub(crate) fn silent(patience: Duration) -> Self {
-        Self::Lost(Cause::at(place("MongoDB"), format!("has not answered within {patience:?}")))
-    }
-
-    /// Whether what the server has done is unknown.
-    pub(crate) fn is_lost(&self) -> bool {
-        match self {
-            Self::Lost(_) => true,
-            Self::Unavailable(_) | Self::Full(_) | Self::Conflict(_) | Self::Failed(_) => false,
+    match code(error) {
+        Some(OUT_OF_DISK_SPACE) => return Fault::Full(cause(error, "has no space left")),
+        Some(code) if CONFLICTS.contains(&code) => {
+            return Fault::Conflict(cause(error, "was busy with another transaction"));
         }
-    }
-
-    /// The cause alone.
-    pub(crate) fn into_cause(self) -> Cause {
-        match self {
-            Self::Lost(cause)
-            | Self::Unavailable(cause)
-            | Self::Full(cause)
-            | Self::Conflict(cause)
-            | Self::Failed(cause) => cause,
+        Some(code) if NO_ROOM.contains(&code) => {
+            return Fault::Conflict(cause(error, "has no room for a transaction in its cache"));
         }
-    }
-
-    /// The error of a commit that has stored nothing.
-    pub(crate) fn into_commit_error(self) -> CommitError {
-        match self {
-            Self::Full(cause) => CommitError::Full(cause),
-            Self::Lost(cause) | Self::Unavailable(cause) | Self::Conflict(cause) => CommitError::unavailable(cause),
-            Self::Failed(cause) => CommitError::failed(cause),
+        Some(code) if PASSING.contains(&code) => return Fault::Unavailable(cause(error, "is not available")),
+        Some(_) if error.contains_label(TRANSIENT_TRANSACTION_ERROR) => {
+            return Fault::Conflict(cause(error, "has ended a transaction"));
         }
+        Some(UNAUTHORIZED) => return Fault::Unavailable(cause(error, "does not let us in")),
+        Some(_) => return Fault::Failed(cause(error, "refuses")),
+        None => {}
     }
+    let kind = &*error.kind;
+    if matches!(kind, ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. }) {
+        return Fault::Lost(cause(error, "does not answer"));
+    }
+    if matches!(kind, ErrorKind::ServerSelection { .. } | ErrorKind::DnsResolve { .. }) {
+        return Fault::Unavailable(cause(error, "cannot be reached"));
+    }
+    if is_refused(error) {
+        // A process that runs already waits until the password or a right was put right.
+        return Fault::Unavailable(cause(error, "does not let us in"));
+    }
+    Fault::Failed(cause(error, "cannot be used"))
 }
 
-impl From<Fault> for ReadError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Lost(cause) | Fault::Unavailable(cause) | Fault::Full(cause) | Fault::Conflict(cause) => {
-                Self::Unavailable(cause)
-            }
-            Fault::Failed(cause) => Self::Failed(cause),
-        }
-    }
+/// The server did not answer in time.
+pub(crate) fn silent(patience: Duration) -> Fault {
+    Fault::Lost(Cause::at(place("MongoDB"), format!("has not answered within {patience:?}")))
 }
 
 /// Whether the server does not let the user in, or the user lacks a right.
@@ -182,7 +126,7 @@ mod tests {
     #[test]
     fn errors_of_this_process_keep_their_text() {
         let error = Error::custom("the head is missing".to_owned());
-        let cause = Fault::of(&error).into_cause();
+        let cause = fault_of(&error).into_cause();
         assert!(cause.to_string().contains("the head is missing"), "{cause}");
         assert!(!cause.public_text().contains("head"), "{}", cause.public_text());
     }
@@ -190,6 +134,6 @@ mod tests {
     #[test]
     fn a_broken_connection_leaves_the_outcome_open() {
         let error = Error::from(std::io::Error::other("reset"));
-        assert!(Fault::of(&error).is_lost(), "{error:?}");
+        assert!(fault_of(&error).is_lost(), "{error:?}");
     }
 }

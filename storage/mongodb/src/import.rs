@@ -7,12 +7,12 @@ use argus_core::batch::NewEvent;
 use argus_core::event::{Event, EventId};
 use argus_core::repository::ImportError;
 use argus_core::transfer::Transfer;
+use argus_database::Fault;
 use mongodb::bson::doc;
 use mongodb::error::Error;
 use mongodb::{ClientSession, Database};
 
 use crate::collections::{durable, events};
-use crate::fault::Fault;
 use crate::head::{Head, Staged};
 use crate::plan::Part;
 use crate::row::{NewRow, PAYLOAD_BYTES_MAX, counted_bytes, new_row};

@@ -46,6 +46,6 @@ mod values;
 mod walk;
 
 pub use address::{Address, AddressError};
-pub use expiry::Retention;
-pub use repository::{MongoOptions, MongoRepository, OpenError, TRANSACTION_EVENTS};
+pub use argus_database::{OpenError, Retention};
+pub use repository::{MongoOptions, MongoRepository, TRANSACTION_EVENTS};
 pub use row::PAYLOAD_BYTES_MAX;

@@ -1,14 +1,13 @@
 //! Removes events, and keeps the head true.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use argus_core::event::Timestamp;
-use mongodb::bson::{Bson, DateTime, Document, RawDocument, doc};
+use argus_database::{Fault, Removed};
+use mongodb::bson::{Bson, Document, RawDocument, doc};
 use mongodb::error::Error;
 use mongodb::{ClientSession, Database};
 
 use crate::collections::{durable, events};
-use crate::fault::Fault;
 use crate::head::Head;
 use crate::session::Session;
 use crate::staging::lock;
@@ -25,27 +24,6 @@ pub(crate) struct Removal<'a> {
     session: &'a mut Session,
     head: Head,
     removed: Removed,
-    /// How many of each type.
-    types: BTreeMap<String, i64>,
-}
-
-/// What was removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Removed {
-    /// How many events.
-    pub(crate) events: u64,
-    bytes: i64,
-    /// The times of the first and the last of them, in whole milliseconds.
-    pub(crate) span: Option<(Timestamp, Timestamp)>,
-}
-
-/// The removed events of one type.
-struct OfType {
-    name: String,
-    events: i64,
-    bytes: i64,
-    first: DateTime,
-    last: DateTime,
 }
 
 impl<'a> Removal<'a> {
@@ -56,7 +34,7 @@ impl<'a> Removal<'a> {
     /// A [`Fault`].
     pub(crate) fn begin(session: &'a mut Session) -> Result<Self, Fault> {
         match lock(session, &durable(), None) {
-            Ok(head) => Ok(Self { session, head, removed: Removed::default(), types: BTreeMap::new() }),
+            Ok(head) => Ok(Self { session, head, removed: Removed::default() }),
             Err(fault) => {
                 session.roll_back();
                 Err(fault)
@@ -80,13 +58,8 @@ impl<'a> Removal<'a> {
         let database = self.session.database()?;
         let found = self.session.run(move |session| Box::pin(delete(database, session, filter)))?;
         let before = self.removed.events;
-        for OfType { name, events, bytes, first, last } in found {
-            *self.types.entry(name).or_default() += events;
-            self.removed.events += events.cast_unsigned();
-            self.removed.bytes += bytes;
-            let span = join(first, 0).zip(join(last, 0));
-            let both = self.removed.span.into_iter().chain(span);
-            self.removed.span = both.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
+        for of_type in found {
+            self.removed.add(of_type);
         }
         Ok(self.removed.events - before)
     }
@@ -97,21 +70,22 @@ impl<'a> Removal<'a> {
     ///
     /// A [`Fault`]; the transaction is of no use any more.
     pub(crate) fn write(&mut self, is_erasure: bool) -> Result<(), Fault> {
-        let (head, removed, database) = (self.head, self.removed, self.session.database()?);
-        let names: Vec<String> = self.types.keys().cloned().collect();
+        let (head, database) = (self.head, self.session.database()?);
+        let (events, bytes) = (self.removed.events.cast_signed(), self.removed.bytes.cast_signed());
+        let names: Vec<String> = self.removed.types.iter().cloned().collect();
         self.session.run(move |session| {
             Box::pin(async move {
                 let left = stored_types(&database, session, &names).await?;
-                let gone = (removed.events.cast_signed(), removed.bytes, count_of(names.len() - left.len()));
+                let event_types = count_of(names.len() - left.len());
                 let too_few =
                     "the document of the collection `head` counts less than there is: somebody else has changed it";
-                if gone.0 > head.events || gone.1 > head.bytes || gone.2 > head.event_types {
+                if events > head.events || bytes > head.bytes || event_types > head.event_types {
                     return Err(Error::custom(too_few.to_owned()));
                 }
                 let head = Head {
-                    events: head.events - gone.0,
-                    bytes: head.bytes - gone.1,
-                    event_types: head.event_types - gone.2,
+                    events: head.events - events,
+                    bytes: head.bytes - bytes,
+                    event_types: head.event_types - event_types,
                     erasures: head.erasures + i64::from(is_erasure),
                     removals: head.removals + 1,
                     ..head
@@ -138,7 +112,7 @@ impl<'a> Removal<'a> {
 }
 
 /// Deletes events. Returns what they were.
-async fn delete(database: Database, session: &mut ClientSession, filter: Document) -> Result<Vec<OfType>, Error> {
+async fn delete(database: Database, session: &mut ClientSession, filter: Document) -> Result<Vec<Removed>, Error> {
     let events = events(&database);
     let group = doc! { "$group": {
         "_id": "$event_type",
@@ -152,25 +126,25 @@ async fn delete(database: Database, session: &mut ClientSession, filter: Documen
     let mut found = Vec::new();
     while cursor.advance(session).await? {
         let changed = "documents of the collection `events` lack fields: somebody else has changed them";
-        found.push(OfType::of(cursor.current()).ok_or_else(|| Error::custom(changed.to_owned()))?);
+        found.push(removed(cursor.current()).ok_or_else(|| Error::custom(changed.to_owned()))?);
     }
     events.delete_many(filter).session(session).await?;
     Ok(found)
 }
 
-impl OfType {
-    fn of(document: &RawDocument) -> Option<Self> {
-        let document = Document::try_from(document).ok()?;
-        let number = |name: &str| {
-            let number: &Bson = document.get(name)?;
-            number.as_i64().or_else(|| number.as_i32().map(i64::from))
-        };
-        Some(Self {
-            name: document.get_str("_id").ok()?.to_owned(),
-            events: number("events")?,
-            bytes: number("bytes")?,
-            first: *document.get_datetime("first").ok()?,
-            last: *document.get_datetime("last").ok()?,
-        })
-    }
+/// The removed events of one type.
+fn removed(document: &RawDocument) -> Option<Removed> {
+    let document = Document::try_from(document).ok()?;
+    let number = |name: &str| {
+        let number: &Bson = document.get(name)?;
+        number.as_i64().or_else(|| number.as_i32().map(i64::from)).map(i64::cast_unsigned)
+    };
+    // In whole milliseconds.
+    let (first, last) = (document.get_datetime("first").ok()?, document.get_datetime("last").ok()?);
+    Some(Removed {
+        events: number("events")?,
+        bytes: number("bytes")?,
+        span: join(*first, 0).zip(join(*last, 0)),
+        types: BTreeSet::from([document.get_str("_id").ok()?.to_owned()]),
+    })
 }

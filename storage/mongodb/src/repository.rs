@@ -13,14 +13,12 @@ use argus_core::repository::{
     CommitError, Erased, Expired, Failure, ImportError, Maintenance, MaintenanceTask, Reader, Receipt, Repository,
 };
 use argus_core::transfer::Transfer;
-use argus_database::TypeCache;
-use thiserror::Error;
+use argus_database::{ExpirySchedule, Fault, OpenError, Retention, Retries, TypeCache};
 
 use crate::address::Address;
 use crate::commit::{Commit, CommitTerms};
 use crate::erase::Erasure;
-use crate::expiry::{Expiry, Retention, of_task};
-use crate::fault::Fault;
+use crate::expiry::{Expiry, of_task};
 use crate::import::Import;
 use crate::pause::pause;
 use crate::schema::{SchemaError, prepare, require};
@@ -28,15 +26,6 @@ use crate::session::Session;
 use crate::snapshot::Snapshots;
 use crate::standoff::{Standoff, TURN};
 use crate::store::Store;
-
-/// How often a commit is tried again over a new connection.
-const RECONNECTS_MAX: u32 = 3;
-
-/// The pause between two attempts to find out whether a commit was successful.
-const SETTLING_PAUSE: Duration = Duration::from_millis(100);
-
-/// How often events that expire are looked for.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The most events that one transaction stores. A server aborts transactions that take too much of its cache.
 pub const TRANSACTION_EVENTS: usize = 5_000;
@@ -60,22 +49,6 @@ pub struct MongoOptions {
     pub retention: Retention,
 }
 
-/// Why a repository could not be opened.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum OpenError {
-    /// The server refuses, or its collections cannot be used.
-    #[error("{0}")]
-    Refused(Cause),
-    /// There are more event types than the limit allows.
-    #[error("there are {found} event types, more than the limit of {max}; raise it with --max-event-types")]
-    Types {
-        /// How many there are.
-        found: u64,
-        /// The limit.
-        max: usize,
-    },
-}
-
 /// Events in a MongoDB database, which other processes may share.
 ///
 /// Nearly all of its calls wait for the server, so they are for threads that may block.
@@ -89,8 +62,7 @@ pub struct MongoRepository {
     failure: Option<Failure>,
     /// When it has last kept others waiting for several transactions.
     had_turns: Option<Instant>,
-    /// When events that expire were last looked for, as uptime; whether that is under way.
-    expiry: (Option<Duration>, bool),
+    expiry: ExpirySchedule,
 }
 
 impl MongoRepository {
@@ -104,8 +76,15 @@ impl MongoRepository {
         let store = Store::new(address, options.patience, options.connections, options.types_max);
         let store = store.map_err(|error| OpenError::Refused(error.to_string().into()))?;
         let (store, types) = (Arc::new(store), TypeCache::default());
-        let mut repository =
-            Self { store, options, session: None, types, failure: None, had_turns: None, expiry: (None, false) };
+        let mut repository = Self {
+            store,
+            options,
+            session: None,
+            types,
+            failure: None,
+            had_turns: None,
+            expiry: ExpirySchedule::default(),
+        };
         match repository.connect() {
             Ok(()) => {}
             Err(SchemaError::Fault(Fault::Lost(cause) | Fault::Unavailable(cause))) => {
@@ -164,28 +143,20 @@ impl MongoRepository {
 
     /// Takes note of a fault that the next commit would meet, too.
     fn fail(&mut self, fault: Fault, in_doubt: bool) -> CommitError {
-        match &fault {
-            Fault::Lost(cause) | Fault::Unavailable(cause) => self.failure = Some(Failure::Unavailable(cause.clone())),
-            Fault::Failed(cause) => self.failure = Some(Failure::Failed(cause.clone())),
-            Fault::Full(_) | Fault::Conflict(_) => {}
-        }
-        if in_doubt {
-            return CommitError::Unavailable { cause: fault.into_cause(), in_doubt };
-        }
-        fault.into_commit_error()
+        self.failure = fault.failure().or_else(|| self.failure.take());
+        fault.into_commit_error(in_doubt)
     }
 }
 
-/// What comes after a failed attempt.
-struct Retries {
-    deadline: Instant,
+/// The attempts of one write.
+struct Attempts {
+    retries: Retries,
     standoff: Standoff,
-    reconnects: u32,
 }
 
-impl Retries {
+impl Attempts {
     fn new(patience: Duration) -> Self {
-        Self { deadline: Instant::now() + patience, standoff: Standoff::new(), reconnects: 0 }
+        Self { retries: Retries::new(patience), standoff: Standoff::new() }
     }
 
     /// Waits until another attempt makes sense.
@@ -194,30 +165,16 @@ impl Retries {
     ///
     /// The fault, if none does.
     fn wait(&mut self, fault: Fault, is_in_doubt: bool, repository: &MongoRepository) -> Result<(), Fault> {
-        if Instant::now() >= self.deadline {
-            return Err(fault);
+        if matches!(fault, Fault::Conflict(_)) && !self.retries.is_over() {
+            return self.standoff.wait(&repository.store, repository.session.as_ref().map(Session::id));
         }
-        match fault {
-            Fault::Conflict(_) => self.standoff.wait(&repository.store, repository.session.as_ref().map(Session::id)),
-            // The connection was idle, and the server may have closed it long ago.
-            Fault::Lost(_) if self.reconnects < RECONNECTS_MAX => {
-                self.reconnects += 1;
-                Ok(())
-            }
-            // Until the server answers again, nobody knows whether the events are stored.
-            Fault::Lost(_) | Fault::Unavailable(_) if is_in_doubt => {
-                pause(SETTLING_PAUSE);
-                Ok(())
-            }
-            fault @ (Fault::Lost(_) | Fault::Unavailable(_) | Fault::Full(_) | Fault::Failed(_)) => Err(fault),
-        }
+        self.retries.wait(fault, is_in_doubt)
     }
 }
 
 impl Repository for MongoRepository {
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
-        let keep_from = self.options.retention.age.map_or(i64::MIN, |age| now.as_nanos().saturating_sub(age));
-        let keep_from = Timestamp::from_nanos(keep_from);
+        let keep_from = self.options.retention.keep_from(now);
         let MongoOptions { is_synchronous, transaction_events, .. } = self.options;
         let terms = CommitTerms { now, keep_from, is_synchronous, transaction_events };
         let mut commit = Commit::new(group, terms).map_err(|error| CommitError::unavailable(error.to_string()))?;
@@ -225,7 +182,7 @@ impl Repository for MongoRepository {
         if let Some(ended) = self.had_turns.take() {
             pause(TURN.saturating_sub(ended.elapsed()));
         }
-        let mut retries = Retries::new(self.options.patience);
+        let mut attempts = Attempts::new(self.options.patience);
         loop {
             let fault = match self.attempt(|session, types| commit.step(session, types, types_max)) {
                 Ok(Poll::Ready(receipts)) => {
@@ -234,12 +191,12 @@ impl Repository for MongoRepository {
                 }
                 Ok(Poll::Pending) => {
                     self.had_turns = Some(Instant::now());
-                    retries = Retries::new(self.options.patience);
+                    attempts = Attempts::new(self.options.patience);
                     continue;
                 }
                 Err(fault) => fault,
             };
-            if let Err(fault) = retries.wait(fault, commit.is_in_doubt(), self) {
+            if let Err(fault) = attempts.wait(fault, commit.is_in_doubt(), self) {
                 return Err(self.fail(fault, commit.is_in_doubt()));
             }
         }
@@ -247,12 +204,12 @@ impl Repository for MongoRepository {
 
     fn erase(&mut self, _: Timestamp, filter: &Filter) -> Result<Erased, CommitError> {
         let mut erasure = Erasure::new(&self.store, filter).map_err(|fault| self.fail(fault, false))?;
-        let mut retries = Retries::new(self.options.patience);
+        let mut attempts = Attempts::new(self.options.patience);
         loop {
             let fault = match self.attempt(|session, _| erasure.step(session)) {
                 Ok(Poll::Ready(erased)) => return Ok(Erased::Exactly(erased)),
                 Ok(Poll::Pending) => {
-                    retries = Retries::new(self.options.patience);
+                    attempts = Attempts::new(self.options.patience);
                     continue;
                 }
                 Err(fault) => fault,
@@ -261,7 +218,7 @@ impl Repository for MongoRepository {
                 return Err(self.fail(fault, true));
             }
             // What was begun is finished, if that is possible in time.
-            if let Err(fault) = retries.wait(fault, erasure.has_begun(), self) {
+            if let Err(fault) = attempts.wait(fault, erasure.has_begun(), self) {
                 let error = self.fail(fault, erasure.has_begun());
                 return Err(if erasure.has_begun() { in_part(error) } else { error });
             }
@@ -271,17 +228,17 @@ impl Repository for MongoRepository {
     fn import(&mut self, transfer: &Transfer) -> Result<(), ImportError> {
         let mut import = Import::new(transfer, self.options.transaction_events);
         let types_max = self.options.types_max;
-        let mut retries = Retries::new(self.options.patience);
+        let mut attempts = Attempts::new(self.options.patience);
         loop {
             let fault = match self.attempt(|session, _| import.step(session, types_max)) {
                 Ok(Poll::Ready(imported)) => return imported,
                 Ok(Poll::Pending) => {
-                    retries = Retries::new(self.options.patience);
+                    attempts = Attempts::new(self.options.patience);
                     continue;
                 }
                 Err(fault) => fault,
             };
-            if let Err(fault) = retries.wait(fault, import.is_in_doubt(), self) {
+            if let Err(fault) = attempts.wait(fault, import.is_in_doubt(), self) {
                 return Err(self.fail(fault, import.is_in_doubt()).into());
             }
         }
@@ -296,8 +253,7 @@ impl Repository for MongoRepository {
     }
 
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
-        let Retention { age, bytes } = self.options.retention;
-        if age.is_some() || bytes.is_some() { Some(self) } else { None }
+        if self.options.retention.removes() { Some(self) } else { None }
     }
 
     fn failure(&self) -> Option<&Failure> {
@@ -320,7 +276,7 @@ impl Repository for MongoRepository {
             Err(error) => {
                 self.session = old;
                 match error {
-                    SchemaError::Fault(fault) => Err(fault.into_commit_error()),
+                    SchemaError::Fault(fault) => Err(fault.into_commit_error(false)),
                     error @ (SchemaError::Standalone
                     | SchemaError::Absent
                     | SchemaError::NoRight(..)
@@ -337,24 +293,21 @@ impl Repository for MongoRepository {
 
 impl Maintenance for MongoRepository {
     fn next_task(&mut self, now: Moment) -> Option<Box<dyn MaintenanceTask>> {
-        let (last, is_under_way) = self.expiry;
-        let is_due = last.is_none_or(|last| now.uptime.saturating_sub(last) >= EXPIRY_INTERVAL);
-        if is_under_way || !is_due || self.failure.is_some() {
+        if self.failure.is_some() || !self.expiry.begin(now.uptime) {
             return None;
         }
-        self.expiry = (Some(now.uptime), true);
         Some(Box::new(Expiry::new(Arc::clone(&self.store), self.options.retention, now.wall)))
     }
 
     fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Vec<Expired>, CommitError> {
         let Some(task) = of_task(task) else { return Err(CommitError::failed("a task of another repository")) };
-        self.expiry.1 = false;
+        self.expiry.end();
         let (expired, outcome) = task.finish();
         match outcome {
             // What was removed before is told, and the rest is due again.
             Ok(()) => Ok(expired),
             Err(_) if !expired.is_empty() => Ok(expired),
-            Err(fault) => Err(fault.into_commit_error()),
+            Err(fault) => Err(fault.into_commit_error(false)),
         }
     }
 }

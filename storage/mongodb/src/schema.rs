@@ -1,5 +1,6 @@
 //! The collections and indexes, and how they are made.
 
+use argus_database::Fault;
 use mongodb::bson::{Document, doc};
 use mongodb::error::Error;
 use mongodb::options::IndexOptions;
@@ -7,7 +8,7 @@ use mongodb::{Database, IndexModel};
 use thiserror::Error as ThisError;
 
 use crate::collections::events;
-use crate::fault::{Fault, is_duplicate, is_refused};
+use crate::fault::{fault_of, is_duplicate, is_refused};
 use crate::head::Head;
 use crate::session::forget_old;
 use crate::store::Store;
@@ -67,7 +68,7 @@ pub(crate) fn prepare(store: &Store) -> Result<(), SchemaError> {
         State::Standalone => Err(SchemaError::Standalone),
         State::Newer(version) => Err(SchemaError::Newer(version)),
         State::NoRight(error) => {
-            let text = Fault::of(&error).into_cause().to_string();
+            let text = fault_of(&error).into_cause().to_string();
             Err(SchemaError::NoRight(text, store.address.database().to_owned()))
         }
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use argus_database::Fault;
 use futures_util::future::BoxFuture;
 use mongodb::bson::{DateTime, Document, Uuid, doc};
 use mongodb::error::Error;
@@ -12,7 +13,7 @@ use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
 use mongodb::{ClientSession, Collection, Database};
 
 use crate::collections::writers;
-use crate::fault::Fault;
+use crate::fault::fault_of;
 use crate::store::Store;
 use crate::values::uuid;
 
@@ -107,7 +108,7 @@ impl Session {
                 self.session = Some(session);
                 match answer {
                     Ok(answer) => return Ok(answer),
-                    Err(error) => Fault::of(&error),
+                    Err(error) => fault_of(&error),
                 }
             }
             Err(fault) => fault,

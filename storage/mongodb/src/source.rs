@@ -1,19 +1,16 @@
 //! Chooses how the events of a scan are found.
 
-use argus_core::query::{Order, PayloadFilter, Scan, TypeTest};
+use argus_core::query::{PayloadFilter, Scan};
 use argus_core::repository::ReadError;
-use argus_database::{Bounds, Page};
+use argus_database::{Bounds, Candidates, Page, ScanTypes};
 use mongodb::bson::{Document, doc};
 
-use crate::candidates::Candidates;
+use crate::candidates;
 use crate::collections::events;
 use crate::fingerprint::wanted;
 use crate::row::StoredRow;
 use crate::store::Store;
-use crate::walk::{Types, Walk};
-
-/// Up to this many types are read by the index of types and times, and their events merged.
-const FEW_TYPES: usize = 16;
+use crate::walk::Walk;
 
 /// Up to this many conditions on payloads are compared, to find the events by the rarest of their values.
 const NARROWING_MAX: usize = 4;
@@ -43,9 +40,9 @@ impl argus_database::Source for Source {
         }
         if let Some(ids) = &filter.ids {
             let ids = ids.iter().map(ToString::to_string).collect();
-            return Candidates::by_id(store, filter, ids, &bounds, order).map(Self::Candidates);
+            return candidates::by_id(store, filter, ids, &bounds, order).map(Self::Candidates);
         }
-        let types = types(store, filter.types.as_deref(), order)?;
+        let types = ScanTypes::of(filter.types.as_deref(), order, |prefix| with_prefix(store, prefix))?;
         Ok(Self::Walk(Walk::new(order, types, narrowing(&filter.payload), bounds)))
     }
 
@@ -74,7 +71,7 @@ impl argus_database::Source for Source {
     fn page(&mut self, store: &Store, rows: u32) -> Result<Page<StoredRow>, ReadError> {
         match self {
             Self::Walk(walk) => walk.page(store, rows),
-            Self::Candidates(candidates) => candidates.page(store, rows),
+            Self::Candidates(candidates) => candidates.page(rows, |next, order| candidates::read(store, next, order)),
         }
     }
 }
@@ -90,29 +87,8 @@ fn narrowing(conditions: &[PayloadFilter]) -> Vec<i64> {
     fingerprints
 }
 
-/// The types that a walk reads.
-///
-/// # Errors
-///
-/// [`ReadError`].
-pub(crate) fn types(store: &Store, tests: Option<&[TypeTest]>, order: Order) -> Result<Types, ReadError> {
-    let Some(tests) = tests else { return Ok(Types::All) };
-    let mut names = Vec::new();
-    for test in tests {
-        match test {
-            TypeTest::Eq(name) => names.push(name.to_string()),
-            // In order of sequence numbers, types are tested event by event anyway.
-            TypeTest::Prefix(_) if order == Order::Sequence => return Ok(Types::Tested(tests.to_vec())),
-            TypeTest::Prefix(prefix) => names.extend(with_prefix(store, prefix)?),
-        }
-    }
-    names.sort_unstable();
-    names.dedup();
-    Ok(if names.len() <= FEW_TYPES { Types::Few(names) } else { Types::Tested(tests.to_vec()) })
-}
-
 /// The types with this prefix, which the index of types and times has.
-fn with_prefix(store: &Store, prefix: &str) -> Result<Vec<String>, ReadError> {
+pub(crate) fn with_prefix(store: &Store, prefix: &str) -> Result<Vec<String>, ReadError> {
     let (database, range) = (store.database()?, range(prefix));
     let found =
         store.wait(async move { events(&database).distinct("event_type", doc! { "event_type": range }).await })?;

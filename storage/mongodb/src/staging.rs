@@ -9,13 +9,13 @@
 //! writer that is only thought to be gone does no harm: each of its transactions locks the head, too, and finds there
 //! that its events are not staged any more.
 
+use argus_database::Fault;
 use mongodb::bson::{RawDocumentBuf, Uuid, doc};
 use mongodb::error::Error;
 use mongodb::options::WriteConcern;
 use mongodb::{ClientSession, Database};
 
 use crate::collections::{events, writers};
-use crate::fault::Fault;
 use crate::head::{Head, Staged};
 use crate::session::Session;
 use crate::values::count_of;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::{Duration, Instant};
 
+use argus_database::Fault;
 use mongodb::bson::{DateTime, Uuid, doc};
 
 use crate::collections::writers;
-use crate::fault::Fault;
 use crate::pause::pause;
 use crate::session::{BEAT, kill};
 use crate::store::Store;

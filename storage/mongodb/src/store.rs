@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use argus_database::Fault;
 use mongodb::bson::{Document, RawDocumentBuf};
 use mongodb::error::Error;
 use mongodb::options::{ClientOptions, ReadConcern};
@@ -14,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::address::Address;
 use crate::collections::events;
-use crate::fault::Fault;
+use crate::fault::{fault_of, silent};
 use crate::head::Head;
 use crate::pause::pause;
 use crate::row::row_fields;
@@ -113,8 +114,8 @@ impl Store {
         drop(runtime.spawn(async move { drop(sender.send(work.await)) }));
         match receiver.recv_timeout(patience) {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(Fault::of(&error)),
-            Err(RecvTimeoutError::Timeout) => Err(Fault::silent(patience)),
+            Ok(Err(error)) => Err(fault_of(&error)),
+            Err(RecvTimeoutError::Timeout) => Err(silent(patience)),
             Err(RecvTimeoutError::Disconnected) => Err(Fault::Lost("the driver of MongoDB has panicked".into())),
         }
     }

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use argus_core::query::{Order, Position, TypeTest};
+use argus_core::query::{Order, Position};
 use argus_core::repository::ReadError;
-use argus_database::{Bounds, Page};
+use argus_database::{Bounds, Page, ScanTypes};
 use futures_util::future::try_join_all;
 use mongodb::Collection;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
@@ -33,7 +33,7 @@ const CHOICE_PAGES: u32 = 7;
 #[derive(Debug)]
 pub(crate) struct Walk {
     order: Order,
-    types: Types,
+    types: ScanTypes,
     /// How to find the events by time. Each way finds all of them. The first one is in use.
     ways: Vec<Way>,
     /// The pages until the ways are compared.
@@ -41,28 +41,6 @@ pub(crate) struct Walk {
     /// What remains.
     bounds: Bounds,
     is_complete: bool,
-}
-
-/// The types of a walk.
-#[derive(Debug)]
-pub(crate) enum Types {
-    /// All.
-    All,
-    /// These: the index of types and times has the events of each in order.
-    Few(Vec<String>),
-    /// Those that one of the tests holds for, which is examined for each event.
-    Tested(Vec<TypeTest>),
-}
-
-impl Types {
-    /// Whether this type is among them.
-    pub(crate) fn contain(&self, name: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Few(names) => names.iter().any(|wanted| wanted == name),
-            Self::Tested(tests) => tests.iter().any(|test| test.matches(name.as_bytes())),
-        }
-    }
 }
 
 /// Lists of events, each of which an index has in order of time: a filter for each.
@@ -82,15 +60,16 @@ struct Stretch {
 impl Walk {
     /// A walk through the events of these types. If there are fingerprints, only through those whose payloads may have
     /// all of them, as far as an index tells.
-    pub(crate) fn new(order: Order, types: Types, fingerprints: Vec<i64>, bounds: Bounds) -> Self {
-        let is_empty = bounds.is_empty() || matches!(&types, Types::Few(names) if names.is_empty());
+    pub(crate) fn new(order: Order, types: ScanTypes, fingerprints: Vec<i64>, bounds: Bounds) -> Self {
+        let is_empty = bounds.is_empty() || types.are_none();
         let of_value = |fingerprint| [fingerprint, ANY].map(|value: i64| doc! { "values": value }).to_vec();
         let mut ways: Vec<Way> = fingerprints.into_iter().map(of_value).collect();
         match &types {
-            Types::Few(names) => ways.push(names.iter().map(|name| doc! { "event_type": name }).collect()),
-            Types::All | Types::Tested(_) if ways.is_empty() => ways.push(vec![Document::new()]),
+            // The server merges the events of each, in order.
+            ScanTypes::Few(names) => ways.push(vec![doc! { "event_type": { "$in": names } }]),
+            ScanTypes::All | ScanTypes::Tested(_) if ways.is_empty() => ways.push(vec![Document::new()]),
             // No value is more frequent than all events.
-            Types::All | Types::Tested(_) => {}
+            ScanTypes::All | ScanTypes::Tested(_) => {}
         }
         Self { order, types, ways, pages_to_choice: 0, bounds, is_complete: is_empty }
     }

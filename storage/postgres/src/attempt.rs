@@ -1,8 +1,7 @@
 //! A transaction that can be tried again until its outcome is known.
 
-use argus_database::TypeCache;
+use argus_database::{Fault, TypeCache};
 
-use crate::fault::Fault;
 use crate::writer::Writer;
 
 /// A transaction that stores events. If the connection broke at its end, the next attempt finds out whether it was

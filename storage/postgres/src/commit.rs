@@ -7,14 +7,13 @@ use argus_core::batch::Batch;
 use argus_core::event::{EventId, Timestamp, Uuid};
 use argus_core::proposal::{IdLookups, Proposal, Terms};
 use argus_core::repository::Receipt;
-use argus_database::{GeneratedIds, TypeCache, TypesAt};
+use argus_database::{Fault, GeneratedIds, TypeCache, TypesAt};
 use futures_util::future::try_join_all;
 use futures_util::try_join;
 
 use crate::attempt::Attempt;
 use crate::begin::{Found, Held, begin, stored_types};
 use crate::columns::{ColumnSet, count, count_of};
-use crate::fault::Fault;
 use crate::head::Head;
 use crate::schema::SchemaName;
 use crate::values::split;

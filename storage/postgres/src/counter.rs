@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use argus_core::damage::Damage;
 use argus_core::event::{EventType, Timestamp};
-use argus_core::query::{Order, Position, Scan, TypeTest};
+use argus_core::query::{Position, Scan};
 use argus_core::repository::{Count, Counts, EventCounter, Grouping, ReadError};
-use argus_database::Bounds;
+use argus_database::{Bounds, Counting, ScanTypes};
 use tokio_postgres::Row;
 
 use crate::row::broken;
 use crate::select::Select;
-use crate::source::types;
+use crate::source::with_prefix;
 use crate::store::Store;
 use crate::values::{Micros, join, split};
-use crate::walk::{Types, push_rows};
+use crate::walk::push_rows;
 
 /// Where the first cell of time begins: with a day, before all events.
 const ORIGIN: &str = "timestamptz '1600-01-01 00:00:00+00'";
@@ -28,10 +28,7 @@ const NANOS_MAX: i16 = 999;
 #[derive(Debug)]
 pub(crate) struct Counter {
     store: Arc<Store>,
-    types: Types,
-    grouping: Grouping,
-    /// Those of the scan.
-    bounds: Bounds,
+    counting: Counting,
 }
 
 impl Counter {
@@ -46,23 +43,17 @@ impl Counter {
         grouping: Grouping,
         last_seq: u64,
     ) -> Result<Option<Self>, ReadError> {
-        let filter = &scan.filter;
-        let is_in_order = scan.order == Order::TimeAscending && scan.limit.is_none();
-        let is_by_index = filter.payload.is_empty() && filter.ids.is_none();
-        if !is_in_order || !is_by_index || grouping.exact_times && !grouping.by_type {
+        if grouping.exact_times && !grouping.by_type {
             return Ok(None);
         }
-        // The index of times does not have the types. If they are few, the other index has each of them in that order.
-        let any = [TypeTest::Prefix("".into())];
-        let tests = filter.types.as_deref().or(grouping.by_type.then_some(&any));
-        let types = types(&store, tests, scan.order)?;
-        Ok(Some(Self { store, types, grouping, bounds: Bounds::of(scan, last_seq) }))
+        let counting = Counting::of(scan, grouping, last_seq, |prefix| with_prefix(&store, prefix))?;
+        Ok(counting.map(|counting| Self { store, counting }))
     }
 
     /// The statement that counts the next events within these bounds.
     fn select(&self, bounds: &Bounds, max: u32, cell_seconds: Option<NonZeroU32>) -> Select {
         let mut select = Select::default();
-        if !self.grouping.exact_times {
+        if !self.counting.grouping.exact_times {
             self.push_counts(&mut select, bounds, max, cell_seconds);
             return select;
         }
@@ -80,14 +71,14 @@ impl Counter {
     }
 
     fn push_counts(&self, select: &mut Select, bounds: &Bounds, max: u32, cell_seconds: Option<NonZeroU32>) {
-        let names = match &self.types {
-            Types::All | Types::Tested(_) => None,
-            Types::Few(names) => Some(names.as_slice()),
+        let names = match &self.counting.types {
+            ScanTypes::All | ScanTypes::Tested(_) => None,
+            ScanTypes::Few(names) => Some(names.as_slice()),
         };
         let mut keys = Vec::new();
-        keys.extend(self.has_types().then(|| "event_type".to_owned()));
+        keys.extend(self.counting.has_types().then(|| "event_type".to_owned()));
         keys.extend(cell_seconds.map(|seconds| format!("date_bin('{seconds} s', time, {ORIGIN})")));
-        let name = if self.has_types() { "event_type, " } else { "" };
+        let name = if self.counting.has_types() { "event_type, " } else { "" };
         select.push(&format!("SELECT {name}count(*) AS events, min(time) AS first, max(time) AS last FROM "));
         // All events of a microsecond, so that the next statement begins after it.
         let end = format!(" ORDER BY time FETCH FIRST {max} ROWS WITH TIES");
@@ -101,25 +92,16 @@ impl Counter {
         }
     }
 
-    /// Whether the statement tells types apart.
-    fn has_types(&self) -> bool {
-        match &self.types {
-            Types::All | Types::Few(_) => self.grouping.by_type,
-            // They are tested afterwards.
-            Types::Tested(_) => true,
-        }
-    }
-
     /// The group in a row.
     fn group(&self, row: &Row) -> Result<Count, ReadError> {
-        let event_type = self.has_types().then(|| row.try_get("event_type").map_err(broken)).transpose()?;
+        let event_type = self.counting.has_types().then(|| row.try_get("event_type").map_err(broken)).transpose()?;
         if let Some(Err(error)) = event_type.map(EventType::parse) {
             return Err(damaged(error.to_string()));
         }
         let events: i64 = row.try_get("events").map_err(broken)?;
         let time = |column: &str| {
             let micros: Micros = row.try_get(column).map_err(broken)?;
-            let time = match self.grouping.exact_times {
+            let time = match self.counting.grouping.exact_times {
                 true => join(micros, row.try_get(&*format!("{column}_nanos")).map_err(broken)?),
                 // Any time of this microsecond will do. Not all of the first and the last one exist.
                 false => join(micros, 0).or_else(|| join(micros, NANOS_MAX)),
@@ -128,16 +110,6 @@ impl Counter {
         };
         let times = (time("first")?, time("last")?);
         Ok(Count { event_type: event_type.map(Box::from), events: events.cast_unsigned(), times })
-    }
-
-    /// Whether the scan wants the events of a group.
-    fn wants(&self, group: &Count) -> bool {
-        match &self.types {
-            Types::All | Types::Few(_) => true,
-            Types::Tested(tests) => {
-                group.event_type.iter().any(|name| tests.iter().any(|test| test.matches(name.as_bytes())))
-            }
-        }
     }
 }
 
@@ -148,16 +120,13 @@ impl EventCounter for Counter {
         max: u32,
         cell_seconds: Option<NonZeroU32>,
     ) -> Result<Counts, ReadError> {
-        let bounds = after.map_or(self.bounds, |after| self.bounds.rest(Order::TimeAscending, after));
-        if bounds.is_empty() || matches!(&self.types, Types::Few(names) if names.is_empty()) {
-            return Ok(Counts { groups: Vec::new(), reached: None });
-        }
+        let Some(bounds) = self.counting.rest(after) else { return Ok(Counts { groups: Vec::new(), reached: None }) };
         let select = self.select(&bounds, max, cell_seconds);
         let groups = self.store.pool.ask(&async |client| select.read(client, |row| self.group(&row)).await)?;
         let mut groups = groups.into_iter().collect::<Result<Vec<Count>, _>>()?;
         let events: u64 = groups.iter().map(|group| group.events).sum();
         let last = groups.iter().map(|group| split(group.times.1).0).max();
-        groups.retain(|group| self.wants(group));
+        groups.retain(|group| self.counting.wants(group.event_type.as_deref()));
         Ok(Counts { groups, reached: last.filter(|_| events >= u64::from(max)).map(end_of) })
     }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use argus_core::query::{Filter, Scan};
-use argus_core::repository::{Flow, ReadError, ScanRun as _};
-use argus_database::Run;
+use argus_core::repository::{Flow, ScanRun as _};
+use argus_database::{Fault, Run};
 use tokio_postgres::types::Type;
 
-use crate::fault::Fault;
+use crate::fault::before_commit;
 use crate::head::Head;
 use crate::removal::Removal;
 use crate::select::number;
@@ -43,14 +43,6 @@ pub(crate) fn erase(store: &Arc<Store>, session: &mut Session, filter: &Filter) 
     }
 }
 
-/// The fault of a transaction that nobody has tried to commit: it has no effect, whatever the server has done.
-pub(crate) fn before_commit(fault: Fault) -> Fault {
-    match fault {
-        Fault::Lost(cause) => Fault::Unavailable(cause),
-        Fault::Unavailable(_) | Fault::Full(_) | Fault::Conflict(_) | Fault::Failed(_) => fault,
-    }
-}
-
 fn remove(store: &Arc<Store>, removal: &mut Removal<'_>, filter: &Filter, last_seq: u64) -> Result<(), Fault> {
     let is_everything = *filter == Filter::default();
     if is_everything {
@@ -65,14 +57,13 @@ fn remove(store: &Arc<Store>, removal: &mut Removal<'_>, filter: &Filter, last_s
     }
     // The core decides which events the filter selects.
     let scan = Scan::from(filter.clone());
-    let mut run = Run::<Source>::new(Arc::clone(store), &scan, last_seq).map_err(unreadable)?;
+    let mut run = Run::<Source>::new(Arc::clone(store), &scan, last_seq)?;
     loop {
         let mut seqs = Vec::new();
         let polled = run.poll_events(BUDGET, &mut |event| {
             seqs.push(number(event.seq));
             if seqs.len() < EVENTS { Flow::More } else { Flow::Stop }
-        });
-        let polled = polled.map_err(unreadable)?;
+        })?;
         if !seqs.is_empty() {
             removal.delete(|delete| {
                 delete.push("seq = ANY(").bind(seqs, Type::INT8_ARRAY).push(")");
@@ -81,13 +72,5 @@ fn remove(store: &Arc<Store>, removal: &mut Removal<'_>, filter: &Filter, last_s
         if polled == Poll::Ready(()) {
             return Ok(());
         }
-    }
-}
-
-/// The fault of a read. Nothing was removed.
-fn unreadable(error: ReadError) -> Fault {
-    match error {
-        ReadError::Unavailable(cause) => Fault::Unavailable(cause),
-        error @ (ReadError::Failed(_) | ReadError::Damaged(_)) => Fault::Failed(error.into()),
     }
 }

@@ -7,23 +7,13 @@ use std::time::Duration;
 
 use argus_core::event::Timestamp;
 use argus_core::repository::{Expired, ExpiryCause, MaintenanceTask};
+use argus_database::{Fault, Retention};
 use tokio_postgres::types::Type;
 
-use crate::fault::Fault;
-use crate::head::Head;
-use crate::removal::{Removal, Removed};
+use crate::removal::Removal;
 use crate::session::Session;
 use crate::store::Store;
 use crate::values::split;
-
-/// Which events are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Retention {
-    /// Events that are older are removed; `None` keeps them. In nanoseconds.
-    pub age: Option<i64>,
-    /// If the types, ids and payloads of all events have more bytes, those that were stored first are removed.
-    pub bytes: Option<u64>,
-}
 
 /// How many events one transaction removes.
 const EVENTS: u64 = 10_000;
@@ -75,7 +65,7 @@ impl Expiry {
             return Ok(true);
         }
         if let Some(age) = self.retention.age {
-            let (cutoff, _) = split(Timestamp::from_nanos(self.now.as_nanos().saturating_sub(age)));
+            let (cutoff, _) = split(self.retention.keep_from(self.now));
             // Both clocks must say that they are old: a clock that has jumped must not remove anything.
             let micros = age / 1_000;
             let deleted = removal.delete(|delete| {
@@ -87,39 +77,23 @@ impl Expiry {
             })?;
             if deleted > 0 {
                 let removed = removal.commit(false)?;
-                self.expired.extend(expired(removed, ExpiryCause::Age));
+                self.expired.extend(removed.expired(ExpiryCause::Age));
                 return Ok(deleted < EVENTS && self.retention.bytes.is_none());
             }
         }
-        let Some(max) = self.retention.bytes else {
+        let head = removal.head()?;
+        let Some(surplus) = self.retention.surplus(head.events.cast_unsigned(), head.bytes.cast_unsigned()) else {
             removal.roll_back()?;
             return Ok(true);
         };
-        let head = removal.head()?;
-        if head.bytes.cast_unsigned() <= max {
-            removal.roll_back()?;
-            return Ok(true);
-        }
-        let surplus = oldest(&events, &head, max);
+        let surplus = surplus.min(EVENTS);
         removal.delete(|delete| {
-            delete.push(&surplus);
+            delete.push(&format!("seq IN (SELECT seq FROM {events} ORDER BY seq LIMIT {surplus})"));
         })?;
         let removed = removal.commit(false)?;
-        self.expired.extend(expired(removed, ExpiryCause::Size));
+        self.expired.extend(removed.expired(ExpiryCause::Size));
         Ok(removed.events == 0)
     }
-}
-
-/// The condition for the events that were stored first, about as many as are too much.
-fn oldest(events: &str, head: &Head, max: u64) -> String {
-    let mean = (head.bytes / head.events.max(1)).max(1).cast_unsigned();
-    let surplus = (head.bytes.cast_unsigned().saturating_sub(max) / mean + 1).min(EVENTS);
-    format!("seq IN (SELECT seq FROM {events} ORDER BY seq LIMIT {surplus})")
-}
-
-fn expired(removed: Removed, cause: ExpiryCause) -> Option<Expired> {
-    let (first, last) = removed.span?;
-    Some(Expired { events: removed.events, first, last, cause })
 }
 
 impl MaintenanceTask for Expiry {

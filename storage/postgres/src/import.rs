@@ -7,14 +7,13 @@ use argus_core::batch::NewEvent;
 use argus_core::event::Event;
 use argus_core::repository::ImportError;
 use argus_core::transfer::Transfer;
-use argus_database::TypeCache;
+use argus_database::{Fault, TypeCache};
 use futures_util::future::try_join_all;
 use futures_util::try_join;
 
 use crate::attempt::Attempt;
 use crate::begin::{Found, Held, begin};
 use crate::columns::{ColumnSet, count, count_of};
-use crate::fault::Fault;
 use crate::head::Head;
 use crate::schema::SchemaName;
 use crate::values::{Micros, split};

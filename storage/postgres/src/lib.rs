@@ -48,6 +48,6 @@ mod walk;
 mod writer;
 
 pub use address::{Address, AddressError};
-pub use expiry::Retention;
-pub use repository::{OpenError, PostgresOptions, PostgresRepository};
+pub use argus_database::{OpenError, Retention};
+pub use repository::{PostgresOptions, PostgresRepository};
 pub use schema::{SchemaName, SchemaNameError};

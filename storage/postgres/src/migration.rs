@@ -1,9 +1,9 @@
 //! Makes the tables, and brings them to this version.
 
+use argus_database::Fault;
 use thiserror::Error;
 use tokio_postgres::types::Type;
 
-use crate::fault::Fault;
 use crate::schema::{STEPS, SchemaName};
 use crate::session::Session;
 

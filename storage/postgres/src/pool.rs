@@ -3,10 +3,11 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use argus_database::Fault;
 use tokio_postgres::{Client, Error, Row};
 
 use crate::address::Address;
-use crate::fault::Fault;
+use crate::fault::while_running;
 use crate::select::Select;
 use crate::session::Session;
 
@@ -105,7 +106,7 @@ impl Pool {
 
     /// A new connection instead of one that is counted.
     fn replaced(&self) -> Result<Session, Fault> {
-        let opened = Session::open(&self.address, self.patience).map_err(Fault::while_running);
+        let opened = Session::open(&self.address, self.patience).map_err(while_running);
         if opened.is_err() {
             self.lock().open -= 1;
             self.returned.notify_one();

@@ -1,12 +1,12 @@
 //! Removes events, and keeps the head true.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use argus_core::event::Timestamp;
-use tokio_postgres::Row;
+use argus_database::{Fault, Removed};
 use tokio_postgres::types::Type;
+use tokio_postgres::{Error, Row};
 
-use crate::fault::Fault;
+use crate::fault::fault_of;
 use crate::head::Head;
 use crate::schema::SchemaName;
 use crate::select::Select;
@@ -19,18 +19,6 @@ pub(crate) struct Removal<'a> {
     session: &'a mut Session,
     schema: &'a SchemaName,
     removed: Removed,
-    /// How many of each type.
-    types: BTreeMap<String, i64>,
-}
-
-/// What was removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Removed {
-    /// How many events.
-    pub(crate) events: u64,
-    bytes: i64,
-    /// The times of the first and the last of them.
-    pub(crate) span: Option<(Timestamp, Timestamp)>,
 }
 
 impl<'a> Removal<'a> {
@@ -41,7 +29,7 @@ impl<'a> Removal<'a> {
     /// A [`Fault`].
     pub(crate) fn begin(session: &'a mut Session, schema: &'a SchemaName) -> Result<Self, Fault> {
         session.run(async |client| client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await)?;
-        Ok(Self { session, schema, removed: Removed::default(), types: BTreeMap::new() })
+        Ok(Self { session, schema, removed: Removed::default() })
     }
 
     /// Removes the events for which a condition holds. `push` appends it.
@@ -59,21 +47,11 @@ impl<'a> Removal<'a> {
              SELECT event_type, count(*), sum(bytes)::bigint, min(time), max(time) FROM gone GROUP BY event_type",
         );
         let rows = self.session.run(async |client| delete.rows(client).await)?;
-        rows.iter().try_fold(0, |sum, row| Ok(sum + self.count(row)?))
-    }
-
-    fn count(&mut self, row: &Row) -> Result<u64, Fault> {
-        let broken = |error| Fault::of(&error);
-        let name: String = row.try_get(0).map_err(broken)?;
-        let (events, bytes): (i64, i64) = (row.try_get(1).map_err(broken)?, row.try_get(2).map_err(broken)?);
-        let (first, last): (Micros, Micros) = (row.try_get(3).map_err(broken)?, row.try_get(4).map_err(broken)?);
-        *self.types.entry(name).or_default() += events;
-        self.removed.events += events.cast_unsigned();
-        self.removed.bytes += bytes;
-        let span = join(first, 0).zip(join(last, 0));
-        let both = self.removed.span.into_iter().chain(span);
-        self.removed.span = both.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
-        Ok(events.cast_unsigned())
+        let before = self.removed.events;
+        for row in &rows {
+            self.removed.add(removed(row).map_err(|error| fault_of(&error))?);
+        }
+        Ok(self.removed.events - before)
     }
 
     /// Takes a lock of the database until the end of the transaction, unless another session has it.
@@ -88,7 +66,7 @@ impl<'a> Removal<'a> {
         lock.push("SELECT pg_try_advisory_xact_lock(").bind(number, Type::INT8).push(" # hashtext(");
         lock.bind(schema, Type::TEXT).push(")::bigint)");
         let rows = self.session.run(async |client| lock.rows(client).await)?;
-        only(&rows).try_get(0).map_err(|error| Fault::of(&error))
+        only(&rows).try_get(0).map_err(|error| fault_of(&error))
     }
 
     /// The head as of now.
@@ -116,10 +94,10 @@ impl<'a> Removal<'a> {
     }
 
     fn end(&mut self, is_erasure: bool) -> Result<Removed, Fault> {
-        let Self { session, schema, removed, types } = self;
-        let (schema, removed) = (*schema, *removed);
+        let Self { session, schema, removed } = self;
+        let (schema, removed) = (*schema, std::mem::take(removed));
         let mut names = Select::default();
-        let list: Vec<String> = types.keys().cloned().collect();
+        let list: Vec<String> = removed.types.iter().cloned().collect();
         names
             .push("SELECT count(*) FROM unnest(")
             .bind(list, Type::TEXT_ARRAY)
@@ -128,10 +106,10 @@ impl<'a> Removal<'a> {
         let head = session.run(async |client| Head::lock(client, &*Head::lock_statement(schema)).await)?;
         // Now that no commit can add events, types without events are known.
         let gone = session.run(async |client| names.rows(client).await)?;
-        let gone: i64 = only(&gone).try_get(0).map_err(|error| Fault::of(&error))?;
+        let gone: i64 = only(&gone).try_get(0).map_err(|error| fault_of(&error))?;
         let head = Head {
             events: head.events - removed.events.cast_signed(),
-            bytes: head.bytes - removed.bytes,
+            bytes: head.bytes - removed.bytes.cast_signed(),
             event_types: head.event_types - gone,
             erasures: head.erasures + i64::from(is_erasure),
             removals: head.removals + 1,
@@ -152,6 +130,18 @@ impl<'a> Removal<'a> {
     pub(crate) fn roll_back(self) -> Result<(), Fault> {
         self.session.run(async |client| client.batch_execute("ROLLBACK").await)
     }
+}
+
+/// The removed events of one type.
+fn removed(row: &Row) -> Result<Removed, Error> {
+    let (events, bytes): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
+    let (first, last): (Micros, Micros) = (row.try_get(3)?, row.try_get(4)?);
+    Ok(Removed {
+        events: events.cast_unsigned(),
+        bytes: bytes.cast_unsigned(),
+        span: join(first, 0).zip(join(last, 0)),
+        types: BTreeSet::from([row.try_get(0)?]),
+    })
 }
 
 /// The row of a statement that has one.

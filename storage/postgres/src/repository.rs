@@ -1,8 +1,7 @@
 //! The repository: the write side, and how it recovers.
 
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use argus_core::batch::Batch;
 use argus_core::cause::Cause;
@@ -13,15 +12,14 @@ use argus_core::repository::{
     CommitError, Erased, Expired, Failure, ImportError, Maintenance, MaintenanceTask, Reader, Receipt, Repository,
 };
 use argus_core::transfer::Transfer;
-use argus_database::TypeCache;
-use thiserror::Error;
+use argus_database::{ExpirySchedule, Fault, OpenError, Retention, Retries, TypeCache};
 
 use crate::address::Address;
 use crate::attempt::Attempt;
 use crate::commit::{Commit, CommitTerms};
-use crate::erase::{before_commit, erase};
-use crate::expiry::{Expiry, Retention, of_task};
-use crate::fault::Fault;
+use crate::erase::erase;
+use crate::expiry::{Expiry, of_task};
+use crate::fault::{before_commit, while_running};
 use crate::import::Import;
 use crate::migration::{SchemaError, prepare, require};
 use crate::pool::Pool;
@@ -33,15 +31,6 @@ use crate::writer::Writer;
 
 /// How often a commit is tried again after another transaction was in the way.
 const CONFLICTS_MAX: u32 = 5;
-
-/// How often a commit is tried again over a new connection.
-const RECONNECTS_MAX: u32 = 3;
-
-/// The pause between two attempts to find out whether a commit was successful.
-const SETTLING_PAUSE: Duration = Duration::from_millis(100);
-
-/// How often events that expire are looked for.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How a repository works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,22 +48,6 @@ pub struct PostgresOptions {
     pub retention: Retention,
 }
 
-/// Why a repository could not be opened.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum OpenError {
-    /// The server refuses, or its tables cannot be used.
-    #[error("{0}")]
-    Refused(Cause),
-    /// There are more event types than the limit allows.
-    #[error("there are {found} event types, more than the limit of {max}; raise it with --max-event-types")]
-    Types {
-        /// How many there are.
-        found: u64,
-        /// The limit.
-        max: usize,
-    },
-}
-
 /// Events in a PostgreSQL database, which other processes may share.
 #[derive(Debug)]
 pub struct PostgresRepository {
@@ -86,8 +59,7 @@ pub struct PostgresRepository {
     is_durable: bool,
     types: TypeCache,
     failure: Option<Failure>,
-    /// When events that expire were last looked for, as uptime; whether that is under way.
-    expiry: (Option<Duration>, bool),
+    expiry: ExpirySchedule,
 }
 
 impl PostgresRepository {
@@ -101,7 +73,7 @@ impl PostgresRepository {
         let pool = Pool::new(address.clone(), options.patience, options.connections);
         let store = Arc::new(Store { address, pool, types_max: options.types_max });
         let (writer, types, failure) = (None, TypeCache::default(), None);
-        let (is_durable, expiry) = (false, (None, false));
+        let (is_durable, expiry) = (false, ExpirySchedule::default());
         let mut repository = Self { store, options, writer, is_durable, types, failure, expiry };
         match repository.connect() {
             Ok(()) => {}
@@ -158,34 +130,26 @@ impl PostgresRepository {
             let address = &self.store.address;
             let opened = Session::open(address, self.options.patience);
             let writer = opened.and_then(|session| Writer::new(session, address.schema(), self.options.is_synchronous));
-            self.writer = Some(writer.map_err(Fault::while_running)?);
+            self.writer = Some(writer.map_err(while_running)?);
         }
         self.writer.as_mut().ok_or_else(|| Fault::Unavailable("there is no connection".into()))
     }
 
     /// Tries a transaction until its outcome is known, or no time is left.
     fn persist<A: Attempt>(&mut self, transaction: &mut A) -> Result<A::Done, CommitError> {
-        let deadline = Instant::now() + self.options.patience;
-        let (mut conflicts, mut reconnects) = (0, 0);
+        let mut retries = Retries::new(self.options.patience);
+        let mut conflicts = 0;
         loop {
             let fault = match self.attempt(transaction) {
                 Ok(done) => return Ok(done),
                 Err(fault) => fault,
             };
-            match fault {
-                Fault::Conflict(_) if conflicts < CONFLICTS_MAX => conflicts += 1,
-                // The connection was idle, and may have been closed long ago.
-                Fault::Lost(_) if reconnects < RECONNECTS_MAX && Instant::now() < deadline => reconnects += 1,
-                // Until the server answers again, nobody knows whether the events are stored.
-                Fault::Lost(_) | Fault::Unavailable(_) if transaction.is_in_doubt() && Instant::now() < deadline => {
-                    thread::sleep(SETTLING_PAUSE);
-                }
-                fault @ (Fault::Lost(_)
-                | Fault::Unavailable(_)
-                | Fault::Full(_)
-                | Fault::Conflict(_)
-                | Fault::Failed(_)) => return Err(self.fail(fault, transaction.is_in_doubt())),
+            if matches!(fault, Fault::Conflict(_)) && conflicts < CONFLICTS_MAX {
+                conflicts += 1;
+                continue;
             }
+            let is_in_doubt = transaction.is_in_doubt();
+            retries.wait(fault, is_in_doubt).map_err(|fault| self.fail(fault, is_in_doubt))?;
         }
     }
 
@@ -204,25 +168,17 @@ impl PostgresRepository {
             // The next attempt may reach another server.
             self.writer = None;
         }
-        match &fault {
-            Fault::Lost(cause) | Fault::Unavailable(cause) => self.failure = Some(Failure::Unavailable(cause.clone())),
-            Fault::Failed(cause) => self.failure = Some(Failure::Failed(cause.clone())),
-            Fault::Full(_) | Fault::Conflict(_) => {}
-        }
-        if in_doubt {
-            return CommitError::Unavailable { cause: fault.into_cause(), in_doubt };
-        }
-        fault.into_commit_error()
+        self.failure = fault.failure().or_else(|| self.failure.take());
+        fault.into_commit_error(in_doubt)
     }
 }
 
 impl Repository for PostgresRepository {
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
-        let keep_from = self.options.retention.age.map_or(i64::MIN, |age| now.as_nanos().saturating_sub(age));
         let store = Arc::clone(&self.store);
         let terms = CommitTerms {
             now,
-            keep_from: Timestamp::from_nanos(keep_from),
+            keep_from: self.options.retention.keep_from(now),
             is_durable: self.is_durable && self.options.is_synchronous,
         };
         let commit = Commit::new(store.address.schema(), group, terms);
@@ -254,8 +210,7 @@ impl Repository for PostgresRepository {
     }
 
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
-        let Retention { age, bytes } = self.options.retention;
-        if age.is_some() || bytes.is_some() { Some(self) } else { None }
+        if self.options.retention.removes() { Some(self) } else { None }
     }
 
     fn failure(&self) -> Option<&Failure> {
@@ -272,7 +227,7 @@ impl Repository for PostgresRepository {
                 self.failure = None;
                 Ok(())
             }
-            Err(SchemaError::Fault(fault)) => Err(fault.into_commit_error()),
+            Err(SchemaError::Fault(fault)) => Err(fault.into_commit_error(false)),
             Err(error) => Err(CommitError::failed(cause(error))),
         }
     }
@@ -284,25 +239,22 @@ impl Repository for PostgresRepository {
 
 impl Maintenance for PostgresRepository {
     fn next_task(&mut self, now: Moment) -> Option<Box<dyn MaintenanceTask>> {
-        let (last, is_under_way) = self.expiry;
-        let is_due = last.is_none_or(|last| now.uptime.saturating_sub(last) >= EXPIRY_INTERVAL);
-        if is_under_way || !is_due || self.failure.is_some() {
+        if self.failure.is_some() || !self.expiry.begin(now.uptime) {
             return None;
         }
-        self.expiry = (Some(now.uptime), true);
         let PostgresOptions { patience, retention, .. } = self.options;
         Some(Box::new(Expiry::new(Arc::clone(&self.store), patience, retention, now.wall)))
     }
 
     fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Vec<Expired>, CommitError> {
         let Some(task) = of_task(task) else { return Err(CommitError::failed("a task of another repository")) };
-        self.expiry.1 = false;
+        self.expiry.end();
         let (expired, outcome) = task.finish();
         match outcome {
             // What was removed before is told, and the rest is due again.
             Ok(()) => Ok(expired),
             Err(_) if !expired.is_empty() => Ok(expired),
-            Err(fault) => Err(fault.into_commit_error()),
+            Err(fault) => Err(fault.into_commit_error(false)),
         }
     }
 }

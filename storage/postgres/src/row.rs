@@ -7,7 +7,7 @@ use argus_core::repository::ReadError;
 use argus_database::Row;
 use tokio_postgres::Error;
 
-use crate::fault::Fault;
+use crate::fault::fault_of;
 use crate::values::{Micros, join};
 
 /// The columns of a [`StoredRow`].
@@ -98,5 +98,5 @@ pub(crate) fn position(row: &tokio_postgres::Row) -> Result<Position, ReadError>
 /// The error of a column that is not what it should be.
 #[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 pub(crate) fn broken(error: Error) -> ReadError {
-    Fault::of(&error).into()
+    fault_of(&error).into()
 }

@@ -1,6 +1,6 @@
 //! What a server can do.
 
-use crate::fault::Fault;
+use crate::fault::fault_of;
 use crate::migration::SchemaError;
 use crate::session::Session;
 
@@ -24,7 +24,7 @@ impl Server {
         let query = "SELECT current_setting('server_version_num')::int, current_setting('server_version'), \
                      current_setting('server_encoding'), current_setting('fsync')";
         let row = session.run(async |client| client.query_typed_one(query, &[]).await)?;
-        let broken = |error| SchemaError::Fault(Fault::of(&error));
+        let broken = |error| SchemaError::Fault(fault_of(&error));
         let (number, version): (i32, &str) = (row.try_get(0).map_err(broken)?, row.try_get(1).map_err(broken)?);
         if number < VERSION_MIN {
             return Err(SchemaError::Server(format!("the server has version {version}; at least 15 is needed")));

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use argus_database::Fault;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Error};
 
 use crate::address::{Address, ConnectError};
-use crate::fault::Fault;
+use crate::fault::{fault_of, fault_of_connecting, silent};
 
 /// A connection, with the runtime that drives it while somebody waits for an answer.
 ///
@@ -44,9 +45,9 @@ impl Session {
         let connected = runtime.block_on(async { tokio::time::timeout(patience, connecting).await });
         match connected {
             Ok(Ok((client, driver))) => Ok(Self { runtime: Some(runtime), client, driver, patience, is_lost: false }),
-            Ok(Err(ConnectError::Server(error))) => Err(Fault::of_connecting(&error)),
+            Ok(Err(ConnectError::Server(error))) => Err(fault_of_connecting(&error)),
             Ok(Err(ConnectError::Tls(error))) => Err(Fault::Failed(error.to_string().into())),
-            Err(_) => Err(Fault::Unavailable(Fault::silent(patience).into_cause())),
+            Err(_) => Err(Fault::Unavailable(silent(patience).into_cause())),
         }
     }
 
@@ -62,8 +63,8 @@ impl Session {
         let answered = runtime.block_on(async { tokio::time::timeout(*patience, ask(client)).await });
         let fault = match answered {
             Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => Fault::of(&error),
-            Err(_) => Fault::silent(*patience),
+            Ok(Err(error)) => fault_of(&error),
+            Err(_) => silent(*patience),
         };
         self.is_lost |= fault.is_lost() || self.driver.is_finished();
         Err(fault)

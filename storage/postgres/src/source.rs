@@ -1,20 +1,17 @@
 //! Chooses how the rows of a scan are found.
 
-use argus_core::query::{Order, Scan, TypeTest};
+use argus_core::query::Scan;
 use argus_core::repository::ReadError;
-use argus_database::{Bounds, Page};
+use argus_database::{Bounds, Candidates, FEW_TYPES, Page, ScanTypes};
 use tokio_postgres::types::Type;
 
-use crate::candidates::Candidates;
+use crate::candidates;
 use crate::narrowing::narrowing;
 use crate::row::{StoredRow, broken};
 use crate::select::Select;
 use crate::store::Store;
 use crate::values::is_text;
-use crate::walk::{Types, Walk};
-
-/// Up to this many types are read by the index of types and times, and their events merged.
-const FEW_TYPES: usize = 16;
+use crate::walk::Walk;
 
 /// How many rows tell whether the events that conditions narrow to are frequent, and how many of them are.
 const SAMPLE: u32 = 256;
@@ -45,10 +42,10 @@ impl argus_database::Source for Source {
         }
         if let Some(ids) = &filter.ids {
             let ids = ids.iter().filter(|id| is_text(id)).map(ToString::to_string).collect();
-            return Candidates::by_id(store, filter, ids, &bounds, order).map(Self::Candidates);
+            return candidates::by_id(store, filter, ids, &bounds, order).map(Self::Candidates);
         }
         let narrowing = narrowing(&filter.payload);
-        let types = types(store, filter.types.as_deref(), order)?;
+        let types = ScanTypes::of(filter.types.as_deref(), order, |prefix| with_prefix(store, prefix))?;
         let mut walk = Walk::new(order, types, narrowing.clone(), bounds);
         let Some(narrowing) = narrowing.filter(|_| !walk.is_complete()) else { return Ok(Self::Walk(walk, None)) };
         // To find frequent values by the index, it has to be read for all of them, while the first ones are near.
@@ -56,7 +53,7 @@ impl argus_database::Source for Source {
         if sample.0.len() >= FREQUENT || walk.is_complete() {
             return Ok(Self::Walk(walk, Some(sample)));
         }
-        match Candidates::by_document(store, filter, &narrowing, &bounds, order)? {
+        match candidates::by_document(store, filter, &narrowing, &bounds, order)? {
             Some(candidates) => Ok(Self::Candidates(candidates)),
             None => Ok(Self::Walk(walk, Some(sample))),
         }
@@ -86,35 +83,13 @@ impl argus_database::Source for Source {
     fn page(&mut self, store: &Store, rows: u32) -> Result<Page<StoredRow>, ReadError> {
         match self {
             Self::Walk(walk, first) => first.take().map_or_else(|| walk.page(store, rows), Ok),
-            Self::Candidates(candidates) => candidates.page(store, rows),
+            Self::Candidates(candidates) => candidates.page(rows, |next, order| candidates::read(store, next, order)),
         }
     }
-}
-
-/// The types that a walk reads.
-///
-/// # Errors
-///
-/// [`ReadError`].
-pub(crate) fn types(store: &Store, tests: Option<&[TypeTest]>, order: Order) -> Result<Types, ReadError> {
-    let Some(tests) = tests else { return Ok(Types::All) };
-    let tests: Vec<TypeTest> = tests.iter().filter(|test| is_text(test.text())).cloned().collect();
-    let mut names = Vec::new();
-    for test in &tests {
-        match test {
-            TypeTest::Eq(name) => names.push(name.to_string()),
-            // In order of sequence numbers, types are tested row by row anyway.
-            TypeTest::Prefix(_) if order == Order::Sequence => return Ok(Types::Tested(tests)),
-            TypeTest::Prefix(prefix) => names.extend(with_prefix(store, prefix)?),
-        }
-    }
-    names.sort_unstable();
-    names.dedup();
-    Ok(if names.len() <= FEW_TYPES { Types::Few(names) } else { Types::Tested(tests) })
 }
 
 /// Types with this prefix, one more than [`FEW_TYPES`] at most. Each is found by one step in the index.
-fn with_prefix(store: &Store, prefix: &str) -> Result<Vec<String>, ReadError> {
+pub(crate) fn with_prefix(store: &Store, prefix: &str) -> Result<Vec<String>, ReadError> {
     let first = format!("SELECT event_type FROM {}.events WHERE event_type", store.address.schema());
     let mut select = Select::default();
     select.push(&format!("WITH RECURSIVE names (name) AS (({first} >= ")).bind(prefix.to_owned(), Type::TEXT);

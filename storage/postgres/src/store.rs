@@ -1,7 +1,8 @@
 //! What reading and writing share.
 
+use argus_database::Fault;
+
 use crate::address::Address;
-use crate::fault::Fault;
 use crate::head::Head;
 use crate::pool::Pool;
 

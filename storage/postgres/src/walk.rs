@@ -5,7 +5,7 @@
 
 use argus_core::query::{Order, TypeTest};
 use argus_core::repository::ReadError;
-use argus_database::{Bounds, Page};
+use argus_database::{Bounds, Page, ScanTypes};
 use tokio_postgres::types::Type;
 
 use crate::row::{COLUMNS, StoredRow, broken, position};
@@ -20,7 +20,7 @@ pub(crate) const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Walk {
     order: Order,
-    types: Types,
+    types: ScanTypes,
     /// What a document must fulfil, if conditions on payloads narrow it.
     narrowing: Option<String>,
     /// What remains.
@@ -28,20 +28,9 @@ pub(crate) struct Walk {
     is_complete: bool,
 }
 
-/// The types of a walk.
-#[derive(Debug)]
-pub(crate) enum Types {
-    /// All.
-    All,
-    /// These: the index of types and times has the events of each in order.
-    Few(Vec<String>),
-    /// Those that one of the tests holds for, which is examined for each row.
-    Tested(Vec<TypeTest>),
-}
-
 impl Walk {
-    pub(crate) fn new(order: Order, types: Types, narrowing: Option<String>, bounds: Bounds) -> Self {
-        let is_empty = bounds.is_empty() || matches!(&types, Types::Few(names) if names.is_empty());
+    pub(crate) fn new(order: Order, types: ScanTypes, narrowing: Option<String>, bounds: Bounds) -> Self {
+        let is_empty = bounds.is_empty() || types.are_none();
         Self { order, types, narrowing, bounds, is_complete: is_empty }
     }
 
@@ -94,8 +83,8 @@ impl Walk {
         let document = if self.narrowing.is_some() { ", document" } else { "" };
         let columns = format!("{COLUMNS}{document}");
         let by_type = match (&self.types, self.order) {
-            (Types::Few(names), Order::TimeAscending | Order::TimeDescending) => Some(names),
-            (Types::All | Types::Tested(_), _) | (Types::Few(_), Order::Sequence) => None,
+            (ScanTypes::Few(names), Order::TimeAscending | Order::TimeDescending) => Some(names),
+            (ScanTypes::All | ScanTypes::Tested(_), _) | (ScanTypes::Few(_), Order::Sequence) => None,
         };
         let end = format!(" ORDER BY {} LIMIT {rows}", keys(self.order));
         push_rows(select, schema, &columns, by_type.map(Vec::as_slice), &self.bounds, &end);
@@ -105,11 +94,11 @@ impl Walk {
     fn push_test(&self, select: &mut Select) {
         select.push("true");
         match (&self.types, self.order) {
-            (Types::All, _) | (Types::Few(_), Order::TimeAscending | Order::TimeDescending) => {}
-            (Types::Few(names), Order::Sequence) => {
+            (ScanTypes::All, _) | (ScanTypes::Few(_), Order::TimeAscending | Order::TimeDescending) => {}
+            (ScanTypes::Few(names), Order::Sequence) => {
                 select.push(" AND event_type = ANY(").bind(names.clone(), Type::TEXT_ARRAY).push(")");
             }
-            (Types::Tested(tests), _) => push_types(select, tests),
+            (ScanTypes::Tested(tests), _) => push_types(select, tests),
         }
         if let Some(narrowing) = &self.narrowing {
             select.push(" AND (document IS NULL OR coalesce(document @@ ").bind(narrowing.clone(), Type::TEXT);

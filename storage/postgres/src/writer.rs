@@ -1,10 +1,10 @@
 //! The connection for writing, with the statements that every commit needs.
 
+use argus_database::Fault;
 use futures_util::try_join;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Statement};
 
-use crate::fault::Fault;
 use crate::head::{self, Head};
 use crate::schema::SchemaName;
 use crate::session::Session;

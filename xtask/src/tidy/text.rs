@@ -83,7 +83,7 @@ const SLEEPERS: &[Exemption] = &[
         reason: "no event tells when another process has ended its transaction, or when a server can be reached again",
     },
     Exemption {
-        path: "storage/postgres/src/repository.rs",
+        path: "storage/database/src/retries.rs",
         reason: "no event tells when a server can be reached again, so it is asked again",
     },
     Exemption {
