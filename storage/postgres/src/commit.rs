@@ -197,3 +197,38 @@ impl Attempt for Commit<'_> {
         self.is_in_doubt
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use argus_testing::{Draft, NOW, generate};
+
+    use super::*;
+
+    fn batch(ids: &[Option<&str>]) -> Batch {
+        let draft = |id: &Option<&str>| Draft {
+            event_type: "a".into(),
+            timestamp: NOW,
+            payload: "1".into(),
+            id: id.map(Into::into),
+        };
+        generate::batch(&ids.iter().map(draft).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn any_event_that_was_not_erased_tells_the_first_number() {
+        let group = [batch(&[Some("a"), None, Some("c")]), batch(&[None])];
+        let schema = SchemaName::default();
+        let terms = CommitTerms { now: NOW, keep_from: Timestamp::from_nanos(i64::MIN), is_durable: true };
+        let commit = Commit::new(&schema, &group, terms).unwrap();
+        let (lookups, cache) = (IdLookups::of(&group), TypeCache::default());
+        let known = TypesAt { cache: &cache, count: 0, limit: 1 };
+        let terms = Terms { next_seq: 1, keep_from: terms.keep_from, durable: true };
+        let proposal = Proposal::of(&group, &lookups, &known, &terms, |batch, index, _| commit.id(batch, index));
+        let generated = [commit.id(0, 1).to_string(), commit.id(1, 0).to_string()];
+        for (seq, id) in (101..).zip(["a", &generated[0], "c", &generated[1]]) {
+            assert_eq!(commit.first_seq(&proposal, &HashMap::from([(id, seq)])), Some(101), "{id}");
+        }
+        assert_eq!(commit.first_seq(&proposal, &HashMap::from([("b", 7)])), None);
+    }
+}
