@@ -145,7 +145,7 @@ impl RepositoryKind {
     pub const fn patience_factor(self) -> u32 {
         match self {
             Self::Memory | Self::Disk | Self::Postgres => 1,
-            Self::Mongodb => 4,
+            Self::Mongodb => 10,
         }
     }
 
