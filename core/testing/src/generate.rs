@@ -61,6 +61,22 @@ pub fn batch<'d>(drafts: impl IntoIterator<Item = &'d Draft>) -> Batch {
     builder.finish()
 }
 
+/// A batch of events that differ in their ids only; those with `None` come without one.
+///
+/// # Panics
+///
+/// As [`Draft::as_new_event`].
+#[must_use]
+pub fn batch_of_ids(ids: &[Option<&str>]) -> Batch {
+    let draft = |id: &Option<&str>| Draft {
+        event_type: "a".into(),
+        timestamp: NOW,
+        payload: "1".into(),
+        id: id.map(Into::into),
+    };
+    batch(&ids.iter().map(draft).collect::<Vec<_>>())
+}
+
 /// A batch of this number of generated events.
 ///
 /// # Panics

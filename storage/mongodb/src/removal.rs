@@ -125,7 +125,8 @@ async fn delete(database: Database, session: &mut ClientSession, filter: Documen
     let mut cursor = events.aggregate(pipeline).session(&mut *session).await?;
     let mut found = Vec::new();
     while cursor.advance(session).await? {
-        let changed = "documents of the collection `events` lack fields: somebody else has changed them";
+        let changed =
+            "documents of the collection `events` lack fields, or have impossible ones: somebody else has changed them";
         found.push(removed(cursor.current()).ok_or_else(|| Error::custom(changed.to_owned()))?);
     }
     events.delete_many(filter).session(session).await?;
@@ -137,7 +138,7 @@ fn removed(document: &RawDocument) -> Option<Removed> {
     let document = Document::try_from(document).ok()?;
     let number = |name: &str| {
         let number: &Bson = document.get(name)?;
-        number.as_i64().or_else(|| number.as_i32().map(i64::from)).map(i64::cast_unsigned)
+        number.as_i64().or_else(|| number.as_i32().map(i64::from)).and_then(|number| u64::try_from(number).ok())
     };
     // In whole milliseconds.
     let (first, last) = (document.get_datetime("first").ok()?, document.get_datetime("last").ok()?);
@@ -147,4 +148,23 @@ fn removed(document: &RawDocument) -> Option<Removed> {
         span: join(*first, 0).zip(join(*last, 0)),
         types: BTreeSet::from([document.get_str("_id").ok()?.to_owned()]),
     })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use mongodb::bson::{DateTime, RawDocumentBuf};
+
+    use super::*;
+
+    #[test]
+    fn sizes_that_somebody_else_has_made_negative_are_refused() {
+        let group = |bytes: i64| {
+            let (first, last) = (DateTime::from_millis(1), DateTime::from_millis(2));
+            let group = doc! { "_id": "a", "events": 2_i32, "bytes": bytes, "first": first, "last": last };
+            removed(&RawDocumentBuf::try_from(&group).unwrap())
+        };
+        assert_eq!(group(10).map(|removed| (removed.events, removed.bytes)), Some((2, 10)));
+        assert_eq!(group(-10), None);
+    }
 }

@@ -201,23 +201,14 @@ impl Attempt for Commit<'_> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use argus_testing::{Draft, NOW, generate};
+    use argus_testing::NOW;
+    use argus_testing::generate::batch_of_ids;
 
     use super::*;
 
-    fn batch(ids: &[Option<&str>]) -> Batch {
-        let draft = |id: &Option<&str>| Draft {
-            event_type: "a".into(),
-            timestamp: NOW,
-            payload: "1".into(),
-            id: id.map(Into::into),
-        };
-        generate::batch(&ids.iter().map(draft).collect::<Vec<_>>())
-    }
-
     #[test]
     fn any_event_that_was_not_erased_tells_the_first_number() {
-        let group = [batch(&[Some("a"), None, Some("c")]), batch(&[None])];
+        let group = [batch_of_ids(&[Some("a"), None, Some("c")]), batch_of_ids(&[None])];
         let schema = SchemaName::default();
         let terms = CommitTerms { now: NOW, keep_from: Timestamp::from_nanos(i64::MIN), is_durable: true };
         let commit = Commit::new(&schema, &group, terms).unwrap();

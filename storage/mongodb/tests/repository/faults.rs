@@ -5,11 +5,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use argus_core::batch::Batch;
 use argus_core::query::Scan;
 use argus_core::repository::{CommitError, Failure, ReadError, Repository};
 use argus_mongodb::{Address, MongoOptions, MongoRepository, OpenError, TRANSACTION_EVENTS};
 use argus_servers::{Direction, MongoServer, Proxy};
+use argus_testing::generate::batch_of_ids as batch;
 use argus_testing::{NOW, Pace, StoredId, collect};
 use mongodb::bson::{Bson, doc};
 
@@ -17,10 +17,6 @@ use super::database::{self, Database, events, options};
 
 /// How many bytes lie between the places where connections are cut. The driver waits half a second after each.
 const STEP: usize = 97;
-
-fn batch(ids: &[Option<&str>]) -> Batch {
-    database::batch(&ids.iter().map(|id| ("a", "1", *id)).collect::<Vec<_>>())
-}
 
 fn proxied(server: &MongoServer) -> (Proxy, Address) {
     let proxy = Proxy::start(server.address()).unwrap();

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use argus_core::repository::{CommitError, Failure, Repository};
 use argus_postgres::{Address, PostgresOptions, PostgresRepository};
 use argus_servers::{Durability, PostgresServer};
+use argus_testing::generate::batch_of_ids as batch;
 use argus_testing::{NOW, StoredId};
 
 use super::database::options;
-use super::faults::{batch, ids, open};
+use super::faults::{ids, open};
 
 /// The commits before the failover, and those after it.
 const COMMITS: u64 = 20;

@@ -3,24 +3,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use argus_core::batch::Batch;
 use argus_core::query::Scan;
 use argus_core::repository::{CommitError, Failure, ReadError, Repository};
 use argus_postgres::{Address, OpenError, PostgresOptions, PostgresRepository};
 use argus_servers::{Direction, Durability, PostgresServer, Proxy};
-use argus_testing::{Draft, NOW, Pace, StoredId, collect, generate};
+use argus_testing::generate::batch_of_ids as batch;
+use argus_testing::{NOW, Pace, StoredId, collect};
 
 use super::database::{Database, options};
-
-pub(crate) fn batch(ids: &[Option<&str>]) -> Batch {
-    let draft = |id: &Option<&str>| Draft {
-        event_type: "a".into(),
-        timestamp: NOW,
-        payload: "1".into(),
-        id: id.map(Into::into),
-    };
-    generate::batch(&ids.iter().map(draft).collect::<Vec<_>>())
-}
 
 fn proxied(server: &PostgresServer) -> (Proxy, Address) {
     let proxy = Proxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()))).unwrap();

@@ -9,10 +9,11 @@ use argus_core::batch::Batch;
 use argus_core::repository::{CommitError, Repository};
 use argus_postgres::Address;
 use argus_servers::{Durability, PostgresServer, PostgresVersion};
+use argus_testing::generate::batch_of_ids as batch;
 use argus_testing::{Draft, NOW, StoredId, generate};
 use tempfile::TempDir;
 
-use super::faults::{batch, ids, open};
+use super::faults::{ids, open};
 
 /// Room for an empty server, its log, and some events.
 const DISK_BYTES: usize = 128 << 20;
